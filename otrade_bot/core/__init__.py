@@ -1,0 +1,1 @@
+"""The words all rooms share. Imports no other room."""

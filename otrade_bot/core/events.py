@@ -1,0 +1,55 @@
+"""What happened, said once. Observers (journal, terminal, phone) get every event in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any
+
+__all__ = ["Event", "EventKind", "Observer", "Severity"]
+
+
+class Severity(IntEnum):
+    """How loud an event is for the human. RISK can not be muted."""
+
+    DEBUG = 10
+    INFO = 20
+    WARNING = 30
+    RISK = 40
+
+
+class EventKind(StrEnum):
+    """One word a line in the journal. ``data`` keys of each are listed in ``docs/journal.md``."""
+
+    RUN = "run"  #: a process began or resumed: mode, broker, feed, versions, instruments
+    SESSION = "session"  #: a boundary: open, entries_stop, square_off_warning, square_off, close
+    SIGNAL = "signal"  #: the kernel wants to enter: rung, side, quantity, price, stop, target
+    EVALUATION = "evaluation"  #: a strategy was asked: its state values and the verdict
+    REFUSAL = "refusal"  #: a limit or the gate said no: code, reason
+    ORDER = "order"  #: an order changed: tag, order_id, status, filled, ...
+    FILL = "fill"  #: a rung's filled quantity grew
+    STOP = "stop"  #: a protective stop was armed, moved, resized, or is missing
+    TRADE = "trade"  #: a rung was closed: the booked round trip with charges
+    COMMAND = "command"  #: a human said something, allowed or not
+    BLOCK = "block"  #: entries blocked or released, and why
+    ALERT = "alert"  #: anything a human must know
+    RECOVERY = "recovery"  #: what a comparison with the broker found
+    FLATTEN = "flatten"  #: progress and result of a flatten
+    DAY = "day"  #: end of day: the totals
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """``ts_ns`` is market time. ``data`` holds JSON values only: money as integer paise in keys
+    that end in ``_paise``, times as ISO-8601 +05:30 text."""
+
+    kind: EventKind
+    ts_ns: int
+    symbol: str = ""
+    text: str = ""  #: one line for a human; empty where the data speak for themselves
+    severity: Severity = Severity.INFO
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+Observer = Callable[[Event], None]
