@@ -1,0 +1,1 @@
+"""What can be learned from days that are over, recorded or simulated."""

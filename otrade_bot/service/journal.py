@@ -1,0 +1,157 @@
+"""The diary of a day: ``<state>/journal/YYYY-MM-DD.jsonl``, one event a line, append-only.
+
+The keys of every kind of line are listed in ``docs/journal.md``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from otrade_bot.core.clock import Clock, iso, ist_date
+from otrade_bot.core.errors import JournalException
+from otrade_bot.core.events import Event, EventKind, Severity
+from otrade_bot.core.jsonlines import LineLog
+from otrade_bot.core.masking import MASK, is_secret_name, mask_text
+
+__all__ = ["OWN_KEYS", "DayJournal", "day_path", "days", "read_day"]
+
+#: Keys of the line itself; an event's data may not use them.
+OWN_KEYS = frozenset({"ts", "ns", "kind", "symbol", "text", "severity"})
+
+
+def day_path(state_dir: str | os.PathLike[str], day: date) -> Path:
+    """Where the journal of ``day`` (IST) lies."""
+    return Path(state_dir) / "journal" / f"{day.isoformat()}.jsonl"
+
+
+def days(state_dir: str | os.PathLike[str]) -> list[date]:
+    """The days that have a journal, oldest first. Files with other names are ignored."""
+    found = []
+    for path in (Path(state_dir) / "journal").glob("*.jsonl"):
+        try:
+            found.append(date.fromisoformat(path.stem))
+        except ValueError:
+            continue
+    return sorted(found)
+
+
+def read_day(state_dir: str | os.PathLike[str], day: date) -> list[dict[str, Any]]:
+    """All lines of a day in the order written; none where there is no journal.
+
+    A torn last line is left out and left alone. Raises JournalException for corruption.
+    """
+    return list(LineLog.read(day_path(state_dir, day)))
+
+
+class DayJournal:
+    """Implements ``core.ports.Journal``. A line goes to the file of the IST day of ``event.ts_ns``.
+
+    Opening the folder fails at once (JournalException) where it cannot be written; a day's file is made
+    with its first event. Lines are written immediately; ``durable`` also waits for the disk. A torn line
+    left by a killed process is cut away and told in a ``recovery`` line stamped by ``clock``.
+    """
+
+    def __init__(self, state_dir: str | os.PathLike[str], clock: Clock) -> None:
+        self._state_dir = Path(state_dir)
+        self._clock = clock
+        self._day: date | None = None
+        self._log: LineLog | None = None
+        _make_folder(self._state_dir / "journal")
+
+    @property
+    def path(self) -> Path | None:
+        """The file in use, None before the first event."""
+        return self._log.path if self._log else None
+
+    def append(self, event: Event, *, durable: bool = False) -> None:
+        """Write one line. ``durable`` returns only after fsync.
+
+        Raises JournalException where it cannot be written, or where ``event.data`` uses a key of OWN_KEYS.
+        """
+        line = _line(event)
+        self._log_of(ist_date(event.ts_ns)).append(line, durable=durable)
+
+    def close(self) -> None:
+        """Put everything on the disk and release the file. Raises JournalException where that fails."""
+        log, self._log, self._day = self._log, None, None
+        if log is not None:
+            with log:
+                log.sync()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _log_of(self, day: date) -> LineLog:
+        if self._log is not None and day == self._day:
+            return self._log
+        self.close()
+        self._log = log = LineLog(day_path(self._state_dir, day))
+        self._day = day
+        if log.repaired is not None:
+            log.append(_line(self._repair_event(log.path, log.repaired)), durable=True)
+        return log
+
+    def _repair_event(self, path: Path, torn: bytes) -> Event:
+        return Event(
+            EventKind.RECOVERY,
+            self._clock.now_ns(),
+            text=f"{path.name}: removed a torn last line of {len(torn)} bytes, left by a killed process",
+            severity=Severity.WARNING,
+            data={"what": "torn_line", "bytes": len(torn)},
+        )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalException(f"{folder}: cannot be created: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise JournalException(f"{folder}: cannot be written")
+
+
+def _line(event: Event) -> dict[str, Any]:
+    """The event as a line: own keys first, optional ones only where they say something."""
+    taken = OWN_KEYS.intersection(event.data)
+    if taken:
+        names = ", ".join(sorted(taken))
+        raise JournalException(f"journal: data of a {event.kind} event may not use the keys: {names}")
+    line: dict[str, Any] = {"ts": iso(event.ts_ns), "ns": event.ts_ns, "kind": event.kind.value}
+    if event.symbol:
+        line["symbol"] = event.symbol
+    if event.text:
+        line["text"] = mask_text(event.text)
+    line["severity"] = event.severity.name
+    line.update(_clean(event.data))
+    return line
+
+
+def _clean(value: Any, name: str = "") -> Any:
+    """JSON values without NaN, infinities and secrets. ``name`` is the key the value stands under."""
+    if isinstance(value, str):
+        return MASK if value and _hides_text(name) else mask_text(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        inner = name if _hides_text(name) else ""
+        return {mask_text(str(key)): _clean(item, inner or str(key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item, name) for item in value]
+    return value
+
+
+def _hides_text(name: str) -> bool:
+    """Only texts are hidden by name: a count of ``unknown_token`` is no secret. ``key`` alone is none
+    either: commands name the setting they change with it."""
+    return bool(name) and name.lower() != "key" and is_secret_name(name)
