@@ -1,0 +1,110 @@
+"""The one interface that every broker has, live or paper."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from otrade_bot.core.model import (
+    BrokerFill,
+    BrokerOrder,
+    BrokerPosition,
+    Funds,
+    Gtt,
+    GttRequest,
+    Holding,
+    OrderRequest,
+    OrderType,
+    Outcome,
+)
+from otrade_bot.core.money import Paise
+
+__all__ = ["BrokerInterface", "Done", "ReportSink", "Write"]
+
+ReportSink = Callable[[BrokerOrder], None]
+Done = Callable[[Outcome], None]
+Write = Coroutine[Any, Any, Outcome]
+
+
+class BrokerInterface(ABC):
+    """Writes end as ``Accepted | Refused | Unknown`` and never raise; reads raise BrokerException.
+
+    A write is never re-sent by a broker object. Order updates go to ``report``, which may be called
+    before the write that caused them has returned.
+    """
+
+    name: str
+    #: The broker can turn a resting stop into a limit order by modification.
+    converts_stops = True
+    #: Modifications that the broker allows an order.
+    modification_limit = 25
+
+    def __init__(self) -> None:
+        self.report: ReportSink = lambda order: None
+
+    def dispatch(self, write: Write, done: Done) -> None:
+        """Carry a write out and say how it ended. Here: as a task of the running loop."""
+        import asyncio
+
+        task = asyncio.get_running_loop().create_task(write)
+        self._tasks.add(task)
+        task.add_done_callback(lambda t: self._finish(t, done))
+
+    def _finish(self, task: Any, done: Done) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            done(task.result())
+
+    @property
+    def _tasks(self) -> set[Any]:
+        return self.__dict__.setdefault("_running", set())  # type: ignore[no-any-return]
+
+    # --- writes ---
+    @abstractmethod
+    async def place(self, request: OrderRequest) -> Outcome: ...
+
+    @abstractmethod
+    async def modify(
+        self,
+        order_id: str,
+        *,
+        quantity: int | None = None,
+        order_type: OrderType | None = None,
+        price: Paise | None = None,
+        trigger: Paise | None = None,
+    ) -> Outcome:
+        """Change a working order. ``quantity`` is the new total, what has filled included."""
+
+    @abstractmethod
+    async def cancel(self, order_id: str) -> Outcome: ...
+
+    @abstractmethod
+    async def place_gtt(self, request: GttRequest) -> Outcome: ...
+
+    @abstractmethod
+    async def modify_gtt(self, gtt_id: str, request: GttRequest) -> Outcome: ...
+
+    @abstractmethod
+    async def cancel_gtt(self, gtt_id: str) -> Outcome: ...
+
+    # --- reads ---
+    @abstractmethod
+    async def get_orderbook(self) -> Sequence[BrokerOrder]:
+        """Today's orders, oldest first."""
+
+    @abstractmethod
+    async def get_trades(self) -> Sequence[BrokerFill]:
+        """Today's fills, oldest first."""
+
+    @abstractmethod
+    async def get_positions(self) -> Sequence[BrokerPosition]: ...
+
+    @abstractmethod
+    async def get_holdings(self) -> Sequence[Holding]: ...
+
+    @abstractmethod
+    async def get_funds(self) -> Funds: ...
+
+    @abstractmethod
+    async def get_gtts(self) -> Sequence[Gtt]: ...

@@ -1,0 +1,78 @@
+"""What Python calls: thin functions over whole arrays. Each has an explicit signature in ``compile``.
+
+Arrays are C-contiguous 1-D of the dtypes in ``state``; ``ev`` and ``out`` are scratch owned by the caller.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otrade_bot.kernel.charges import charge
+from otrade_bot.kernel.limits import accept
+from otrade_bot.kernel.replay import replay, replay_bars
+from otrade_bot.kernel.state import LIVE, TICK
+from otrade_bot.kernel.step import on_timer, step
+
+
+def accept_one(state: Any, acct: Any, params: Any, row: int, ts: int, price: int, volume: int) -> int:
+    """T_OK if the tick may be acted on, else why not; refused ones are counted in the row."""
+    return accept(state[row], acct[0], params[row], ts, price, volume)
+
+
+def tick_one(state: Any, acct: Any, params: Any, row: int, ts: int, price: int, volume: int, ev: Any,
+             out: Any) -> int:  # fmt: skip
+    """Step an accepted tick; returns the number of intents in ``out``."""
+    e = ev[0]
+    e.kind = TICK
+    e.row = row
+    e.ts = ts
+    e.price = price
+    e.qty = volume
+    e.code = LIVE
+    return step(state[row], acct[0], params[row], e, out, 0)
+
+
+def step_one(state: Any, acct: Any, params: Any, ev: Any, out: Any) -> int:
+    """Step the event ``ev[0]``; returns the number of intents in ``out``."""
+    row = ev[0].row
+    return step(state[row], acct[0], params[row], ev[0], out, 0)
+
+
+def timer_all(state: Any, acct: Any, params: Any, ts: int, scan: int, code: int, out: Any) -> int:
+    """One timer through every row; returns the number of intents in ``out``."""
+    n = 0
+    for row in range(len(state)):
+        n = on_timer(state[row], acct[0], params[row], row, ts, scan, code, out, n)
+    return n
+
+
+def run(state: Any, acct: Any, params: Any, events: Any, out: Any) -> int:
+    """Step many events in one call, TICKs only where accepted; stops when ``out`` might overflow."""
+    n = 0
+    for i in range(len(events)):
+        if n + 8 > len(out):
+            return n
+        e = events[i]
+        row = e.row
+        if e.kind == TICK and e.code == LIVE:
+            if accept(state[row], acct[0], params[row], e.ts, e.price, e.qty) != 0:
+                continue
+        n = step(state[row], acct[0], params[row], e, out, n)
+    return n
+
+
+def charge_one(params: Any, row: int, side: int, value: int) -> int:
+    """Charges of an order of that row, in paise."""
+    return charge(params[row], side, value)
+
+
+def replay_day(state: Any, acct: Any, params: Any, work: Any, ticks: Any, timers: Any, venue: Any,
+               ev: Any, out: Any, trades: Any, tally: Any) -> int:  # fmt: skip
+    """See ``replay.replay``."""
+    return replay(state, acct, params, work, ticks, timers, venue, ev, out, trades, tally)
+
+
+def replay_bar_day(state: Any, acct: Any, params: Any, work: Any, bars: Any, timers: Any, venue: Any,
+                   ev: Any, out: Any, trades: Any, tally: Any) -> int:  # fmt: skip
+    """See ``replay.replay_bars``."""
+    return replay_bars(state, acct, params, work, bars, timers, venue, ev, out, trades, tally)

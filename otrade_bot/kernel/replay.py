@@ -1,0 +1,302 @@
+"""A day in one compiled loop: the same ``step``, with an exchange that fills in compiled code.
+
+It does what the order manager, the protection and the paper exchange do together, in the same order:
+a tick first meets the orders that rest, then what has waited too long is chased, then the kernel sees
+it. Every helper takes the context first: ``s`` row, ``a`` account, ``p`` params, ``w`` work, ``x`` the
+exchange's settings, ``ev`` one scratch event, ``out`` scratch intents, ``book`` trades and tally.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otrade_bot.kernel.bars import walk
+from otrade_bot.kernel.charges import charge
+from otrade_bot.kernel.fills import fill_price, protected, protection_ppm, triggered
+from otrade_bot.kernel.limits import accept
+from otrade_bot.kernel.state import (
+    DONE,
+    ENTER,
+    ENTRY,
+    EXIT,
+    EXIT_LEG,
+    FILL,
+    LIVE,
+    R_STOP,
+    RUNGS,
+    STOP,
+    T_OK,
+    TICK,
+)
+from otrade_bot.kernel.step import held, on_timer, step
+
+NONE, RESTING, WORKING = 0, 1, 2
+REPRICE = 3_000_000_000
+PATIENCE = 30_000_000_000
+UNBOUNDED = 1 << 60
+
+
+def replay(state: Any, acct: Any, params: Any, work: Any, ticks: Any, timers: Any, venue: Any,
+           ev: Any, out: Any, trades: Any, tally: Any) -> int:  # fmt: skip
+    """Run one day's ``ticks`` (EVENT records, kind TICK, time order) through every row.
+
+    ``timers`` (EVENT, kind TIMER, for all rows) fire before the first tick at or after them. Trades go to
+    ``trades``; when it is full ``tally.overflow`` counts the rest. Returns the number of trades so far.
+    """
+    k = 0
+    for i in range(len(ticks)):
+        t = ticks[i]
+        while k < len(timers) and timers[k].ts <= t.ts:
+            time_passes(state, acct, params, work, timers[k], venue, ev, out, trades, tally)
+            k += 1
+        r = t.row
+        price_comes(state[r], acct[0], params[r], work[r], venue[0], t, ev, out, trades, tally[0])
+    while k < len(timers):
+        time_passes(state, acct, params, work, timers[k], venue, ev, out, trades, tally)
+        k += 1
+    return int(tally[0].trades)
+
+
+def replay_bars(state: Any, acct: Any, params: Any, work: Any, bars: Any, timers: Any, venue: Any,
+                ev: Any, out: Any, trades: Any, tally: Any) -> int:  # fmt: skip
+    """As ``replay``, from EVENT records of kind BAR (``ts`` its start, ``cycle`` its length in ns, ``leg``
+    the day's volume before it): each is walked as four ticks, worst price first."""
+    k = 0
+    for i in range(len(bars)):
+        b = bars[i]
+        r = b.row
+        side = lean(state[r])
+        for j in range(4):
+            t = ev[1]
+            t.kind = TICK
+            t.row = r
+            t.ts = b.ts + j * (b.cycle // 4)
+            t.price = walk(side, b.value, b.high, b.low, b.price, j)
+            t.qty = b.leg + b.qty * (j + 1) // 4
+            t.code = LIVE
+            while k < len(timers) and timers[k].ts <= t.ts:
+                time_passes(state, acct, params, work, timers[k], venue, ev, out, trades, tally)
+                k += 1
+            price_comes(state[r], acct[0], params[r], work[r], venue[0], t, ev, out, trades, tally[0])
+    while k < len(timers):
+        time_passes(state, acct, params, work, timers[k], venue, ev, out, trades, tally)
+        k += 1
+    return int(tally[0].trades)
+
+
+def lean(s: Any) -> int:
+    """The side of a row's position, +1 where it has none."""
+    for r in range(RUNGS):
+        if s.side[r] != 0:
+            return int(s.side[r])
+    return 1
+
+
+def time_passes(state: Any, acct: Any, params: Any, work: Any, timer: Any, venue: Any, ev: Any,
+                out: Any, trades: Any, tally: Any) -> None:  # fmt: skip
+    """Every row's timer, and then what all of them intend."""
+    a = acct[0]
+    n = 0
+    for i in range(len(state)):
+        chase(state[i], a, params[i], work[i], venue[0], i, timer.ts, ev, out, trades, tally[0])
+    for i in range(len(state)):
+        n = on_timer(state[i], a, params[i], i, timer.ts, timer.qty, LIVE, out, n)
+    for i in range(n):
+        o = out[i]
+        q = o.row
+        carry_out(state[q], a, params[q], work[q], venue[0], o, ev, out, n, trades, tally[0])
+
+
+def price_comes(s: Any, a: Any, p: Any, w: Any, x: Any, t: Any, ev: Any, out: Any, trades: Any,
+                tally: Any) -> None:  # fmt: skip
+    """One tick of one row, all the way to its fills."""
+    if accept(s, a, p, t.ts, t.price, t.qty) != T_OK:
+        return
+    tally.ticks += 1
+    w.avail = UNBOUNDED if t.qty == 0 else t.qty - s.volume
+    for r in range(RUNGS):
+        meet_entry(s, a, p, w, x, t.row, t.ts, t.price, r, ev, out, 0, trades, tally)
+        meet_exit(s, a, p, w, x, t.row, t.ts, t.price, r, ev, out, 0, trades, tally)
+    chase_at(s, a, p, w, x, t.row, t.ts, t.price, ev, out, trades, tally)
+    n = step(s, a, p, t, out, 0)
+    for i in range(n):
+        carry_out(s, a, p, w, x, out[i], ev, out, n, trades, tally)
+
+
+def carry_out(s: Any, a: Any, p: Any, w: Any, x: Any, o: Any, ev: Any, out: Any, n: int, trades: Any,
+              tally: Any) -> None:  # fmt: skip
+    """Do what one intent asks for."""
+    if o.kind == ENTER:
+        tally.signals += 1
+        send_entry(s, a, p, w, x, o, ev, out, n, trades, tally)
+    elif o.kind == STOP:
+        rest_stop(s, a, p, w, x, o.row, o.ts, o.rung, o.stop, ev, out, n, trades, tally)
+    elif o.kind == EXIT:
+        convert(s, a, p, w, x, o.row, o.ts, o.rung, o.code, ev, out, n, trades, tally)
+
+
+def send_entry(s: Any, a: Any, p: Any, w: Any, x: Any, o: Any, ev: Any, out: Any, n: int, trades: Any,
+               tally: Any) -> None:  # fmt: skip
+    """A market order with protection; at zero latency it meets the price that caused it."""
+    r = o.rung
+    w.side[r] = o.side
+    w.entry_left[r] = o.qty
+    w.entry_limit[r] = 0
+    w.entry_ts[r] = o.ts
+    w.entry_at[r] = o.ts + x.latency
+    w.exit_kind[r] = NONE
+    w.stopped[r] = 0
+    tally.orders += 1
+    meet_entry(s, a, p, w, x, o.row, o.ts, s.price, r, ev, out, n, trades, tally)
+
+
+def meet_entry(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, ltp: int, r: int, ev: Any,
+               out: Any, n: int, trades: Any, tally: Any) -> None:  # fmt: skip
+    """Fill a working entry as far as price and traded volume allow."""
+    if w.entry_left[r] == 0 or ts < w.entry_at[r]:
+        return
+    side = s.side[r]
+    if w.entry_limit[r] == 0:
+        w.entry_limit[r] = protected(side, ltp, protection_ppm(ltp, p.option), p.tick)
+    price = fill_price(side, w.entry_limit[r], 1, ltp, x.slip_ppm, p.tick)
+    qty = min(w.entry_left[r], w.avail // p.lot * p.lot)
+    if price == 0 or qty <= 0:
+        return
+    w.avail -= qty
+    w.entry_left[r] -= qty
+    report(s, ev[0], FILL, row, ts, r, ENTRY, s.filled[r] + qty, s.entry_value[r] + qty * price)
+    tally.fills += 1
+    m = step(s, a, p, ev[0], out, n)
+    if m > n and out[n].kind == STOP:
+        rest_stop(s, a, p, w, x, row, ts, r, out[n].stop, ev, out, n, trades, tally)
+
+
+def rest_stop(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, r: int, level: int, ev: Any,
+              out: Any, n: int, trades: Any, tally: Any) -> None:  # fmt: skip
+    """Place the rung's stop, or move it. One beyond the price already is an exit at once."""
+    if w.exit_kind[r] == WORKING:
+        return
+    if w.exit_kind[r] == NONE:
+        tally.orders += 1
+    w.exit_kind[r] = RESTING
+    w.exit_trigger[r] = level
+    w.exit_at[r] = ts + x.latency
+    w.exit_reason[r] = R_STOP
+    if triggered(-s.side[r], level, s.price):
+        convert(s, a, p, w, x, row, ts, r, R_STOP, ev, out, n, trades, tally)
+
+
+def convert(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, r: int, reason: int, ev: Any,
+            out: Any, n: int, trades: Any, tally: Any) -> None:  # fmt: skip
+    """Turn the rung's stop into a marketable limit; what is still to be bought is cancelled first."""
+    cancel_entry(s, a, p, w, row, ts, r, ev, out, n, trades, tally)
+    if s.side[r] == 0 or held(s, r) == 0 or w.exit_kind[r] == WORKING:
+        return
+    if w.exit_kind[r] == NONE:
+        tally.orders += 1
+    w.exit_reason[r] = reason
+    price_exit(s, p, w, x, ts, s.price, r)
+    meet_exit(s, a, p, w, x, row, ts, s.price, r, ev, out, n, trades, tally)
+
+
+def price_exit(s: Any, p: Any, w: Any, x: Any, ts: int, ltp: int, r: int) -> None:
+    """The reducing order becomes a limit inside the protection band of this price."""
+    w.exit_kind[r] = WORKING
+    w.exit_limit[r] = protected(-s.side[r], ltp, protection_ppm(ltp, p.option), p.tick)
+    w.exit_at[r] = ts + x.latency
+    w.exit_ts[r] = ts
+
+
+def cancel_entry(s: Any, a: Any, p: Any, w: Any, row: int, ts: int, r: int, ev: Any, out: Any, n: int,
+                 trades: Any, tally: Any) -> None:  # fmt: skip
+    """Take back what of an entry has not filled."""
+    if w.entry_left[r] == 0:
+        return
+    w.entry_left[r] = 0
+    report(s, ev[0], DONE, row, ts, r, ENTRY, 0, 0)
+    step(s, a, p, ev[0], out, n)
+    close_trade(s, p, w, row, ts, r, trades, tally)
+
+
+def meet_exit(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, ltp: int, r: int, ev: Any,
+              out: Any, n: int, trades: Any, tally: Any) -> None:  # fmt: skip
+    """Trigger a resting stop, fill a working exit."""
+    if w.exit_kind[r] == NONE or ts < w.exit_at[r]:
+        return
+    side = s.side[r]
+    if w.exit_kind[r] == RESTING:
+        if not triggered(-side, w.exit_trigger[r], ltp):
+            return
+        price_exit(s, p, w, x, ts, ltp, r)
+        w.exit_at[r] = ts
+        w.stopped[r] = 1
+    price = fill_price(-side, w.exit_limit[r], 1, ltp, x.slip_ppm, p.tick)
+    qty = min(held(s, r), w.avail)
+    if price != 0 and qty > 0:
+        w.avail -= qty
+        report(s, ev[0], FILL, row, ts, r, EXIT_LEG, s.exited[r] + qty, s.exit_value[r] + qty * price)
+        tally.fills += 1
+        step(s, a, p, ev[0], out, n)
+        close_trade(s, p, w, row, ts, r, trades, tally)
+    if w.stopped[r] != 0:
+        w.stopped[r] = 0
+        cancel_entry(s, a, p, w, row, ts, r, ev, out, n, trades, tally)
+
+
+def report(s: Any, e: Any, kind: int, row: int, ts: int, r: int, leg: int, qty: int, value: int) -> None:
+    """What the order manager would tell the kernel."""
+    e.kind = kind
+    e.row = row
+    e.ts = ts
+    e.rung = r
+    e.leg = leg
+    e.cycle = s.cycle[r]
+    e.qty = qty
+    e.value = value
+
+
+def chase(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, ev: Any, out: Any, trades: Any,
+          tally: Any) -> None:  # fmt: skip
+    """At a timer: as after a tick, at the last price."""
+    chase_at(s, a, p, w, x, row, ts, s.price, ev, out, trades, tally)
+
+
+def chase_at(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, ltp: int, ev: Any, out: Any,
+             trades: Any, tally: Any) -> None:  # fmt: skip
+    """An exit that the price has run away from is re-priced; an entry that does not fill is cancelled."""
+    for r in range(RUNGS):
+        if w.entry_left[r] > 0 and ts - w.entry_ts[r] >= PATIENCE:
+            cancel_entry(s, a, p, w, row, ts, r, ev, out, 0, trades, tally)
+        if w.exit_kind[r] != WORKING or ts - w.exit_ts[r] < REPRICE:
+            continue
+        if fill_price(-s.side[r], w.exit_limit[r], 1, ltp, x.slip_ppm, p.tick) == 0:
+            price_exit(s, p, w, x, ts, ltp, r)
+            meet_exit(s, a, p, w, x, row, ts, ltp, r, ev, out, 0, trades, tally)
+
+
+def close_trade(s: Any, p: Any, w: Any, row: int, ts: int, r: int, trades: Any, tally: Any) -> None:
+    """Book the round trip of a rung that has just ended."""
+    if s.side[r] != 0:
+        return
+    done = w.exit_kind[r] != NONE
+    w.exit_kind[r] = NONE
+    w.entry_left[r] = 0
+    if not done or s.filled[r] == 0:
+        return
+    if tally.trades >= len(trades):
+        tally.overflow += 1
+        return
+    t = trades[tally.trades]
+    tally.trades += 1
+    t.row = row
+    t.rung = r
+    t.cycle = s.cycle[r]
+    t.side = w.side[r]
+    t.qty = s.filled[r]
+    t.entry_ts = s.entry_ts[r]
+    t.entry_value = s.entry_value[r]
+    t.exit_ts = ts
+    t.exit_value = s.exit_value[r]
+    t.reason = w.exit_reason[r]
+    t.gross = s.realised[r]
+    t.charges = charge(p, w.side[r], s.entry_value[r]) + charge(p, -w.side[r], s.exit_value[r])

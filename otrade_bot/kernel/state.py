@@ -1,0 +1,190 @@
+"""The ABI: the structured dtypes that the compiled kernel and Python share, and their codes.
+
+One ROW of state an instrument, one ROW of params beside it, one ACCOUNT for what spans them. Prices and
+money are int64 paise, times int64 ns UTC, indicator values float64 rupees. Fields are 8 bytes wide, so
+that there is no padding and interpreted arithmetic cannot overflow where compiled arithmetic would not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+RUNGS = 3  #: rungs a row: P1, P2, P3
+RING = 64  #: closed bars remembered a row; the longest look-back of a strategy
+
+# Events. WARM in ``code`` of TICK, BAR and TIMER means: update, intend nothing.
+TICK, BAR, FILL, REJECT, DONE, ADOPT, PHASE, TIMER = 1, 2, 3, 4, 5, 6, 7, 8
+LIVE, WARM = 0, 1
+ENTRY, EXIT_LEG = 0, 1
+
+# PHASE codes.
+PHASE_DAY, PHASE_BLOCK, PHASE_EXIT, PHASE_ENABLE = 1, 2, 3, 4
+
+# Intents.
+ENTER, EXIT, STOP, EVALUATED, LIMITED, HALTED, STRAY = 1, 2, 3, 4, 5, 6, 7
+
+# Exit reasons.
+R_STOP, R_TARGET, R_SIGNAL, R_SQUARE_OFF, R_DAILY_LOSS, R_FLATTEN = 1, 2, 3, 4, 5, 6
+
+# What ``limits.entry_limit`` answers.
+(
+    OK,
+    L_BLOCKED,
+    L_UNTRADABLE,
+    L_DISABLED,
+    L_WINDOW,
+    L_COLD,
+    L_LOSS,
+    L_POSITIONS,
+    L_TRADES,
+    L_COOLDOWN,
+    L_UNAFFORDABLE,
+    L_CAPITAL,
+    L_NO_SHORT,
+) = range(13)
+
+# What ``limits.accept`` answers of a tick.
+T_OK, T_REPEATED, T_OUT_OF_ORDER, T_VOLUME_BACK, T_SPIKE, T_BEFORE_OPEN, T_AFTER_CLOSE, T_BAD_PRICE = range(8)
+TICK_REASONS = (
+    "used",
+    "repeated",
+    "out_of_order",
+    "volume_back",
+    "spike",
+    "before_open",
+    "after_close",
+    "bad_price",
+)
+
+_I, _F = np.int64, np.float64
+Fields = list[tuple[Any, ...]]
+
+EVENT = np.dtype(
+    [
+        (name, _I)
+        for name in (
+            "kind row ts price qty value high low rung leg cycle code".split()
+        )
+    ]
+)
+"""TICK: price, qty = the day's cumulative volume. BAR: value = open, high, low, price = close, qty =
+volume. FILL: leg, rung, cycle, qty and value cumulative for that leg of that cycle. REJECT, DONE: leg,
+rung, cycle. ADOPT: rung, cycle, code = side, qty = ordered quantity, price = reference price.
+PHASE: code, and value = day number, block mask, exit reason or 0/1. TIMER: qty = 1 for a full scan."""
+
+INTENT = np.dtype(
+    [(name, _I) for name in "kind row rung cycle side qty price stop target code ts".split()]
+)
+"""ENTER: side, qty, price (LTP), stop and target as they would be from that price. EXIT: code = reason.
+STOP: stop = the level at which the exchange's stop should rest. EVALUATED: code = 1 buy + 2 sell.
+LIMITED: code = the limit. HALTED: the day's loss limit was reached. STRAY: a fill for a rung that the
+kernel does not know; code = leg."""
+
+ACCOUNT = np.dtype(
+    [
+        (name, _I)
+        for name in (
+            "blocked max_rungs total_capital max_trades loss_limit loss_flatten cooldown reject_cooldown "
+            "spike_ppm spike_confirm trail_step_ppm trail_interval "
+            "day rungs used trades realised unrealised charges halted"
+        ).split()
+    ]
+)
+"""First line: inputs (a bit mask of blocks; counts; paise; ns; parts per million). Last line: the
+kernel's own sums: rungs open or pending, paise bound in them, entries today, P&L and charges in paise."""
+
+_PARAMS: Fields = [
+    *((name, _I) for name in "sid enabled tradable option intraday short exit_on_signal scan warm lot tick tf".split()),
+    *((name, _I) for name in "day_open day_close entry_from entry_until square_off capital rungs".split()),
+    ("stop_pct", _F, (RUNGS,)),
+    ("target_pct", _F, (RUNGS,)),
+    ("trail", _I, (RUNGS,)),
+    ("add_pct", _F, (RUNGS,)),
+    *(
+        (f"ch_{name}", _I)
+        for name in "rate cap flat stt_buy stt_sell exchange ipft sebi stamp_buy gst dp_sell".split()
+    ),
+]
+
+_ROW: Fields = [
+    *((name, _I) for name in "ts price volume spike_price spike_count back_count day".split()),
+    ("drops", _I, (len(TICK_REASONS),)),
+    ("ltp", _F),
+    # the bar being built, and the last closed one
+    *((name, _I) for name in "bar_end bar_ticks bar_from bars".split()),
+    *((name, _F) for name in "bar_open bar_high bar_low bar_close bar_volume".split()),
+    *((name, _F) for name in "open high low close volume_bar day_pv day_v".split()),
+    *((name, _F, (RING,)) for name in "opens highs lows closes volumes".split()),
+    # rungs
+    *(
+        (name, _I, (RUNGS,))
+        for name in (
+            "side cycle want ref filled entry_value exited exit_value exit_pending exit_retry "
+            "extreme stop sent_stop sent_ts target reserve charged realised entry_ts limited limited_ts"
+        ).split()
+    ),
+    *((name, _I) for name in "next_cycle unrealised cool_until verdict".split()),
+]
+
+# What a replay's exchange keeps of a row: its entry orders and its reducing orders, one of each a rung.
+WORK = np.dtype(
+    [
+        ("avail", _I),
+        *(
+            (name, _I, (RUNGS,))
+            for name in (
+                "side entry_left entry_limit entry_at entry_ts "
+                "exit_kind exit_trigger exit_limit exit_at exit_ts exit_reason stopped"
+            ).split()
+        ),
+    ]
+)
+
+TRADE = np.dtype(
+    [
+        (name, _I)
+        for name in (
+            "row rung cycle side qty entry_ts entry_value exit_ts exit_value reason gross charges".split()
+        )
+    ]
+)
+
+#: A replay's exchange: ns from sending to working, slippage in parts per million.
+VENUE = np.dtype([(name, _I) for name in "latency slip_ppm".split()])
+
+#: What a replay counts.
+TALLY = np.dtype([(name, _I) for name in "ticks signals orders trades fills overflow".split()])
+
+BASE_ROW = np.dtype(_ROW)
+BASE_PARAMS = np.dtype(_PARAMS)
+
+
+def row_dtype(extra: Mapping[str, Any]) -> np.dtype[Any]:
+    """ROW with the strategies' STATE fields behind the kernel's own. Raises ValueError on a clash."""
+    return _extended(_ROW, extra)
+
+
+def params_dtype(extra: Mapping[str, Any]) -> np.dtype[Any]:
+    """PARAMS with the strategies' own numbers behind the kernel's. Raises ValueError on a clash."""
+    return _extended(_PARAMS, extra)
+
+
+def _extended(base: Fields, extra: Mapping[str, Any]) -> np.dtype[Any]:
+    taken = {field[0] for field in base}
+    clash = sorted(taken & set(extra))
+    if clash:
+        raise ValueError(f"names of the kernel itself: {', '.join(clash)}")
+    return np.dtype([*base, *((name, *_spec(spec)) for name, spec in extra.items())])
+
+
+def _spec(spec: Any) -> tuple[Any, ...]:
+    return spec if isinstance(spec, tuple) else (spec,)
+
+
+def event_array(rows: Sequence[tuple[int, ...]]) -> npt.NDArray[Any]:
+    """EVENT records from full tuples, in the dtype's order."""
+    return np.array(list(rows), dtype=EVENT)

@@ -1,0 +1,1 @@
+"""Strategies: one file each, readable by a trader. ``loader`` checks and links them."""

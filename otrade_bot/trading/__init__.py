@@ -1,0 +1,1 @@
+"""From an intent to the broker and back: gate, orders, protection, positions, recovery."""

@@ -1,0 +1,170 @@
+"""What the engine shows of itself: plain frozen values, safe to keep and to print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from otrade_bot.core.model import ExitReason, Leg, OrderStatus, OrderType, Product, Side
+from otrade_bot.core.money import Paise
+
+__all__ = ["Evaluation", "OrderView", "Position", "RowView", "StatusView", "Trade", "TradingView"]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One open rung. Prices in paise; ``average`` is exact as ``value / quantity``."""
+
+    symbol: str
+    strategy: str
+    rung: int  #: 1, 2 or 3
+    side: Side
+    quantity: int
+    value: Paise  #: what the open quantity was bought (sold short) for
+    ltp: Paise
+    stop: Paise  #: where the protective stop should rest, 0 = none yet
+    stop_resting: bool  #: the broker has confirmed a reducing order for the whole quantity
+    target: Paise  #: 0 = none
+    entry_ns: int
+    exiting: ExitReason | None = None
+    external: bool = False  #: found at the broker, not ours
+
+    @property
+    def average(self) -> float:
+        """Average entry price in paise."""
+        return self.value / self.quantity if self.quantity else 0.0
+
+    @property
+    def unrealised(self) -> Paise:
+        return int(self.side) * (self.quantity * self.ltp - self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """A closed rung: the booked round trip."""
+
+    trade_id: str
+    symbol: str
+    strategy: str
+    side: Side
+    rung: int
+    quantity: int
+    entry_ns: int
+    entry_value: Paise
+    exit_ns: int
+    exit_value: Paise
+    reason: ExitReason
+    gross: Paise
+    charges: Paise
+
+    @property
+    def net(self) -> Paise:
+        return self.gross - self.charges
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    tag: str
+    order_id: str
+    symbol: str
+    strategy: str
+    rung: int
+    leg: Leg
+    side: Side
+    quantity: int
+    filled: int
+    order_type: OrderType
+    price: Paise
+    trigger: Paise
+    status: OrderStatus
+    placed_ns: int
+    unknown: str  #: why nobody knows how the last write ended; empty = known
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One recorded look of a strategy at a symbol. ``values`` are its STATE numbers at that moment."""
+
+    ts_ns: int
+    symbol: str
+    strategy: str
+    buy: bool
+    sell: bool
+    values: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """One instrument as it stands."""
+
+    symbol: str
+    strategy: str  #: empty = only watched
+    ltp: Paise
+    change: float  #: percent since the day's first price
+    ts_ns: int
+    volume: int
+    bars: int
+    warm: int  #: closed bars needed before the first entry
+    ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    """The state of the whole engine. P&L in paise, ``net`` = realised + unrealised - charges."""
+
+    mode: str
+    broker: str
+    feed: str
+    now_ns: int
+    phase: str
+    paused: bool
+    blocks: tuple[str, ...]  #: every reason why entries are blocked now, in words
+    realised: Paise
+    unrealised: Paise
+    charges: Paise
+    open_rungs: int
+    max_rungs: int
+    capital_used: Paise
+    total_capital: Paise
+    trades: int
+    signals: int
+    orders: int
+    ticks: int
+    dropped: dict[str, int] = field(default_factory=dict)
+    feed_age_ns: int = 0
+    loss_limit: Paise = 0
+    halted: bool = False
+
+    @property
+    def net(self) -> Paise:
+        return self.realised + self.unrealised - self.charges
+
+
+class TradingView(Protocol):
+    """What commands may see and do. ``LiveTradingEngine`` is one."""
+
+    def status(self) -> StatusView: ...
+    def positions(self) -> list[Position]: ...
+    def trades(self) -> list[Trade]: ...
+    def orders(self) -> list[OrderView]: ...
+    def rows(self) -> list[RowView]: ...
+    def evaluations(self, symbol: str) -> list[Evaluation]:
+        """Newest last; empty for a symbol that was never evaluated."""
+        ...
+
+    def refusals(self, symbol: str) -> list[tuple[int, str]]:
+        """(ts_ns, reason) of recent refused signals of a symbol, newest last."""
+        ...
+
+    def pause(self, by: str) -> bool:
+        """Stop entries. False if they were paused already."""
+        ...
+
+    def resume(self, by: str) -> bool:
+        """Allow entries again. False if they were not paused. Other blocks stay as they are."""
+        ...
+
+    async def flatten(self, by: str) -> str:
+        """Close everything; returns only when the broker's book says flat, or says what is not and why."""
+        ...
