@@ -1,0 +1,1 @@
+"""The compiled kernel: pure functions over preallocated arrays. No I/O, no clock, no strings."""
