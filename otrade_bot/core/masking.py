@@ -49,9 +49,9 @@ _PUBLIC = frozenset({"instrumenttoken", "instrumentkey", "exchangetoken", "publi
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 
 _NAME = (
-    r"(?<![A-Za-z])(?!(?:instrument_token|instrument_key|exchange_token)\b)"
-    r"[\w\-]{0,40}?(?:token|secret|password|passwd|passphrase|checksum|api[_\-]?key|secret[_\-]?key|"
-    r"totp|\bpin|\botp|\bpwd)"
+    r"(?<![\w\-])(?!(?:instrument_token|instrument_key|exchange_token)\b)"
+    r"[\w\-]{0,60}?(?:token|secret|password|passwd|passphrase|checksum|api[_\-]?key|secret[_\-]?key|"
+    r"totp|(?<![A-Za-z])(?:pin|otp|pwd))"
 )
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
@@ -62,7 +62,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b(bearer(?:\s+|%20|\+))[^\s\"',;}\)\]]+", rf"\1{MASK}"),
         (r"([?&](?:code|client_id|state)=)[^\s\"'&]+", rf"\1{MASK}"),  # OAuth redirects
         (r"\d{6,20}(?::|%3a)[A-Za-z0-9_\-]{30,}", MASK),
-        (r"eyJ[\w\-]{8,}\.[\w\-]{4,}(?:\.[\w\-]*)?", MASK),
+        (r"eyJ[\w\-]{8,600}\.[\w\-]{4,}(?:\.[\w\-]*)?", MASK),
         (r"(://[^\s/:@]*:)[^\s/@]+(?=@)", rf"\1{MASK}"),
         # name=value of query strings, forms and reprs; a quoted value is taken up to its quote.
         (rf"({_NAME}\s*=\s*b?)(?:\"[^\"]*\"|'[^']*'|[^\s\"'&,;}}\)\]]+)", rf"\1{MASK}"),
@@ -72,11 +72,24 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             rf"\1{MASK}",
         ),
         # name: value of prose, only where the value has a digit: "token: expired" stays readable.
-        (rf"({_NAME}\s*:\s*)(?=[^\s,;]*\d)[^\s\"'&,;}}\)\]]+", rf"\1{MASK}"),
+        (rf"({_NAME}\s*:\s*)(?=[^\s,;]{0, 200}\d)[^\s\"'&,;}}\)\]]+", rf"\1{MASK}"),
         # ('name', 'value') of header lists.
         (rf"(['\"]{_NAME}['\"],\s*b?)(?:\"[^\"]*\"|'[^']*')", rf"\1{MASK}"),
     )
 )
+
+
+#: No shape matches a text that has none of these; asking is ten times cheaper than trying them all.
+_HINTS = (
+    *("token", "secret", "passw", "passphrase", "checksum", "api", "totp", "pin", "otp", "pwd"),
+    *("authorization", "bearer", "eyj", "://", "code=", "client_id=", "state="),
+)
+_BOT_HINT = re.compile(r"\d{6}(?::|%3[aA])")
+
+
+def _may_match(text: str) -> bool:
+    folded = text.casefold()
+    return any(hint in folded for hint in _HINTS) or _BOT_HINT.search(text) is not None
 
 
 def register_secret(value: str | bytes | None) -> bool:
@@ -113,8 +126,9 @@ def mask_text(text: str) -> str:
     text = _encodable(text)
     if _known_pattern is not None:
         text = _known_pattern.sub(MASK, text)
-    for pattern, replacement in _SHAPES:
-        text = pattern.sub(replacement, text)
+    if _may_match(text):
+        for pattern, replacement in _SHAPES:
+            text = pattern.sub(replacement, text)
     # A shape that was cut out may have joined two halves; MASK in between makes that a mere precaution.
     return _known_pattern.sub(MASK, text) if _known_pattern is not None else text
 

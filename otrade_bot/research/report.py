@@ -6,7 +6,6 @@ wrong type is a DataException that names the line: a report never guesses about 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +37,9 @@ def day_report(lines: Iterable[Mapping[str, Any]], day: date) -> dict[str, Any]:
     return tally.report(day)
 
 
+_MOST = 2**63 - 1  #: what a line of the journal can hold as a whole number
+
+
 class _Row:
     """One line with typed access to its keys."""
 
@@ -49,7 +51,10 @@ class _Row:
         self.kind = self.text("kind")
 
     def on(self, day: date) -> bool:
-        return "ns" not in self._line or ist_date(self.whole("ns")) == day
+        try:
+            return "ns" not in self._line or ist_date(self.whole("ns")) == day
+        except OverflowError:
+            self._wrong("ns", "a moment of this era in nanoseconds")
 
     def text(self, key: str, default: str | None = None) -> str:
         value = self._line.get(key, default)
@@ -65,20 +70,21 @@ class _Row:
 
     def whole(self, key: str, low: int | None = None, *, default: int | None = None) -> int:
         value = self._line.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or (low is not None and value < low):
+        least = -_MOST if low is None else low
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
             self._wrong(key, "a whole number" + ("" if low is None else f" of at least {low}"))
         return value
 
     def price(self, key: str) -> float:
         value = self._line.get(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            self._wrong(key, "a price in rupees")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _MOST:
+            self._wrong(key, "a price in rupees above 0")
         return float(value)
 
     def moment(self, key: str) -> str:
         try:
             return iso(from_iso(self.text(key)))
-        except ValueError:
+        except (ValueError, OverflowError):
             self._wrong(key, "an ISO-8601 time")
 
     def counts(self, key: str) -> dict[str, int]:
@@ -347,7 +353,7 @@ def _open_lines(positions: list[dict[str, Any]]) -> list[str]:
 def _open_cells(position: Mapping[str, Any]) -> str:
     rung = f" P{position['rung']}" if position.get("rung") else ""
     average = position.get("average")
-    price = f" at {_money(average)}" if isinstance(average, (int, float)) else ""
+    price = f" at {_money(average)}" if isinstance(average, (int, float)) and abs(average) <= _MOST else ""
     symbol, side, quantity = (position.get(key, "?") for key in ("symbol", "side", "quantity"))
     return f"{symbol}{rung} {side} {quantity}{price}"
 

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -90,7 +90,8 @@ def shutdown() -> None:
     while _installed:
         logger, handler = _installed.pop()
         logger.removeHandler(handler)
-        handler.close()
+        with suppress(OSError, ValueError):  # a full disk: what is still buffered is lost
+            handler.close()
 
 
 def get_logger(stream: str = "system") -> structlog.stdlib.BoundLogger:
