@@ -72,7 +72,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             rf"\1{MASK}",
         ),
         # name: value of prose, only where the value has a digit: "token: expired" stays readable.
-        (rf"({_NAME}\s*:\s*)(?=[^\s,;]{0, 200}\d)[^\s\"'&,;}}\)\]]+", rf"\1{MASK}"),
+        (rf"({_NAME}\s*:\s*)(?=[^\s,;]{{0,200}}\d)[^\s\"'&,;}}\)\]]+", rf"\1{MASK}"),
         # ('name', 'value') of header lists.
         (rf"(['\"]{_NAME}['\"],\s*b?)(?:\"[^\"]*\"|'[^']*')", rf"\1{MASK}"),
     )

@@ -137,8 +137,8 @@ def test_what_carries_no_secret_is_left_as_it_is() -> None:
 @pytest.mark.parametrize(
     "name",
     ["token", "TOKEN", "accessToken", "access-token", "Access Token", "OTRADE_KITE_API_SECRET", "apikey",
-     "APIKey", "api_key", "key", "Password", "passwd", "X-Authorization", "totp", "TOTP", "pin", "user_pin", "enctoken",
-     "request_token", "checksum", "ToKeN", "tokens", "refreshtoken", "client_secret", "otp"],
+     "APIKey", "api_key", "key", "Password", "passwd", "X-Authorization", "totp", "TOTP", "pin", "user_pin",
+     "enctoken", "request_token", "checksum", "ToKeN", "tokens", "refreshtoken", "client_secret", "otp"],
 )  # fmt: skip
 def test_values_under_secret_names_are_hidden_whatever_they_are(name: str) -> None:
     assert is_secret_name(name)
