@@ -88,7 +88,7 @@ def _offset(ring: npt.NDArray[np.float64], count: int, m: int, base: float) -> f
 
 
 def wma(ring: npt.NDArray[np.float64], count: int, n: int) -> float:
-    """Linearly weighted average: the newest value counts n times, the one before n - 1 times, the last once."""
+    """Linearly weighted average: the newest value counts n times, each older one once less."""
     m = window(ring, count, n, 0)
     if m == 0:
         return 0.0

@@ -108,7 +108,7 @@ def test_one_period_is_the_value_itself() -> None:
     assert calc.highest(ring, count, 1, 0) == calc.lowest(ring, count, 1, 0) == 1234.35
     assert calc.highest(ring, count, 1, 1) == 0.1
     for average in (calc.ema, calc.wilder):
-        assert average(0.1, 1234.35, 1, 5) == 1234.35
+        assert average(1e17, 1234.35, 1, 5) == 1234.35, "not by way of the difference, which would round"
 
 
 @pytest.mark.parametrize("price", [100.05, 0.1, 7708.35, 1e-3])
@@ -163,6 +163,7 @@ def test_true_range_covers_the_gap_from_the_close_before() -> None:
 def test_vwap_weighs_by_volume_and_falls_back_without_any() -> None:
     sums = calc.typical(12.0, 9.0, 9.0) * 100.0 + calc.typical(24.0, 18.0, 18.0) * 300.0
     assert calc.vwap(sums, 400.0, 7.0) == 17.5
+    assert calc.vwap(17.5, 1.0, 7.0) == 17.5
     assert calc.vwap(0.0, 0.0, 7.0) == 7.0
 
 
@@ -329,6 +330,7 @@ def test_ladder_average_weighs_by_quantity() -> None:
     assert calc.ladder_average(3, 30_000, 1, 20_000) == 12_500.0
     assert calc.ladder_average(3, 30_000, 0, 0) == 10_000.0
     assert calc.ladder_average(0, 0, 2, 30_001) == 15_000.5
+    assert calc.ladder_average(1, 10_000, 0, 0) == 10_000.0
     assert calc.ladder_average(0, 0, 0, 0) == 0.0
 
 
@@ -336,6 +338,7 @@ def test_gain_percent_of_either_side() -> None:
     assert calc.gain_percent(10_000.0, 10_025.0, 1) == 0.25
     assert calc.gain_percent(10_000.0, 10_025.0, -1) == -0.25
     assert calc.gain_percent(10_000.0, 9_900.0, -1) == 1.0
+    assert calc.gain_percent(1.0, 2.0, 1) == 100.0
     assert calc.gain_percent(0.0, 9_900.0, 1) == 0.0
     assert calc.gain_percent(-1.0, 9_900.0, 1) == 0.0
 
