@@ -42,6 +42,8 @@ ENTRIES = (
     "replay_bar_day",
 )
 PACKAGE = "otrade_bot.kernel."
+#: Files whose functions LLVM may inline but need not: forcing it there multiplies the code.
+LARGE = (".step", ".replay")
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, float], None]
@@ -202,15 +204,20 @@ def _compile(
 
 
 def _wrapped(numba: Any) -> Callable[[str, Any], Any]:
-    inner = numba.njit(
-        error_model="numpy",
-        boundscheck=True,
-        forceinline=True,
-        no_cpython_wrapper=True,
-        no_cfunc_wrapper=True,
-        _nrt=False,
-    )
-    return lambda name, function: function if name in ENTRIES else inner(function)
+    def wrap(name: str, function: Any) -> Any:
+        if name in ENTRIES:
+            return function
+        inline = not function.__module__.endswith(LARGE)
+        return numba.njit(
+            error_model="numpy",
+            boundscheck=True,
+            forceinline=inline,
+            no_cpython_wrapper=True,
+            no_cfunc_wrapper=True,
+            _nrt=False,
+        )(function)
+
+    return wrap
 
 
 def _plain(name: str, function: Any) -> Any:

@@ -1,0 +1,520 @@
+"""The middle of everything: prices, reports and time go in, one at a time; orders and events come out.
+
+Synchronous and single-threaded. Inputs that arrive while one is being handled (a fill inside the place
+call, say) wait in a queue, so each is seen by a consistent state, in order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from otrade_bot.brokers.base import BrokerInterface
+from otrade_bot.config.models import Config
+from otrade_bot.core.clock import MINUTE, SECOND, Clock, iso
+from otrade_bot.core.errors import JournalException
+from otrade_bot.core.events import Event, EventKind, Observer, Severity
+from otrade_bot.core.model import Block, BrokerOrder, ExitReason, Instrument, OrderType, Side
+from otrade_bot.core.money import Paise, rupees, rupees_text, to_paise
+from otrade_bot.core.ports import Journal
+from otrade_bot.core.session import Calendar, DaySession, order_fault
+from otrade_bot.kernel import state as abi
+from otrade_bot.kernel.compile import Kernel
+from otrade_bot.strategies.loader import TradingStrategy
+from otrade_bot.trading import setup
+from otrade_bot.trading.flatten import Flattener
+from otrade_bot.trading.manager import OrderManager
+from otrade_bot.trading.orders import Tags
+from otrade_bot.trading.recover import Recovery
+from otrade_bot.trading.risk import RiskLimits, RiskManager
+from otrade_bot.trading.rungs import RungLife
+from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView, Trade
+from otrade_bot.trading.table import Row
+from otrade_bot.trading.views import View
+
+__all__ = ["LiveTradingEngine", "PriceListener"]
+
+REASONS = {
+    abi.R_STOP: ExitReason.STOP,
+    abi.R_TARGET: ExitReason.TARGET,
+    abi.R_SIGNAL: ExitReason.SIGNAL,
+    abi.R_SQUARE_OFF: ExitReason.SQUARE_OFF,
+    abi.R_DAILY_LOSS: ExitReason.DAILY_LOSS,
+    abi.R_FLATTEN: ExitReason.FLATTEN,
+}
+LIMIT_WORDS = {
+    abi.L_BLOCKED: ("blocked", "entries are blocked"),
+    abi.L_UNTRADABLE: ("untradable", "this instrument can only be watched"),
+    abi.L_DISABLED: ("disabled", "the strategy is switched off"),
+    abi.L_WINDOW: ("window", "outside the entry window of the day"),
+    abi.L_COLD: ("cold", "the indicators are not warm yet"),
+    abi.L_LOSS: ("daily_loss", "the day's loss limit has been reached"),
+    abi.L_POSITIONS: ("max_positions", "the most positions are open already"),
+    abi.L_TRADES: ("max_trades", "the day's number of entries is used up"),
+    abi.L_COOLDOWN: ("cooldown", "the pause after the last exit is not over"),
+    abi.L_UNAFFORDABLE: ("unaffordable", "one lot costs more than the capital of a position"),
+    abi.L_CAPITAL: ("capital", "the total capital is bound"),
+    abi.L_NO_SHORT: ("no_short", "short positions are not allowed here"),
+}
+PriceListener = Callable[[str, int, Paise, int], None]
+_DURABLE = frozenset({EventKind.TRADE, EventKind.COMMAND, EventKind.DAY})
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened today."""
+
+    signals: int = 0
+    ticks: int = 0
+    refusals: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)  #: lines that never became ticks
+
+
+class LiveTradingEngine:
+    """See the module. ``on_event`` may be overridden; observers are called in the order of their adding."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        kernel: Kernel,
+        rows: list[Row],
+        strategies: Mapping[str, TradingStrategy],
+        broker: BrokerInterface,
+        clock: Clock,
+        calendar: Calendar,
+        journal: Journal,
+        feed: str = "simulated",
+    ) -> None:
+        self.config, self.kernel, self.table, self.strategies = config, kernel, rows, dict(strategies)
+        self.broker, self.clock, self.calendar, self.journal, self.feed = broker, clock, calendar, journal, feed
+        self.state = kernel.new_rows(len(rows))
+        self.account = kernel.new_account()
+        self.params = kernel.new_params(len(rows))
+        self._event = kernel.new_event()
+        self._out = kernel.new_intents(len(rows))
+        self.by_symbol = {row.instrument.symbol: row.index for row in rows}
+        setup.account_limits(self.account, config)
+        self.sessions: dict[int, DaySession] = {}
+        self.day: date | None = None
+        self.counters = Counters()
+        self.trade_log: list[Trade] = []
+        self.evaluation_log: dict[str, deque[Evaluation]] = {}
+        self.refusal_log: dict[str, deque[tuple[int, str]]] = {}
+        self.external: dict[tuple[str, str], int] = {}
+        self.blocks: set[Block] = set()
+        self._boundaries: deque[tuple[int, str]] = deque()
+        self._observers: list[Observer] = []
+        self._listeners: list[PriceListener] = []
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._busy = False
+        risk = config.risk
+        limits = RiskLimits(
+            risk.max_order_quantity, to_paise(risk.max_order_value), risk.price_band_percent,
+            risk.stale_price_seconds * SECOND, risk.duplicate_window_seconds * SECOND,
+        )  # fmt: skip
+        self.manager = OrderManager(
+            broker, RiskManager(limits, self.market_fault), Tags(config.brokers.instance), clock, rows,
+            self._tell, self.emit, self.post, self._finished, self.critical,
+        )  # fmt: skip
+        self.view = View(self)
+        self.flattener = Flattener(self)
+        broker.report = self.on_report
+
+    # --- observers -----------------------------------------------------------------------------------
+
+    def add_observer(self, observer: Observer) -> None:
+        """Every event from now on, in order. An observer that raises is reported and does not stop trading."""
+        self._observers.append(observer)
+
+    def add_price_listener(self, listener: PriceListener) -> None:
+        """Called with (symbol, ts, price in paise, day's volume) for each accepted price, before the kernel."""
+        self._listeners.append(listener)
+
+    def on_event(self, event: Event) -> None:
+        """Give an event to every observer."""
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception as error:
+                self._observer_failed(observer, error)
+
+    def _observer_failed(self, observer: Observer, error: Exception) -> None:
+        self._observers.remove(observer)
+        name = getattr(observer, "__qualname__", type(observer).__name__)
+        self.alert(f"observer {name} failed and was removed: {type(error).__name__}: {error}")
+
+    def emit(self, event: Event) -> None:
+        """Into the journal first, then to the observers. No journal, no entries."""
+        try:
+            self.journal.append(event, durable=event.kind in _DURABLE)
+        except JournalException as error:
+            if Block.ERROR not in self.blocks:
+                self.blocks.add(Block.ERROR)
+                self._apply_blocks()
+                self.on_event(Event(
+                    EventKind.ALERT, self.clock.now_ns(), text=f"the journal cannot be written: {error}; entries stopped",
+                    severity=Severity.RISK,
+                ))  # fmt: skip
+        self.on_event(event)
+
+    def alert(self, text: str, symbol: str = "") -> None:
+        """Something a human must know."""
+        self.emit(Event(EventKind.ALERT, self.clock.now_ns(), symbol, text, Severity.RISK))
+
+    def critical(self, text: str) -> None:
+        """An error after which nothing new is bought until a human has looked."""
+        self.alert(f"{text}; entries paused")
+        self.block(Block.ERROR)
+
+    # --- the day ---------------------------------------------------------------------------------------
+
+    def start_day(self, day: date) -> None:
+        """Hours, charges and counters of a day. Positions and indicators carry on."""
+        self.day = day
+        self.counters = Counters()
+        self.state["drops"] = 0
+        for row in self.table:
+            session = setup.row_session(row, day, self.calendar)
+            if session is None:
+                raise ValueError(f"{day} is not a trading day")
+            self.sessions[row.index] = session
+            strategy = self.strategies.get(row.strategy)
+            setup.row_params(self.params, row, self.kernel, self.config, strategy, session, day)
+            row.volume = row.ticks = row.first = 0
+            self._kernel(abi.PHASE, row.index, ts=session.open, code=abi.PHASE_DAY, value=day.toordinal())
+        self._boundaries = deque(sorted(self._day_boundaries()))
+        _, before_first = self.config.charges.row_for(day)
+        if before_first:
+            self.emit(Event(
+                EventKind.ALERT, self.clock.now_ns(),
+                text=f"charges: no rates are known for {day}; the first known ones are used", severity=Severity.INFO,
+            ))  # fmt: skip
+
+    def _day_boundaries(self) -> set[tuple[int, str]]:
+        found: set[tuple[int, str]] = set()
+        warning = self.config.market.warning_minutes * MINUTE
+        for row in self.table:
+            session, p = self.sessions[row.index], self.params[row.index]
+            found |= {(session.open, "open"), (session.continuous_end, "close")}
+            if row.strategy and p["square_off"]:
+                found |= {(int(p["entry_until"]), "entries_stop"), (int(p["square_off"]), "square_off")}
+                if warning:
+                    found.add((int(p["square_off"]) - warning, "square_off_warning"))
+        return found
+
+    @property
+    def timers(self) -> list[int]:
+        """The minutes at which ``on_time`` must be called today."""
+        return setup.day_timers(self.sessions.values())
+
+    def market_fault(self, instrument: Instrument, order_type: OrderType, ns: int) -> str:
+        """'' where the exchange takes such an order now, else why not."""
+        session = self.sessions.get(self.by_symbol.get(instrument.symbol, -1))
+        if session is None:
+            return "there is no session today"
+        return order_fault(session.phase(ns), order_type)
+
+    # --- inputs ------------------------------------------------------------------------------------------
+
+    def on_price(self, row: int, ts: int, price: Paise, volume: int) -> bool:
+        """A price of one instrument; ``volume`` is the day's so far. False if it was not fit to act on."""
+        if self.kernel.accept_one(self.state, self.account, self.params, row, ts, price, volume):
+            return False
+        self._busy = True
+        try:
+            self._mark(row, ts, price, volume)
+            symbol = self.table[row].instrument.symbol
+            for listener in self._listeners:
+                listener(symbol, ts, price, volume)
+            self._drain()
+            self.manager.chase(ts, row)
+            self._drain()
+            n = self.kernel.tick_one(
+                self.state, self.account, self.params, row, ts, price, volume, self._event, self._out
+            )
+            self._carry_out(n)
+            self._drain()
+        finally:
+            self._busy = False
+        return True
+
+    def _mark(self, row: int, ts: int, price: Paise, volume: int) -> None:
+        r = self.table[row]
+        r.ltp, r.ts_ns, r.volume = price, ts, volume
+        r.first = r.first or price
+        r.ticks += 1
+        self.counters.ticks += 1
+
+    def on_time(self, ts: int) -> None:
+        """A minute has passed, also where no price came."""
+        self.post(lambda: self._minute(ts))
+
+    def _minute(self, ts: int) -> None:
+        while self._boundaries and self._boundaries[0][0] <= ts:
+            self._boundary(*self._boundaries.popleft())
+        self.manager.chase(ts)
+        self._drain_inner()
+        n = self.kernel.timer_all(self.state, self.account, self.params, ts, 1, abi.LIVE, self._out)
+        self._carry_out(n)
+
+    def pulse(self, ts: int) -> None:
+        """Between prices: exits are re-priced and refused ones tried again. Call it about once a second."""
+        self.post(lambda: self.manager.chase(ts))
+
+    def on_report(self, told: BrokerOrder) -> None:
+        """An order update from the broker."""
+        self.post(lambda: self._reported(told))
+
+    def _reported(self, told: BrokerOrder) -> None:
+        if not self.manager.on_report(told) and not told.tag and told.filled:
+            self.alert(f"{told.symbol}: an order that is not ours filled ({told.side.name} {told.filled})", told.symbol)
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Handle an input now, or behind the one that is being handled."""
+        self._inbox.append(call)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            self._drain()
+        finally:
+            self._busy = False
+
+    def _drain(self) -> None:
+        while self._inbox:
+            self._inbox.popleft()()
+        self.flattener.progress()
+
+    def _drain_inner(self) -> None:
+        while self._inbox:
+            self._inbox.popleft()()
+
+    def _boundary(self, ts: int, name: str) -> None:
+        open_now = [p for p in self.positions() if not p.external]
+        data = {"boundary": name, "at": iso(ts), "positions": len(open_now)}
+        text = ""
+        if name == "square_off_warning" and open_now:
+            minutes = self.config.market.warning_minutes
+            names = ", ".join(sorted({p.symbol for p in open_now}))
+            text = f"square-off in {minutes} minutes: {names}"
+        self.emit(Event(EventKind.SESSION, ts, text=text, data=data))
+
+    # --- the kernel --------------------------------------------------------------------------------------
+
+    def _kernel(self, kind: int, row: int, **fields: int) -> None:
+        """Step one event and do what it intends."""
+        e = self._event[0]
+        for name in abi.EVENT.names or ():
+            e[name] = fields.get(name, 0)
+        e["kind"], e["row"] = kind, row
+        n = self.kernel.step_one(self.state, self.account, self.params, self._event, self._out)
+        self._carry_out(n)
+
+    def _tell(self, kind: int, life: RungLife, leg: int, quantity: int, value: Paise, ts: int) -> None:
+        self._kernel(kind, life.row, ts=ts, qty=quantity, value=value, rung=life.rung, leg=leg, cycle=life.cycle)
+
+    def _carry_out(self, n: int) -> None:
+        """The intents, in their order. Copied first: carrying one out may step the kernel again."""
+        if n:
+            for intent in self._out[:n].copy():
+                self._INTENTS[int(intent["kind"])](self, _Intent(*(int(v) for v in intent.item())))
+
+    def _enter(self, i: _Intent) -> None:
+        row = self.table[i.row]
+        self.counters.signals += 1
+        self.emit(Event(EventKind.SIGNAL, i.ts, row.instrument.symbol, data={
+            "strategy": row.strategy, "rung": i.rung + 1, "side": Side(i.side).name, "quantity": i.qty,
+            "price_paise": i.price, "stop_paise": i.stop, "target_paise": i.target,
+        }))  # fmt: skip
+        refused = self.manager.enter(i)
+        if refused is not None:
+            self._refusal(i, refused.code, refused.reason)
+
+    def _exit(self, i: _Intent) -> None:
+        self.manager.exit(i.row, i.rung, i.cycle, REASONS[i.code])
+
+    def _stop(self, i: _Intent) -> None:
+        self.manager.set_stop(i.row, i.rung, i.cycle, i.stop, i.target)
+
+    def _evaluated(self, i: _Intent) -> None:
+        row = self.table[i.row]
+        names = self.strategies[row.strategy].source.state
+        record = self.state[i.row]
+        values = tuple((n, float(record[n])) for n in names if record[n].ndim == 0)
+        look = Evaluation(i.ts, row.instrument.symbol, row.strategy, bool(i.code & 1), bool(i.code & 2), values)
+        self.evaluation_log.setdefault(look.symbol, deque(maxlen=50)).append(look)
+        self.emit(Event(EventKind.EVALUATION, i.ts, look.symbol, severity=Severity.DEBUG, data={
+            "strategy": row.strategy, "buy": look.buy, "sell": look.sell, "ltp_paise": i.price,
+            "close": float(record["close"]), "bars": int(record["bars"]), "values": dict(values),
+        }))  # fmt: skip
+
+    def _limited(self, i: _Intent) -> None:
+        code, words = LIMIT_WORDS[i.code]
+        if i.code == abi.L_BLOCKED:
+            words = f"{words}: {', '.join(sorted(b.value for b in self.blocks))}"
+        if i.code == abi.L_UNAFFORDABLE:
+            words = f"{words} ({rupees_text(i.price)})"
+        self._refusal(i, code, words)
+
+    def _refusal(self, i: _Intent, code: str, reason: str) -> None:
+        row = self.table[i.row]
+        self.counters.refusals += 1
+        log = self.refusal_log.setdefault(row.instrument.symbol, deque(maxlen=50))
+        log.append((i.ts, reason))
+        self.emit(Event(EventKind.REFUSAL, i.ts, row.instrument.symbol, data={
+            "code": code, "reason": reason, "strategy": row.strategy, "rung": i.rung + 1, "side": Side(i.side or 1).name,
+        }))  # fmt: skip
+
+    def _halted(self, i: _Intent) -> None:
+        a = self.account[0]
+        net = int(a["realised"] + a["unrealised"] - a["charges"])
+        what = "everything is being closed" if a["loss_flatten"] else "no more entries today; stops stay"
+        self.alert(f"daily loss limit reached: {rupees_text(net)} after charges; {what}")
+
+    def _stray(self, i: _Intent) -> None:
+        self.critical(f"{self.table[i.row].instrument.symbol}: a fill came for a rung that had ended")
+
+    _INTENTS: Mapping[int, Callable[[LiveTradingEngine, _Intent], None]] = {
+        abi.ENTER: _enter,
+        abi.EXIT: _exit,
+        abi.STOP: _stop,
+        abi.EVALUATED: _evaluated,
+        abi.LIMITED: _limited,
+        abi.HALTED: _halted,
+        abi.STRAY: _stray,
+    }
+
+    # --- what ended ------------------------------------------------------------------------------------
+
+    def _finished(self, life: RungLife) -> None:
+        """A rung's last order is final: book the trade."""
+        if life.entered and life.exited:
+            self.book_trade(life)
+
+    def book_trade(self, life: RungLife, *, say: bool = True) -> None:
+        """Charges an order, as the broker bills them; the sum of trades is the day."""
+        row = self.table[life.row]
+        trade = Trade(
+            f"{self.day}-{row.instrument.symbol}-{life.strategy}-{life.rung + 1}-{life.cycle}",
+            row.instrument.symbol, life.strategy, life.side, life.rung + 1, life.exited, life.first_fill_ns,
+            life.entry_value, life.last_exit_ns, life.exit_value, life.reason,
+            int(life.side) * (life.exit_value - life.entry_value),
+            sum(
+                self.kernel.charge_one(self.params, life.row, int(order.side), order.value)
+                for order in (*life.entries, *life.exits)
+            ),
+        )  # fmt: skip
+        self.trade_log.append(trade)
+        if say:
+            self.emit(trade_event(trade))
+
+    # --- commands ----------------------------------------------------------------------------------------
+
+    def block(self, why: Block) -> bool:
+        """Stop entries for a reason. False if they were already stopped for it."""
+        return self._set_block(why, True)
+
+    def release(self, why: Block) -> bool:
+        """Take one reason back; entries flow when none is left."""
+        return self._set_block(why, False)
+
+    def _set_block(self, why: Block, on: bool, by: str = "") -> bool:
+        if (why in self.blocks) is on:
+            return False
+        (self.blocks.add if on else self.blocks.discard)(why)
+        self._apply_blocks()
+        self.emit(Event(EventKind.BLOCK, self.clock.now_ns(), data={"on": on, "reason": why.value, "by": by}))
+        return True
+
+    def _apply_blocks(self) -> None:
+        mask = sum(1 << i for i, why in enumerate(Block) if why in self.blocks)
+        self.post(lambda: self._kernel(abi.PHASE, 0, code=abi.PHASE_BLOCK, value=mask))
+
+    def pause(self, by: str) -> bool:
+        """Stop entries. Exits and stops are not touched."""
+        return self._set_block(Block.PAUSED, True, by)
+
+    def resume(self, by: str) -> bool:
+        """Allow entries again; also after a critical error, which a human has seen by then."""
+        after_error = self._set_block(Block.ERROR, False, by)
+        return self._set_block(Block.PAUSED, False, by) or after_error
+
+    def exit_row(self, row: int, rung: int = -1, reason: int = abi.R_FLATTEN) -> None:
+        """Demand the exit of a row's rungs (-1: all)."""
+        now = self.clock.now_ns()
+        self.post(
+            lambda: self._kernel(abi.PHASE, row, ts=now, code=abi.PHASE_EXIT, value=reason, rung=rung)
+        )
+
+    async def flatten(self, by: str) -> str:
+        """Close everything of ours; see ``trading.flatten``."""
+        return await self.flattener.run(by)
+
+    async def recover(self, **given: Any) -> None:
+        """Rebuild from the broker's books; see ``trading.recover``."""
+        await Recovery(self).run(**given)
+
+    async def reconcile(self) -> list[str]:
+        """Compare with the broker's books; the differences, in words."""
+        return await Recovery(self).compare()
+
+    # --- views -------------------------------------------------------------------------------------------
+
+    def status(self) -> StatusView:
+        return self.view.status()
+
+    def positions(self) -> list[Position]:
+        return self.view.positions()
+
+    def trades(self) -> list[Trade]:
+        return list(self.trade_log)
+
+    def orders(self) -> list[OrderView]:
+        return self.view.orders()
+
+    def rows(self) -> list[RowView]:
+        return self.view.rows()
+
+    def evaluations(self, symbol: str) -> list[Evaluation]:
+        return list(self.evaluation_log.get(symbol, ()))
+
+    def refusals(self, symbol: str) -> list[tuple[int, str]]:
+        return list(self.refusal_log.get(symbol, ()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Intent:
+    """An INTENT record as plain integers, in the dtype's order."""
+
+    kind: int
+    row: int
+    rung: int
+    cycle: int
+    side: int
+    qty: int
+    price: Paise
+    stop: Paise
+    target: Paise
+    code: int
+    ts: int
+
+
+def trade_event(trade: Trade) -> Event:
+    """A closed rung as a journal line."""
+    quantity = trade.quantity
+    return Event(EventKind.TRADE, trade.exit_ns, trade.symbol, data={
+        "trade_id": trade.trade_id, "strategy": trade.strategy, "side": trade.side.name, "rung": trade.rung,
+        "quantity": quantity, "entry_time": iso(trade.entry_ns), "entry_price": average(trade.entry_value, quantity),
+        "exit_time": iso(trade.exit_ns), "exit_price": average(trade.exit_value, quantity),
+        "exit_reason": str(trade.reason), "gross_paise": trade.gross, "charges_paise": trade.charges,
+        "net_paise": trade.net,
+    })  # fmt: skip
+
+
+def average(value: Paise, quantity: int) -> float:
+    """Average price in rupees, to a hundredth of a paisa."""
+    return round(rupees(value) / quantity, 4) if quantity else 0.0

@@ -1,0 +1,179 @@
+"""Closing everything, and saying "flat" only when the broker's own book says so.
+
+By phase: before the open it is queued for 9:15; in continuous trading it happens now; in the closing
+auction's reference period it waits for order entry; when closed it is remembered, and asked again at the
+next open, because a night changes what a person wants.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from otrade_bot.core.clock import SECOND
+from otrade_bot.core.errors import BrokerException
+from otrade_bot.core.events import Event, EventKind, Severity
+from otrade_bot.core.model import OrderType
+from otrade_bot.core.money import rupees_text
+from otrade_bot.core.session import Phase
+from otrade_bot.kernel import state as abi
+from otrade_bot.trading.rungs import RungLife
+
+if TYPE_CHECKING:
+    from otrade_bot.trading.engine import LiveTradingEngine
+
+__all__ = ["Flattener"]
+
+#: How long the human waits for an answer; exits go on being worked after it.
+PATIENCE_WALL = 20.0
+PATIENCE_MARKET = 120 * SECOND
+
+
+class Flattener:
+    """One flatten at a time; a second request joins the first."""
+
+    def __init__(self, engine: LiveTradingEngine) -> None:
+        self.engine = engine
+        self.queued = False  #: do it as soon as orders are taken
+        self.ask_again = False  #: it was asked for while the market was closed
+        self._task: asyncio.Task[str] | None = None
+        self._news: asyncio.Event | None = None
+
+    def progress(self) -> None:
+        """The engine has handled something: see whether we are done."""
+        if self._news is not None:
+            self._news.set()
+
+    async def run(self, by: str) -> str:
+        """Returns when the broker says flat, or with what is not and why."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run(by))
+        return await asyncio.shield(self._task)
+
+    def at_open(self) -> None:
+        """Called at the open: what was queued happens, what was asked for yesterday is asked again."""
+        if self.queued:
+            self.queued = False
+            self.demand()
+        if self.ask_again:
+            self.ask_again = False
+            self.engine.alert("flatten was asked for while the market was closed: send /flatten again to do it now")
+
+    def demand(self) -> None:
+        """Ask for the exit of everything of ours, now."""
+        for row in {life.row for life in self.lives()}:
+            self.engine.exit_row(row)
+
+    def lives(self) -> list[RungLife]:
+        """Rungs of ours that are open or pending."""
+        return [life for life in self.engine.manager.lives.values() if not life.closed]
+
+    # --- the steps ---------------------------------------------------------------------------------
+
+    async def _run(self, by: str) -> str:
+        engine = self.engine
+        engine.pause(by)
+        lives = self.lives()
+        if not lives:
+            return await self._verdict([], "Nothing to close.")
+        phase = engine.view.phase(engine.clock.now_ns())
+        waiting = self._wait_for_market(phase, lives)
+        if waiting:
+            self._say("queued", waiting, by)
+            return waiting
+        self._say("started", f"closing {len(lives)} rungs", by)
+        self.demand()
+        await self._until_closed(lives)
+        return await self._verdict(lives, "")
+
+    def _wait_for_market(self, phase: Phase, lives: list[RungLife]) -> str:
+        """'' where exits can be sent now, else the answer that says when they will be."""
+        engine, now = self.engine, self.engine.clock.now_ns()
+        instruments = [engine.table[life.row].instrument for life in lives]
+        if any(not engine.market_fault(i, OrderType.LIMIT, now) for i in instruments):
+            return ""
+        if phase.pre_open or phase.closing_auction:
+            self.queued = True
+            return f"The market takes no orders yet ({phase}). Entries are paused; everything is closed as soon as it does."
+        self.ask_again = True
+        return f"The market is closed ({phase}). Entries are paused; at the next open you will be asked again."
+
+    async def _until_closed(self, lives: list[RungLife]) -> None:
+        loop = asyncio.get_running_loop()
+        deadline, market = loop.time() + PATIENCE_WALL, self.engine.clock.now_ns() + PATIENCE_MARKET
+        self._news = asyncio.Event()
+        try:
+            while any(not life.closed for life in lives):
+                left = deadline - loop.time()
+                if left <= 0 or self.engine.clock.now_ns() > market:
+                    return
+                self._news.clear()
+                try:
+                    await asyncio.wait_for(self._news.wait(), left)
+                except TimeoutError:
+                    return
+        finally:
+            self._news = None
+
+    async def _verdict(self, lives: list[RungLife], nothing: str) -> str:
+        """What the broker's own book says."""
+        try:
+            left = await self._residue()
+        except BrokerException as error:
+            text = f"NOT CONFIRMED: the broker's book cannot be read ({error}). Entries stay paused."
+            self._say("unconfirmed", text, "")
+            return text
+        lines = [self._result(life) for life in lives]
+        if left:
+            lines.append("NOT FLAT: " + "; ".join(left))
+        else:
+            lines.append(f"{nothing} Flat: the broker's book shows no position of ours.".strip())
+        lines.append("Entries are paused until /resume.")
+        text = "\n".join(lines)
+        self._say("not_flat" if left else "flat", text, "")
+        return text
+
+    def _result(self, life: RungLife) -> str:
+        name = f"{self.engine.manager.symbol(life)} P{life.rung + 1}"
+        if life.entered == 0:
+            return f"{name}: entry cancelled, nothing was bought" if life.closed else f"{name}: entry not final yet"
+        gain = int(life.side) * (life.exit_value - life.entry_value * life.exited // life.entered)
+        done = f"{life.exited} of {life.entered} closed"
+        return f"{name}: {done}, {rupees_text(gain, sign=True)} before charges" if life.exited else f"{name}: {done}"
+
+    async def _residue(self) -> list[str]:
+        """Every net quantity at the broker that is not recorded as external, with the reason it is there."""
+        engine = self.engine
+        net: dict[tuple[str, str], int] = {}
+        for position in await engine.broker.get_positions():
+            key = (position.symbol, str(position.product))
+            net[key] = net.get(key, 0) + position.quantity
+        for holding in await engine.broker.get_holdings():
+            key = (holding.symbol, "CNC")
+            net[key] = net.get(key, 0) + holding.quantity
+        found = []
+        for key, quantity in sorted(net.items()):
+            ours = quantity - engine.external.get(key, 0)
+            if ours:
+                found.append(f"{key[0]} {ours:+d} ({self._why(key[0])})")
+        return found
+
+    def _why(self, symbol: str) -> str:
+        engine = self.engine
+        for life in self.lives():
+            if engine.manager.symbol(life) != symbol:
+                continue
+            if any(order.unknown for order in life.exits):
+                return "an exit's outcome is unknown: the broker is being asked"
+            fault = engine.market_fault(engine.table[life.row].instrument, OrderType.LIMIT, engine.clock.now_ns())
+            if fault:
+                return fault
+            working = [order for order in life.exits if order.live]
+            if working:
+                return f"an exit rests at {rupees_text(working[0].price)} and has not filled"
+        return "no exit order is working"
+
+    def _say(self, state: str, text: str, by: str) -> None:
+        severity = Severity.RISK if state in ("not_flat", "unconfirmed") else Severity.WARNING
+        data = {"state": state, "by": by, "reason": abi.R_FLATTEN}
+        self.engine.emit(Event(EventKind.FLATTEN, self.engine.clock.now_ns(), text=text, severity=severity, data=data))

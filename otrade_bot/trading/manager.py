@@ -1,0 +1,542 @@
+"""Sends what the gate approved, and keeps every rung protected by one reducing order at the broker.
+
+The stop rests at the exchange from the first fill on. Target, square-off and flatten turn that same order
+into a marketable limit; nothing is ever cancelled in the hope that the next order will be taken. A write
+is sent once; when nobody knows how it ended, the order stays reserved until the broker's book tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from otrade_bot.brokers.base import BrokerInterface, Write
+from otrade_bot.core.clock import SECOND, Clock
+from otrade_bot.core.events import Event, EventKind, Severity
+from otrade_bot.core.model import (
+    Accepted,
+    BrokerOrder,
+    ExitReason,
+    InstrumentKind,
+    Leg,
+    OrderRequest,
+    OrderStatus,
+    OrderType,
+    Outcome,
+    Product,
+    Refused,
+    Side,
+    Unknown,
+)
+from otrade_bot.core.money import Paise, rupees_text
+from otrade_bot.kernel import state as abi
+from otrade_bot.kernel.fills import fill_price, protected, protection_ppm
+from otrade_bot.trading.delivery import cancel_gtt, converge_gtt
+from otrade_bot.trading.orders import Order, OrderBook, Tags, merge
+from otrade_bot.trading.risk import Approved, Quote, RiskManager, slices
+from otrade_bot.trading.rungs import RungLife
+from otrade_bot.trading.table import Row
+
+__all__ = ["OrderManager"]
+
+REPRICE = 3 * SECOND
+PATIENCE = 30 * SECOND
+GROW_EVERY = 1 * SECOND
+RETRY = 1 * SECOND
+#: Modifications after which a fresh order is cheaper than the risk of meeting the broker's limit of 25.
+FRESH_AFTER = 20
+_STOPS = (OrderType.SL_M, OrderType.SL)
+
+#: (kind, life, leg, cumulative quantity, cumulative value, ts) -> the kernel
+Tell = Callable[[int, RungLife, int, int, Paise, int], None]
+
+
+@dataclass(slots=True)
+class OrderManager:
+    """Synchronous: called by the engine alone, one input at a time."""
+
+    broker: BrokerInterface
+    gate: RiskManager
+    tags: Tags
+    clock: Clock
+    rows: list[Row]
+    tell: Tell
+    emit: Callable[[Event], None]
+    post: Callable[[Callable[[], None]], None]  #: queue a call behind what is being done now
+    finished: Callable[[RungLife], None]
+    critical: Callable[[str], None]
+    orders: OrderBook = field(default_factory=OrderBook)
+    lives: dict[tuple[int, int], RungLife] = field(default_factory=dict)
+    frozen: set[str] = field(default_factory=set)  #: symbols whose entries wait for an Unknown
+
+    # --- what the kernel intends -----------------------------------------------------------------
+
+    def enter(self, intent: Any) -> Refused | None:
+        """Send an entry. A refusal by the gate goes back to the kernel as REJECT."""
+        row = self.rows[intent.row]
+        side = Side(int(intent.side))
+        life = RungLife(
+            intent.row, intent.rung, intent.cycle, side, row.strategy, row.product, int(intent.qty)
+        )
+        refused = self._gate_entry(life, row, intent)
+        if isinstance(refused, Refused):
+            self.tell(abi.REJECT, life, abi.ENTRY, 0, 0, self.clock.now_ns())
+            return refused
+        self.lives[life.row, life.rung] = life
+        for approved in refused:
+            order = self._register(life, approved.request, Leg.ENTRY)
+            self._place(order, approved)
+        return None
+
+    def _gate_entry(self, life: RungLife, row: Row, intent: Any) -> list[Approved] | Refused:
+        if row.instrument.symbol in self.frozen:
+            return Refused("an earlier order of this symbol is not accounted for yet", "unknown_order")
+        request = OrderRequest(
+            "", row.instrument, life.side, life.ordered, row.product, OrderType.MARKET
+        )
+        quote = Quote(row.ltp, row.ts_ns)
+        return self.gate.entry(
+            request,
+            quote,
+            self.clock.now_ns(),
+            life.rung,
+            lambda: self.tags.make(life.strategy, life.rung, Leg.ENTRY, life.cycle),
+        )
+
+    def set_stop(self, row: int, rung: int, cycle: int, level: Paise, target: Paise) -> None:
+        """Where the kernel wants the stop to rest."""
+        life = self.lives.get((row, rung))
+        if life is None or life.cycle != cycle or life.closed:
+            return
+        if life.level != level:
+            state = "armed" if life.level == 0 else "moved"
+            life.level = level
+            self._say_stop(life, state)
+        life.target = target
+        self.converge(life)
+
+    def exit(self, row: int, rung: int, cycle: int, reason: ExitReason) -> None:
+        """Leave a rung: what is still to be bought is cancelled, what is held is sold."""
+        life = self.lives.get((row, rung))
+        if life is None or life.cycle != cycle or life.closed:
+            return
+        if life.wanted is None:
+            life.wanted = reason
+        self._cancel_entries(life)
+        self.converge(life)
+
+    # --- what the broker says --------------------------------------------------------------------
+
+    def on_report(self, told: BrokerOrder) -> bool:
+        """Take in an order update. False if the order is not ours."""
+        order = self.orders.find(told)
+        if order is None:
+            return self._gtt_leg(told)
+        before = order.status
+        if merge(order, told):
+            if before is OrderStatus.TRIGGER_PENDING and order.status is OrderStatus.OPEN:
+                order.changed_ns = told.updated_ns
+            self._settled_by_report(order)
+            self._say_order(order)
+            self._follow(order, told.updated_ns)
+        return True
+
+    def _settled_by_report(self, order: Order) -> None:
+        """A report about an order whose placement was in doubt ends the doubt."""
+        if order.unknown and order.order_id:
+            order.unknown = ""
+            self._thaw(order)
+
+    def _follow(self, order: Order, ts: int) -> None:
+        """Tell the kernel what grew, then bring the rung's protection up to it."""
+        life = self.lives.get((order.row, order.rung))
+        if life is None or life.cycle != order.cycle or life.closed:
+            if order.filled:
+                self._late_fill(order)
+            return
+        self._overfill(life)
+        if life.entered > life.told_entry:
+            life.first_fill_ns = life.first_fill_ns or ts
+            life.told_entry = life.entered
+            self._say_fill(life, order, ts)
+            self.tell(abi.FILL, life, abi.ENTRY, life.entered, life.entry_value, ts)
+        if life.exited > life.told_exit:
+            life.last_exit_ns = ts
+            life.told_exit = life.exited
+            if life.wanted is None and not life.stopped:
+                life.stopped = True
+                self._cancel_entries(life)
+            self._say_fill(life, order, ts)
+            self.tell(abi.FILL, life, abi.EXIT_LEG, life.exited, life.exit_value, ts)
+        self._entry_ended(life, ts)
+        self.converge(life)
+
+    def _entry_ended(self, life: RungLife, ts: int) -> None:
+        if life.entering or life.told_end:
+            return
+        life.told_end = True
+        if life.entered < life.ordered:
+            rejected = life.entered == 0 and any(o.status is OrderStatus.REJECTED for o in life.entries)
+            self.tell(abi.REJECT if rejected else abi.DONE, life, abi.ENTRY, life.entered, 0, ts)
+
+    def _overfill(self, life: RungLife) -> None:
+        """More filled than was ordered is accepted, because it is there; and said aloud."""
+        for order in (*life.entries, *life.exits):
+            if order.filled > order.request.quantity and order.leg is Leg.ENTRY:
+                self.critical(f"{order.instrument.symbol}: {order.filled} filled, {order.request.quantity} ordered")
+        if life.exited > life.entered:
+            self.critical(f"{self.symbol(life)}: {life.exited} sold, {life.entered} held")
+
+    def _late_fill(self, order: Order) -> None:
+        self.critical(
+            f"{order.instrument.symbol}: order {order.order_id} filled after its rung had ended; "
+            "compare with the broker and /flatten if needed"
+        )
+
+    def _gtt_leg(self, told: BrokerOrder) -> bool:
+        """An order that a GTT of ours has placed carries no tag: it is known by what it is."""
+        for life in self.lives.values():
+            gtt = life.gtt
+            if gtt is None or gtt.order_id or not gtt.gtt_id or life.closed:
+                continue
+            same = self.symbol(life) == told.symbol and told.side is life.side.opposite
+            if same and told.quantity == gtt.quantity and not told.tag:
+                gtt.order_id = told.order_id
+                request = OrderRequest(
+                    f"GTT{gtt.gtt_id}", self.rows[life.row].instrument, told.side, told.quantity,
+                    life.product, told.order_type, told.price, told.trigger,
+                )  # fmt: skip
+                order = self._register(life, request, Leg.EXIT)
+                order.status = OrderStatus.OPEN
+                return self.on_report(told)
+        return False
+
+    # --- one reducing order a rung -----------------------------------------------------------------
+
+    def converge(self, life: RungLife) -> None:
+        """Bring the rung's reducing orders to what they should be. Safe to call at any time."""
+        now = self.clock.now_ns()
+        if life.held <= 0:
+            self._finish(life)
+            return
+        if now < life.retry_ns:
+            return
+        if life.product is not Product.MIS:
+            converge_gtt(self, life, now)
+            return
+        for order in life.exits:
+            if order.idle:
+                self._adjust(life, order, now)
+        gap = life.held - life.covered
+        if gap > 0 and not any(order.live for order in life.exits):
+            self._place_exits(life, gap, now)
+
+    def _finish(self, life: RungLife) -> None:
+        """Nothing is held: what still rests is cancelled; when all is final the rung is closed."""
+        if life.held < 0:
+            return
+        if life.entered == 0 and life.entering:
+            return
+        for order in life.exits:
+            if order.idle:
+                self._cancel(order)
+        if life.gtt and life.gtt.gtt_id and not life.gtt.order_id and not life.gtt.writing:
+            cancel_gtt(self, life)
+        if life.entering or any(order.live for order in life.exits) or life.gtt_alive:
+            return
+        if not life.closed:
+            life.closed = True
+            self.finished(life)
+
+    def _adjust(self, life: RungLife, order: Order, now: int) -> None:
+        """Change a working reducing order where it differs from what is wanted."""
+        if order.status is OrderStatus.OPEN and order.order_type in _STOPS:
+            return  # it has triggered: the stop is the exit
+        leaving = life.wanted is not None
+        if leaving and order.order_type in _STOPS and order.status is not OrderStatus.PENDING:
+            self._modify(order, now, order.filled + self._share(life, order), OrderType.LIMIT, self._exit_price(life), 0)
+            return
+        if leaving or order.order_type not in _STOPS:
+            self._grow(life, order, now)
+            return
+        if order.trigger != life.level:
+            if order.modifications >= FRESH_AFTER:
+                self._cancel(order)  # its final report places a fresh one
+                return
+            self._modify(order, now, order.filled + self._share(life, order), None, None, life.level)
+            return
+        self._grow(life, order, now)
+
+    def _share(self, life: RungLife, order: Order) -> int:
+        """Quantity this order should have left: all that no other reducing order covers."""
+        others = life.covered - order.left
+        freeze = order.instrument.freeze
+        want = life.held - others
+        return min(want, freeze) if freeze else want
+
+    def _grow(self, life: RungLife, order: Order, now: int) -> None:
+        want = order.filled + self._share(life, order)
+        if want != order.quantity and (now - order.changed_ns >= GROW_EVERY or want < order.quantity):
+            self._modify(order, now, want, None, None, None)
+
+    def _place_exits(self, life: RungLife, gap: int, now: int) -> None:
+        instrument = self.rows[life.row].instrument
+        for quantity in slices(gap, instrument):
+            request = self._exit_request(life, quantity)
+            approved = self.gate.exit(request, life.held - life.covered, now)
+            if isinstance(approved, Refused):
+                self._exit_refused(life, approved)
+                return
+            order = self._register(life, request, Leg.EXIT)
+            self._place(order, approved)
+
+    def _exit_request(self, life: RungLife, quantity: int) -> OrderRequest:
+        """A stop at its level; a marketable limit where an exit is wanted or the price is beyond the stop."""
+        row = self.rows[life.row]
+        tag = self.tags.make(life.strategy, life.rung, Leg.EXIT, life.cycle)
+        side = life.side.opposite
+        if life.wanted is not None or life.level == 0 or self._beyond(life, row.ltp):
+            price = self._exit_price(life)
+            return OrderRequest(tag, row.instrument, side, quantity, life.product, OrderType.LIMIT, price)
+        if row.instrument.kind is InstrumentKind.OPTION:  # exchanges take no SL-M in options
+            limit = protected(side, life.level, protection_ppm(life.level, 1), row.instrument.tick)
+            return OrderRequest(tag, row.instrument, side, quantity, life.product, OrderType.SL, limit, life.level)
+        return OrderRequest(tag, row.instrument, side, quantity, life.product, OrderType.SL_M, 0, life.level)
+
+    def _beyond(self, life: RungLife, ltp: Paise) -> bool:
+        return ltp <= life.level if life.side is Side.BUY else ltp >= life.level
+
+    def _exit_price(self, life: RungLife) -> Paise:
+        """A limit inside the market-protection band of the LTP."""
+        row = self.rows[life.row]
+        option = int(row.instrument.kind is InstrumentKind.OPTION)
+        return protected(life.side.opposite, row.ltp, protection_ppm(row.ltp, option), row.instrument.tick)
+
+    def _exit_refused(self, life: RungLife, refused: Refused) -> None:
+        """An exit that cannot be sent is retried every second and said once, then every minute."""
+        life.retry_ns = self.clock.now_ns() + RETRY
+        life.refusals += 1
+        if life.refusals % 60 == 1:
+            self._alert(life, f"exit refused: {refused.reason}; trying again")
+
+    # --- time ---------------------------------------------------------------------------------------
+
+    def chase(self, now: int, row: int | None = None) -> None:
+        """Re-price exits that the market ran away from, cancel entries that do not fill, grow stops."""
+        for life in list(self.lives.values()):
+            if life.closed or (row is not None and life.row != row):
+                continue
+            for order in life.entries:
+                if order.idle and now - order.placed_ns >= PATIENCE:
+                    self._cancel(order)
+            self._reprice(life, now)
+            if life.held > 0 and (life.held != life.covered or life.wanted is not None or life.retry_ns):
+                self.converge(life)
+
+    def _reprice(self, life: RungLife, now: int) -> None:
+        row = self.rows[life.row]
+        for order in life.exits:
+            if not order.idle or order.status is not OrderStatus.OPEN or now - order.changed_ns < REPRICE:
+                continue
+            if order.price and fill_price(order.side, order.price, 1, row.ltp, 0, row.instrument.tick):
+                continue
+            price = self._exit_price(life)
+            if price != order.price:
+                self._modify(order, now, order.quantity, OrderType.LIMIT, price, 0)
+                self._alert(life, f"exit unfilled for {REPRICE // SECOND} s: now at {rupees_text(price)}")
+
+    # --- writes ---------------------------------------------------------------------------------------
+
+    def _register(self, life: RungLife, request: OrderRequest, leg: Leg) -> Order:
+        """Our record exists, in memory and in the journal, before the request leaves."""
+        now = self.clock.now_ns()
+        order = Order(
+            request.tag, life.row, leg, life.rung, life.cycle, request, request.quantity, request.order_type,
+            request.price, request.trigger, now, changed_ns=now,
+        )  # fmt: skip
+        self.orders.add(order)
+        (life.entries if leg is Leg.ENTRY else life.exits).append(order)
+        self._say_order(order)
+        return order
+
+    def _place(self, order: Order, approved: Approved) -> None:
+        self._write(order, "place", self.broker.place(approved.request))
+
+    def _modify(
+        self, order: Order, now: int, quantity: int, kind: OrderType | None, price: Paise | None, trigger: Paise | None
+    ) -> None:
+        order.asked = quantity
+        order.changed_ns = now
+        order.modifications += 1
+        write = self.broker.modify(
+            order.order_id,
+            quantity=quantity if quantity != order.quantity else None,
+            order_type=kind,
+            price=price,
+            trigger=trigger,
+        )
+        self._write(order, "modify", write)
+
+    def _cancel(self, order: Order) -> None:
+        self._write(order, "cancel", self.broker.cancel(order.order_id))
+
+    def _cancel_entries(self, life: RungLife) -> None:
+        for order in life.entries:
+            if order.idle:
+                self._cancel(order)
+
+    def _write(self, order: Order, what: str, write: Write) -> None:
+        order.writing = what
+        self.broker.dispatch(write, lambda outcome: self.post(lambda: self._answered(order, what, outcome)))
+
+    def _answered(self, order: Order, what: str, outcome: Outcome) -> None:
+        """The write has ended, one way or another."""
+        order.writing = ""
+        order.asked = 0
+        if isinstance(outcome, Unknown):
+            self._unknown(order, what, outcome)
+        elif isinstance(outcome, Refused):
+            self._refused(order, what, outcome)
+        elif what == "place":
+            self._accepted(order, outcome)
+        self._again(order)
+
+    def _again(self, order: Order) -> None:
+        """What was wanted meanwhile is done now."""
+        life = self.lives.get((order.row, order.rung))
+        if life is None or life.cycle != order.cycle or life.closed:
+            return
+        if life.wanted is not None or life.stopped:
+            self._cancel_entries(life)
+        self.converge(life)
+
+    def _accepted(self, order: Order, outcome: Accepted) -> None:
+        if not order.order_id:
+            order.order_id = outcome.order_id
+            self.orders.by_id[outcome.order_id] = order
+            self._say_order(order)
+
+    def _refused(self, order: Order, what: str, outcome: Refused) -> None:
+        order.reason = outcome.reason
+        if what != "place":
+            life = self.lives.get((order.row, order.rung))
+            if life is not None:
+                life.retry_ns = self.clock.now_ns() + RETRY
+            if not order.status.final:
+                self._alert_order(order, f"{what} refused: {outcome.reason}")
+            return
+        order.status = OrderStatus.REJECTED
+        self._say_order(order)
+        life = self.lives.get((order.row, order.rung))
+        if life is None or life.cycle != order.cycle:
+            return
+        if order.leg is Leg.ENTRY:
+            self._entry_ended(life, self.clock.now_ns())
+        else:
+            self._protection_refused(life, order)
+
+    def _protection_refused(self, life: RungLife, order: Order) -> None:
+        """No stop can rest: the position is left at once rather than held unprotected."""
+        if order.order_type in _STOPS and life.wanted is None:
+            life.wanted = ExitReason.STOP
+            self._alert(life, f"stop refused ({order.reason}): leaving at market")
+            return
+        self._exit_refused(life, Refused(order.reason))
+
+    # --- nobody knows -----------------------------------------------------------------------------------
+
+    def _unknown(self, order: Order, what: str, outcome: Unknown) -> None:
+        """Reserve it, freeze the symbol's entries, tell the human; the book will say."""
+        order.unknown = f"{what}: {outcome.cause}"
+        order.unknown_ns = self.clock.now_ns()
+        order.absent_reads = 0
+        self.frozen.add(order.instrument.symbol)
+        self._alert_order(order, f"nobody knows whether the {what} took effect ({outcome.cause}); asking the broker")
+
+    def _thaw(self, order: Order) -> None:
+        symbol = order.instrument.symbol
+        if not any(o.unknown for o in self.orders if o.instrument.symbol == symbol):
+            self.frozen.discard(symbol)
+
+    def settle_unknown(self, book: Iterable[BrokerOrder], now: int) -> None:
+        """Compare doubtful orders with one complete read of the broker's book.
+
+        Present: the book is right. Absent: never placed, but only after 120 s and two complete reads at
+        least 30 s apart, because brokers show orders tens of seconds late.
+        """
+        told = {report.tag: report for report in book if report.tag}
+        by_id = {report.order_id: report for report in book}
+        for order in [o for o in self.orders if o.unknown]:
+            report = by_id.get(order.order_id) or told.get(order.tag)
+            if report is not None:
+                order.unknown = ""
+                self._thaw(order)
+                self._alert_order(order, f"found at the broker: {report.status_word}")
+                self.on_report(report)
+                self._again(order)
+            else:
+                self._absent(order, now)
+
+    def _absent(self, order: Order, now: int) -> None:
+        if order.absent_reads == 0 or now - order.absent_ns >= 30 * SECOND:
+            order.absent_reads += 1
+            order.absent_ns = now
+        if now - order.unknown_ns < 120 * SECOND or order.absent_reads < 2:
+            return
+        order.unknown = ""
+        self._thaw(order)
+        self._refused(order, "place", Refused("never reached the broker", "absent"))
+        self._again(order)
+
+    # --- words ----------------------------------------------------------------------------------------------
+
+    def symbol(self, life: RungLife) -> str:
+        return self.rows[life.row].instrument.symbol
+
+    def _alert(self, life: RungLife, text: str) -> None:
+        self.emit(Event(
+            EventKind.ALERT, self.clock.now_ns(), self.symbol(life), f"{self.symbol(life)} P{life.rung + 1}: {text}",
+            Severity.RISK, {"rung": life.rung + 1, "strategy": life.strategy},
+        ))  # fmt: skip
+
+    def _alert_order(self, order: Order, text: str) -> None:
+        symbol = order.instrument.symbol
+        self.emit(Event(
+            EventKind.ALERT, self.clock.now_ns(), symbol, f"{symbol} {order.leg} order {order.tag}: {text}",
+            Severity.RISK, {"tag": order.tag, "order_id": order.order_id},
+        ))  # fmt: skip
+
+    def _say_order(self, order: Order) -> None:
+        self.emit(Event(
+            EventKind.ORDER, self.clock.now_ns(), order.instrument.symbol,
+            severity=Severity.WARNING if order.status is OrderStatus.REJECTED else Severity.INFO,
+            data={
+                "tag": order.tag, "order_id": order.order_id, "leg": str(order.leg), "side": order.side.name,
+                "quantity": order.quantity, "filled": order.filled, "status": str(order.status),
+                "type": str(order.order_type), "price_paise": order.price, "trigger_paise": order.trigger,
+                "reason": order.reason, "rung": order.rung + 1, "strategy": self.rows[order.row].strategy,
+            },
+        ))  # fmt: skip
+
+    def _say_fill(self, life: RungLife, order: Order, ts: int) -> None:
+        entry = order.leg is Leg.ENTRY
+        self.emit(Event(
+            EventKind.FILL, ts, self.symbol(life),
+            data={
+                "tag": order.tag, "leg": str(order.leg), "side": order.side.name, "rung": life.rung + 1,
+                "cycle": life.cycle, "strategy": life.strategy,
+                "quantity": life.entered if entry else life.exited,
+                "value_paise": life.entry_value if entry else life.exit_value,
+                "ordered": life.ordered if entry else life.entered,
+            },
+        ))  # fmt: skip
+
+    def _say_stop(self, life: RungLife, state: str) -> None:
+        self.emit(Event(
+            EventKind.STOP, self.clock.now_ns(), self.symbol(life),
+            data={
+                "rung": life.rung + 1, "strategy": life.strategy, "level_paise": life.level,
+                "quantity": life.held, "state": state,
+            },
+        ))  # fmt: skip

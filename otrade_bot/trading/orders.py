@@ -1,0 +1,214 @@
+"""Orders as we know them, and the table of what may become of one.
+
+A report from the broker may come twice, late, out of order or before the answer to the place request.
+So quantities merge as a maximum, a final state is never left for a working one, and a fill is always
+believed: "cancelled, then filled" happens at real exchanges.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field, replace
+
+from otrade_bot.core.errors import ConfigException
+from otrade_bot.core.model import BrokerOrder, Instrument, Leg, OrderRequest, OrderStatus, OrderType, Side
+from otrade_bot.core.money import Paise
+
+__all__ = ["TAG_LIMIT", "TRANSITIONS", "Order", "OrderBook", "TagParts", "Tags", "merge"]
+
+S = OrderStatus
+_WORKING = (S.PENDING, S.OPEN, S.TRIGGER_PENDING)
+_FINAL = (S.COMPLETE, S.CANCELLED, S.REJECTED)
+
+#: (what we have, what the broker reports) -> what we have then. Total over every pair.
+TRANSITIONS: dict[tuple[OrderStatus, OrderStatus], OrderStatus] = {
+    **{(have, told): told for have in _WORKING for told in (*_FINAL, S.OPEN, S.TRIGGER_PENDING)},
+    **{(have, S.PENDING): have for have in (*_WORKING, *_FINAL)},
+    **{(have, told): have for have in _FINAL for told in (S.OPEN, S.TRIGGER_PENDING)},
+    **{(S.COMPLETE, told): S.COMPLETE for told in _FINAL},
+    (S.CANCELLED, S.COMPLETE): S.COMPLETE,  # the fill won the race against the cancel
+    (S.CANCELLED, S.CANCELLED): S.CANCELLED,
+    (S.CANCELLED, S.REJECTED): S.CANCELLED,
+    (S.REJECTED, S.COMPLETE): S.COMPLETE,
+    (S.REJECTED, S.CANCELLED): S.CANCELLED,
+    (S.REJECTED, S.REJECTED): S.REJECTED,
+}
+
+
+@dataclass(slots=True)
+class Order:
+    """One order of ours, from registration to its last report."""
+
+    tag: str
+    row: int
+    leg: Leg
+    rung: int  #: 0, 1, 2
+    cycle: int
+    request: OrderRequest
+    quantity: int
+    order_type: OrderType
+    price: Paise
+    trigger: Paise
+    placed_ns: int
+    order_id: str = ""
+    status: OrderStatus = S.PENDING
+    filled: int = 0
+    value: Paise = 0
+    updated_ns: int = 0
+    changed_ns: int = 0  #: when we last changed it
+    modifications: int = 0
+    writing: str = ""  #: "place", "modify" or "cancel" while that write is unanswered
+    asked: int = 0  #: total quantity that an unanswered modification asks for
+    unknown: str = ""  #: cause, while nobody knows how the last write ended
+    unknown_ns: int = 0
+    absent_reads: int = 0  #: complete reads of the book in which an unknown placement was missing
+    absent_ns: int = 0  #: the first of them
+    reason: str = ""
+
+    @property
+    def instrument(self) -> Instrument:
+        return self.request.instrument
+
+    @property
+    def side(self) -> Side:
+        return self.request.side
+
+    @property
+    def live(self) -> bool:
+        """It may still fill: not final, or nobody knows."""
+        return not self.status.final or bool(self.unknown)
+
+    @property
+    def idle(self) -> bool:
+        """It may be modified or cancelled now: the broker has it and no write about it is open."""
+        return not self.status.final and bool(self.order_id) and not self.writing and not self.unknown
+
+    @property
+    def left(self) -> int:
+        """What may still fill, counting an unanswered growth as granted."""
+        return max(self.quantity, self.asked) - self.filled if self.live else 0
+
+
+def merge(order: Order, told: BrokerOrder) -> bool:
+    """Take a report in. True if anything changed. Idempotent, and any order of reports ends the same."""
+    before = (order.status, order.filled, order.value, order.quantity, order.trigger, order.price, order.order_id)
+    order.order_id = order.order_id or told.order_id
+    if told.filled > order.filled:
+        order.filled, order.value = told.filled, told.value
+    newest = told.updated_ns >= order.updated_ns
+    if newest or told.status.final:
+        order.status = TRANSITIONS[order.status, told.status]
+    if newest:
+        order.updated_ns = told.updated_ns
+        order.quantity, order.price, order.trigger = told.quantity, told.price, told.trigger
+        order.order_type = told.order_type
+        order.modifications = max(order.modifications, told.modifications)
+        order.reason = told.reason or order.reason
+    if order.filled >= order.quantity > 0:
+        order.status = S.COMPLETE
+    return before != (
+        order.status, order.filled, order.value, order.quantity, order.trigger, order.price, order.order_id
+    )  # fmt: skip
+
+
+# --- tags -----------------------------------------------------------------------------------------
+
+TAG_LIMIT = 20
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def base36(number: int, width: int) -> str:
+    """Fixed width, so that the parts of a tag can be told apart. ValueError if it does not fit."""
+    text = ""
+    while number:
+        number, digit = divmod(number, 36)
+        text = _DIGITS[digit] + text
+    if len(text) > width:
+        raise ValueError(f"{text} does not fit {width} digits")
+    return text.rjust(width, "0")
+
+
+def strategy_code(name: str) -> str:
+    """Three characters that stand for a strategy in a tag."""
+    return base36(zlib.crc32(name.encode()) % 36**3, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class TagParts:
+    instance: str
+    code: str
+    rung: int
+    leg: Leg
+    cycle: int
+    sequence: int
+
+
+@dataclass(slots=True)
+class Tags:
+    """Makes and reads order tags: instance (3), strategy (3), rung (1), leg (1), cycle (4), sequence (4).
+
+    Alphanumeric, 16 of the 20 characters that Kite allows. The sequence resumes from today's book.
+    """
+
+    instance: str
+    sequence: int = 0
+
+    def __post_init__(self) -> None:
+        if not (1 <= len(self.instance) <= 3 and self.instance.isascii() and self.instance.isalnum()):
+            raise ConfigException(
+                "instance marks our orders", key="instance", value=self.instance, allowed="1 to 3 letters or digits"
+            )
+        self.instance = self.instance.upper().rjust(3, "0")
+
+    def make(self, strategy: str, rung: int, leg: Leg, cycle: int) -> str:
+        self.sequence += 1
+        mark = "E" if leg is Leg.ENTRY else "X"
+        parts = (strategy_code(strategy), str(rung + 1), mark, base36(cycle, 4), base36(self.sequence, 4))
+        return self.instance + "".join(parts)
+
+    def read(self, tag: str) -> TagParts | None:
+        """The parts of a tag of ours; None for anybody else's."""
+        if len(tag) != 16 or not tag.isalnum() or tag[:3] != self.instance or tag[6] not in "123":
+            return None
+        leg = {"E": Leg.ENTRY, "X": Leg.EXIT}.get(tag[7])
+        if leg is None:
+            return None
+        return TagParts(tag[:3], tag[3:6], int(tag[6]) - 1, leg, int(tag[8:12], 36), int(tag[12:], 36))
+
+    def resume(self, tags: list[str]) -> None:
+        """Continue behind the highest sequence among these tags of today."""
+        parts = (self.read(tag) for tag in tags)
+        self.sequence = max((p.sequence for p in parts if p), default=self.sequence)
+
+
+@dataclass(slots=True)
+class OrderBook:
+    """Every order of ours of today, by tag and by the broker's id."""
+
+    by_tag: dict[str, Order] = field(default_factory=dict)
+    by_id: dict[str, Order] = field(default_factory=dict)
+
+    def add(self, order: Order) -> None:
+        """Register before the request leaves. A tag is used once: KeyError otherwise."""
+        if order.tag in self.by_tag:
+            raise KeyError(f"tag {order.tag} is already in use")
+        self.by_tag[order.tag] = order
+        if order.order_id:
+            self.by_id[order.order_id] = order
+
+    def find(self, told: BrokerOrder) -> Order | None:
+        order = self.by_id.get(told.order_id) or self.by_tag.get(told.tag)
+        if order is not None and told.order_id:
+            self.by_id.setdefault(told.order_id, order)
+        return order
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self.by_tag.values())
+
+    def __len__(self) -> int:
+        return len(self.by_tag)
+
+
+def request_like(order: Order, **changes: object) -> OrderRequest:
+    """The order's request with some fields changed."""
+    return replace(order.request, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,358 @@
+"""One path for start, reconnect and crash: the broker's books and our tags become our state again.
+
+The day's prices are played through the kernel once more (it intends nothing while they are warm), and the
+fills of the broker's trade book go in at their own times, so that indicators, rungs, trailing levels,
+cooldowns and the day's result are what they were. Then the broker is compared with what came out.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from otrade_bot.core.events import Event, EventKind, Severity
+from otrade_bot.core.model import (
+    Block,
+    BrokerFill,
+    BrokerOrder,
+    ExitReason,
+    Gtt,
+    GttStatus,
+    Leg,
+    OrderRequest,
+    OrderStatus,
+    OrderType,
+    Product,
+)
+from otrade_bot.core.money import Paise
+from otrade_bot.kernel import state as abi
+from otrade_bot.trading.orders import Order, TagParts, strategy_code
+from otrade_bot.trading.rungs import GuardGtt, RungLife
+
+if TYPE_CHECKING:
+    from otrade_bot.trading.engine import LiveTradingEngine
+
+__all__ = ["HistoryTick", "Recovery"]
+
+#: (ts ns, row, price paise, day's volume); row -1: a minute timer.
+HistoryTick = tuple[int, int, Paise, int]
+
+
+@dataclass(slots=True)
+class _Found:
+    """A rung's cycle as the broker's book tells it."""
+
+    life: RungLife
+    orders: list[tuple[BrokerOrder, TagParts]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Step:
+    """One kernel event of the past. ``rank`` orders equal times: resting fills, timers, prices, then what
+    those prices caused."""
+
+    ts: int
+    rank: int
+    sequence: int
+    row: int
+    kind: int
+    fields: tuple[tuple[str, int], ...] = ()
+
+
+class Recovery:
+    """Works on the engine's own objects; made for one use."""
+
+    def __init__(self, engine: LiveTradingEngine) -> None:
+        self.engine = engine
+        self._sequence = 0
+
+    async def run(self, history: Iterable[HistoryTick] = (), known_trades: Collection[str] = ()) -> None:
+        """Rebuild. ``history``: today's prices so far, in order, with the minute timers among them.
+
+        ``known_trades``: ids of trades that the journal has already. Raises BrokerException if a book
+        cannot be read: then nothing may be traded.
+        """
+        engine = self.engine
+        engine.blocks.add(Block.RECOVERY)
+        engine._apply_blocks()
+        broker = engine.broker
+        book, fills, gtts = await broker.get_orderbook(), await broker.get_trades(), await broker.get_gtts()
+        found = self._group(book)
+        engine.manager.tags.resume([order.tag for order in book])
+        steps = heapq.merge(sorted(self._order_steps(found, fills)), self._price_steps(history))
+        for step in steps:
+            self._replay(step)
+        for item in found:
+            self._take(item, fills, known_trades)
+        self._guards(gtts)
+        self._align()
+        engine.counters.signals = len({(i.life.row, i.life.rung, i.life.cycle) for i in found})
+        engine.blocks.discard(Block.RECOVERY)
+        engine._apply_blocks()
+        differences = await self.compare(first=True)
+        self._report(found, differences)
+        for life in list(engine.manager.lives.values()):
+            engine.post(lambda life=life: engine.manager.converge(life))  # type: ignore[misc]
+
+    # --- reading the book -----------------------------------------------------------------------------
+
+    def _group(self, book: Sequence[BrokerOrder]) -> list[_Found]:
+        """Our orders by rung and cycle, oldest first. Tags of strategies that no longer trade the symbol
+        stay at the broker as external, and are said."""
+        engine, groups = self.engine, {}
+        for order in book:
+            parts = engine.manager.tags.read(order.tag)
+            index = engine.by_symbol.get(order.symbol)
+            if parts is None:
+                continue
+            row = engine.table[index] if index is not None else None
+            if row is None or not row.strategy or strategy_code(row.strategy) != parts.code:
+                engine.alert(f"{order.symbol}: order {order.order_id} is ours, but nothing configured trades it")
+                continue
+            key = (row.index, parts.rung, parts.cycle)
+            if key not in groups:
+                side = order.side if parts.leg is Leg.ENTRY else order.side.opposite
+                groups[key] = _Found(
+                    RungLife(row.index, parts.rung, parts.cycle, side, row.strategy, order.product, 0)
+                )
+            groups[key].orders.append((order, parts))
+            if parts.leg is Leg.ENTRY:
+                groups[key].life.ordered += order.quantity
+        return list(groups.values())
+
+    def _order_steps(self, found: list[_Found], fills: Sequence[BrokerFill]) -> Iterator[_Step]:
+        by_order: dict[str, list[BrokerFill]] = defaultdict(list)
+        for fill in fills:
+            by_order[fill.order_id].append(fill)
+        for item in found:
+            yield self._adopt_step(item)
+            for leg in (Leg.ENTRY, Leg.EXIT):
+                yield from self._fill_steps(item, leg, by_order)
+
+    def _adopt_step(self, item: _Found) -> _Step:
+        life = item.life
+        first = min((order for order, _ in item.orders), key=lambda order: order.placed_ns)
+        reference = first.value // first.filled if first.filled else first.price or first.trigger
+        fields = {"rung": life.rung, "cycle": life.cycle, "code": int(life.side), "qty": life.ordered, "price": reference}
+        return self._step(first.placed_ns, 3, life.row, abi.ADOPT, fields)
+
+    def _fill_steps(self, item: _Found, leg: Leg, by_order: dict[str, list[BrokerFill]]) -> Iterator[_Step]:
+        """Cumulative FILLs of one leg at their own times, and DONE where the rest will not come."""
+        life, quantity, value = item.life, 0, 0
+        orders = {order.order_id: order for order, parts in item.orders if parts.leg is leg}
+        pieces = sorted(
+            (fill.ts_ns, order.placed_ns, fill.quantity, fill.quantity * fill.price)
+            for order in orders.values()
+            for fill in _complete(order, by_order[order.order_id])
+        )
+        common = {"rung": life.rung, "cycle": life.cycle, "leg": abi.ENTRY if leg is Leg.ENTRY else abi.EXIT_LEG}
+        for ts, placed, more, paid in pieces:
+            quantity, value = quantity + more, value + paid
+            rank = 0 if placed < ts else 3
+            yield self._step(ts, rank, life.row, abi.FILL, {**common, "qty": quantity, "value": value})
+        ended = all(order.status.final for order in orders.values())
+        if leg is Leg.ENTRY and ended and quantity < life.ordered:
+            last = max(order.updated_ns for order in orders.values()) if orders else 0
+            rejected = quantity == 0 and any(o.status is OrderStatus.REJECTED for o in orders.values())
+            yield self._step(last, 3, life.row, abi.REJECT if rejected else abi.DONE, common)
+
+    def _step(self, ts: int, rank: int, row: int, kind: int, fields: dict[str, int]) -> _Step:
+        self._sequence += 1
+        return _Step(ts, rank, self._sequence, row, kind, tuple(fields.items()))
+
+    def _price_steps(self, history: Iterable[HistoryTick]) -> Iterator[_Step]:
+        for ts, row, price, volume in history:
+            kind = abi.TIMER if row < 0 else abi.TICK
+            yield _Step(ts, 1 if row < 0 else 2, 0, row, kind, (("price", price), ("qty", volume)))
+
+    # --- playing it ------------------------------------------------------------------------------------
+
+    def _replay(self, step: _Step) -> None:
+        """One event through the kernel; what it intends is the past and is dropped."""
+        engine, kernel = self.engine, self.engine.kernel
+        state, account, params = engine.state, engine.account, engine.params
+        fields = dict(step.fields)
+        if step.kind == abi.TIMER:
+            kernel.timer_all(state, account, params, step.ts, 1, abi.WARM, engine._out)
+            while engine._boundaries and engine._boundaries[0][0] <= step.ts:
+                engine._boundaries.popleft()
+            return
+        if step.kind == abi.TICK:
+            if kernel.accept_one(state, account, params, step.row, step.ts, fields["price"], fields["qty"]):
+                return
+            engine._mark(step.row, step.ts, fields["price"], fields["qty"])
+            fields["code"] = abi.WARM
+        e = engine._event[0]
+        for name in abi.EVENT.names or ():
+            e[name] = fields.get(name, 0)
+        e["kind"], e["row"], e["ts"] = step.kind, step.row, step.ts
+        kernel.step_one(state, account, params, engine._event, engine._out)
+
+    def _take(self, item: _Found, fills: Sequence[BrokerFill], known: Collection[str]) -> None:
+        """The book's orders become ours; a rung that has ended is booked, if the journal lacks it."""
+        engine, life = self.engine, item.life
+        for told, parts in item.orders:
+            order = _order_of(told, parts, engine.table[life.row].index, engine.table[life.row].instrument)
+            engine.manager.orders.add(order)
+            (life.entries if parts.leg is Leg.ENTRY else life.exits).append(order)
+        times = {fill.order_id: fill.ts_ns for fill in reversed(fills)}
+        last = {fill.order_id: fill.ts_ns for fill in fills}
+        life.first_fill_ns = min((times.get(o.order_id, o.updated_ns) for o in life.entries if o.filled), default=0)
+        life.last_exit_ns = max((last.get(o.order_id, o.updated_ns) for o in life.exits if o.filled), default=0)
+        life.told_entry, life.told_exit = life.entered, life.exited
+        life.told_end = not life.entering
+        life.wanted = self._reason(life)
+        life.stopped = life.wanted is None and life.exited > 0
+        ended = life.held <= 0 and not life.entering and not any(order.live for order in life.exits)
+        if ended:
+            life.closed = True
+            if life.exited:
+                self._book(life, known)
+        slot = (life.row, life.rung)
+        other = engine.manager.lives.get(slot)
+        if other is None or other.cycle < life.cycle:
+            engine.manager.lives[slot] = life
+
+    def _book(self, life: RungLife, known: Collection[str]) -> None:
+        engine = self.engine
+        engine.book_trade(life, say=False)
+        trade = engine.trade_log[-1]
+        if trade.trade_id not in known:
+            from otrade_bot.trading.engine import trade_event
+
+            engine.emit(trade_event(trade))
+
+    def _reason(self, life: RungLife) -> ExitReason | None:
+        """Why a converted exit was sent, as far as price and time tell; None for a stop."""
+        converted = [o for o in life.exits if o.order_type is OrderType.LIMIT and (o.filled or o.live)]
+        if not converted:
+            return None
+        target = int(self.engine.state[life.row]["target"][life.rung])
+        price = converted[-1].value // converted[-1].filled if converted[-1].filled else converted[-1].price
+        square_off = int(self.engine.params[life.row]["square_off"])
+        when = life.last_exit_ns or self.engine.clock.now_ns()
+        if target and (price - target) * int(life.side) >= 0:
+            return ExitReason.TARGET
+        if square_off and when >= square_off:
+            return ExitReason.SQUARE_OFF
+        return ExitReason.SIGNAL
+
+    def _guards(self, gtts: Sequence[Gtt]) -> None:
+        """Active GTTs carry no tag: each is matched by symbol, side and quantity to a rung without one."""
+        manager = self.engine.manager
+        waiting = [g for g in gtts if g.status is GttStatus.ACTIVE]
+        for life in manager.lives.values():
+            if life.closed or life.product is Product.MIS or life.held <= 0:
+                continue
+            symbol = manager.symbol(life)
+            same = [g for g in waiting if g.symbol == symbol and g.side is life.side.opposite]
+            same.sort(key=lambda g: abs(g.quantity - life.held))
+            if same:
+                life.gtt = GuardGtt()
+                life.gtt.take(same[0])
+                waiting.remove(same[0])
+
+    def _align(self) -> None:
+        """Levels: the tighter of the kernel's and the resting one, so that a stop never loosens."""
+        engine = self.engine
+        for life in engine.manager.lives.values():
+            if life.closed:
+                continue
+            s, r = engine.state[life.row], life.rung
+            resting = [o.trigger for o in life.exits if not o.status.final and o.trigger]
+            if life.gtt:
+                resting.append(life.gtt.level)
+            level = int(s["stop"][r])
+            for trigger in resting:
+                level = max(level, trigger) if life.side > 0 else min(level or trigger, trigger)
+            s["stop"][r] = s["sent_stop"][r] = level
+            life.level, life.target = level, int(s["target"][r])
+            if life.wanted is not None:
+                s["exit_pending"][r] = abi.R_SIGNAL
+            self._no_doubles(life)
+
+    def _no_doubles(self, life: RungLife) -> None:
+        """Of reducing orders that together exceed what is held, the later ones are cancelled."""
+        room = life.held
+        for order in life.exits:
+            if order.status.final:
+                continue
+            if order.left > room and order.idle and room <= 0:
+                self.engine.manager._cancel(order)
+            room -= order.left
+
+    # --- comparing ------------------------------------------------------------------------------------
+
+    async def compare(self, *, first: bool = False) -> list[str]:
+        """The broker's net against ours; what we cannot explain is the broker's word and becomes external.
+
+        Not while a write is open: the two books are then legitimately apart.
+        """
+        engine = self.engine
+        book = await engine.broker.get_orderbook()
+        engine.manager.settle_unknown(book, engine.clock.now_ns())
+        for told in book:
+            if engine.manager.orders.find(told) is not None:
+                engine.on_report(told)
+        net: dict[tuple[str, str], int] = defaultdict(int)
+        for position in await engine.broker.get_positions():
+            net[position.symbol, str(position.product)] += position.quantity
+        for holding in await engine.broker.get_holdings():
+            net[holding.symbol, "CNC"] += holding.quantity
+        if any(order.writing or order.unknown for order in engine.manager.orders):
+            return []
+        ours: dict[tuple[str, str], int] = defaultdict(int)
+        for life in engine.manager.lives.values():
+            ours[engine.manager.symbol(life), str(life.product)] += int(life.side) * life.held
+        return [
+            self._differs(key, net[key] - ours[key], first)
+            for key in sorted({*net, *ours, *engine.external})
+            if net[key] - ours[key] != engine.external.get(key, 0)
+        ]
+
+    def _differs(self, key: tuple[str, str], external: int, first: bool) -> str:
+        engine = self.engine
+        before = engine.external.get(key, 0)
+        engine.external[key] = external
+        text = f"{key[0]} {key[1]}: {external:+d} at the broker that is not ours (was {before:+d})"
+        if not first:
+            engine.alert(f"{text}; adopted as external, not touched", key[0])
+        return text
+
+    def _report(self, found: list[_Found], differences: list[str]) -> None:
+        engine = self.engine
+        open_lives = [life for life in engine.manager.lives.values() if not life.closed]
+        if not found and not differences:
+            return
+        names = ", ".join(f"{engine.manager.symbol(life)} P{life.rung + 1} {life.held}" for life in open_lives)
+        text = f"recovered: {len(open_lives)} open ({names or 'none'}), {len(found)} rungs today"
+        if differences:
+            text += "; " + "; ".join(differences)
+        data = {"open": len(open_lives), "cycles": len(found), "differences": differences}
+        engine.emit(Event(EventKind.RECOVERY, engine.clock.now_ns(), text=text, severity=Severity.WARNING, data=data))
+
+
+def _complete(order: BrokerOrder, fills: list[BrokerFill]) -> list[BrokerFill]:
+    """The order's fills; where the trade book lags, one more that makes up for what the order says."""
+    seen = sum(fill.quantity for fill in fills)
+    if seen >= order.filled:
+        return fills
+    paid = sum(fill.quantity * fill.price for fill in fills)
+    rest = order.filled - seen
+    price = (order.value - paid) // rest
+    return [*fills, BrokerFill("", order.order_id, order.symbol, order.side, rest, price, order.updated_ns)]
+
+
+def _order_of(told: BrokerOrder, parts: TagParts, row: int, instrument: object) -> Order:
+    """Our record of an order that the broker remembers."""
+    request = OrderRequest(
+        told.tag, instrument, told.side, told.quantity, told.product, told.order_type, told.price, told.trigger  # type: ignore[arg-type]
+    )
+    return Order(
+        told.tag, row, parts.leg, parts.rung, parts.cycle, request, told.quantity, told.order_type, told.price,
+        told.trigger, told.placed_ns, told.order_id, told.status, told.filled, told.value, told.updated_ns,
+        told.updated_ns, told.modifications, reason=told.reason,
+    )  # fmt: skip

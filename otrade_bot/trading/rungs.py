@@ -1,0 +1,115 @@
+"""One rung's life at the broker: its entry orders, its reducing orders, and what has come of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from otrade_bot.core.model import ExitReason, Gtt, OrderStatus, Product, Side
+from otrade_bot.core.money import Paise
+from otrade_bot.trading.orders import Order
+
+__all__ = ["GuardGtt", "RungLife"]
+
+
+@dataclass(slots=True)
+class GuardGtt:
+    """The GTT that protects a delivery rung."""
+
+    gtt_id: str = ""
+    quantity: int = 0
+    level: Paise = 0
+    target: Paise = 0
+    writing: str = ""
+    unknown: str = ""
+    order_id: str = ""  #: the order that its trigger has placed
+
+    def take(self, gtt: Gtt) -> None:
+        """Adopt what the broker says."""
+        self.gtt_id, self.quantity = gtt.gtt_id, gtt.quantity
+        self.level = gtt.legs[0].trigger
+        self.target = gtt.legs[1].trigger if len(gtt.legs) > 1 else 0
+
+
+@dataclass(slots=True)
+class RungLife:
+    """One cycle of one rung. Everything derived is computed from its orders, so it cannot disagree."""
+
+    row: int
+    rung: int
+    cycle: int
+    side: Side
+    strategy: str
+    product: Product
+    ordered: int
+    entries: list[Order] = field(default_factory=list)
+    exits: list[Order] = field(default_factory=list)
+    gtt: GuardGtt | None = None
+    level: Paise = 0
+    target: Paise = 0
+    wanted: ExitReason | None = None  #: the exit that was asked for
+    stopped: bool = False  #: the stop has begun to fill without an exit having been asked for
+    told_entry: int = 0
+    told_exit: int = 0
+    told_end: bool = False
+    closed: bool = False
+    retry_ns: int = 0  #: not before this moment, after a refusal
+    refusals: int = 0
+    first_fill_ns: int = 0
+    last_exit_ns: int = 0
+    armed_quantity: int = 0
+
+    @property
+    def entered(self) -> int:
+        return sum(order.filled for order in self.entries)
+
+    @property
+    def entry_value(self) -> Paise:
+        return sum(order.value for order in self.entries)
+
+    @property
+    def exited(self) -> int:
+        return sum(order.filled for order in self.exits)
+
+    @property
+    def exit_value(self) -> Paise:
+        return sum(order.value for order in self.exits)
+
+    @property
+    def held(self) -> int:
+        """Open quantity that the broker has confirmed."""
+        return self.entered - self.exited
+
+    @property
+    def covered(self) -> int:
+        """Quantity that working, unanswered or unknown reducing orders may still take."""
+        standing = self.gtt.quantity if self.gtt and not self.gtt.order_id else 0
+        return sum(order.left for order in self.exits) + standing
+
+    @property
+    def entering(self) -> bool:
+        """More may still be bought."""
+        return any(order.live for order in self.entries)
+
+    @property
+    def protected(self) -> bool:
+        """The broker has confirmed reducing orders for all that is held."""
+        sure = sum(
+            order.quantity - order.filled
+            for order in self.exits
+            if not order.status.final and order.status is not OrderStatus.PENDING and not order.unknown
+        )
+        if self.gtt and self.gtt.gtt_id and not self.gtt.order_id:
+            sure += self.gtt.quantity
+        return self.held > 0 and sure >= self.held
+
+    @property
+    def gtt_alive(self) -> bool:
+        """The GTT stands at the broker, or may."""
+        return self.gtt is not None and not self.gtt.order_id and bool(self.gtt.gtt_id or self.gtt.writing)
+
+    @property
+    def reason(self) -> ExitReason:
+        """Why the rung was left."""
+        if self.stopped or self.wanted is None:
+            return ExitReason.STOP
+        return self.wanted
