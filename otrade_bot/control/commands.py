@@ -1,0 +1,222 @@
+"""The table of commands, and the one door through which a line of text reaches it.
+
+Telegram and the terminal call ``answer`` and nothing else: parsing, the role check, the record of who said
+what, and the handling of errors stand here once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from otrade_bot.control.auth import Role
+from otrade_bot.control.confirm import Confirmations
+from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
+from otrade_bot.control.views import label
+from otrade_bot.control.views_checks import Check
+from otrade_bot.control.words import short
+from otrade_bot.core.errors import CommandException
+from otrade_bot.trading.snapshot import TradingView
+
+__all__ = ["Arguments", "Command", "Context", "Heard", "Table", "answer", "parse", "usage"]
+
+
+class Arguments(BaseModel):
+    """Base of argument models: fields are filled by position, in the order they are declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One line a human said and what was decided about it, told before anything is done."""
+
+    user: str
+    role: Role
+    session: str
+    line: str
+    command: str  #: empty where there is none of that name
+    outcome: str  #: allowed, denied, unknown, usage
+
+
+def _no_config() -> str:
+    raise CommandException("The configuration is not available here.")
+
+
+def _no_log(newest: int) -> Sequence[str]:
+    raise CommandException("The log is not available here.")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who asks, from where, and what there is to see.
+
+    ``session`` names the place together with the person ("terminal", "telegram:7:7"): a confirmation
+    holds for it alone. ``now_ns`` is market time. ``table`` is what /help shows.
+    """
+
+    view: TradingView
+    user: str
+    role: Role
+    session: str
+    table: Table
+    confirmations: Confirmations
+    now_ns: Callable[[], int] = time.time_ns
+    version: str = ""
+    config_text: Callable[[], str] = _no_config
+    log_tail: Callable[[int], Sequence[str]] = _no_log
+    checks: Callable[[], Sequence[Check]] = field(default=tuple)
+    log_error: Callable[[str, Exception], None] = lambda what, error: None
+    audit: Callable[[Heard], None] = lambda heard: None
+
+
+Run = Callable[[Context, Arguments], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row of the table. ``takes`` is how its arguments are written in /help."""
+
+    name: str
+    role: Role
+    help: str
+    run: Run
+    arguments: type[Arguments] = Arguments
+    takes: str = ""
+
+
+class Table:
+    """Commands by name, in the order of /help. Names are lower case; two of one name are a ValueError."""
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        self._by_name = {command.name: command for command in commands}
+        if len(self._by_name) != len(commands):
+            raise ValueError("two commands have the same name")
+
+    def __iter__(self) -> Iterator[Command]:
+        return iter(self._by_name.values())
+
+    def get(self, name: str) -> Command | None:
+        return self._by_name.get(name)
+
+    def near(self, name: str) -> list[str]:
+        """Names that may have been meant, the nearest first."""
+        starts = [known for known in self._by_name if name and known.startswith(name)]
+        return list(dict.fromkeys(starts + get_close_matches(name, list(self._by_name), 3, 0.6)))[:3]
+
+
+def parse(line: str) -> tuple[str, list[str]]:
+    """'/Flatten@some_bot  yes' -> ('flatten', ['yes']). An empty line gives an empty name."""
+    pieces = line.split()
+    if not pieces:
+        return "", []
+    first, rest = pieces[0], pieces[1:]
+    if first == "/" and rest:
+        first, rest = rest[0], rest[1:]
+    return first.lstrip("/").partition("@")[0].casefold(), rest
+
+
+def usage(command: Command) -> Reply:
+    return text("Usage: ", code(f"/{command.name} {command.takes}".rstrip()), f" · {command.help}")
+
+
+async def answer(context: Context, line: str) -> Reply:
+    """What to say to a line. Never raises an Exception; a paper or simulated run says so on top."""
+    said = await _guarded(context, line)
+    top = _label(context)
+    return lines(text(italic(top)), said) if top else said
+
+
+def _label(context: Context) -> str:
+    try:
+        return label(context.view.status())
+    except Exception:
+        return "MODE UNKNOWN · the engine does not show its state"
+
+
+async def _guarded(context: Context, line: str) -> Reply:
+    """Whatever goes wrong becomes an answer: an error in a chat must never reach the trading loop."""
+    try:
+        return await _dispatch(context, line)
+    except CommandException as error:
+        return text(str(error))
+    except Exception as error:
+        with suppress(Exception):
+            context.log_error(f"command {short(line, 80)!r} of {context.user}", error)
+        return lines(
+            text(bold("Sorry, that went wrong"), f" ({type(error).__name__})."),
+            "Trading goes on without this answer. The log has the details; look at the state before you repeat.",
+        )
+
+
+async def _dispatch(context: Context, line: str) -> Reply:
+    name, pieces = parse(line)
+    command = context.table.get(name)
+    if command is None:
+        _audit(context, line, "", "unknown")
+        return _unknown(context, name)
+    # The only role check there is: nothing below runs for a lower role.
+    if context.role < command.role:
+        _audit(context, line, command.name, "denied")
+        return text(
+            code(f"/{command.name}"), f" needs the role {command.role.word}; you are {context.role.word}."
+        )
+    try:
+        arguments = _arguments(command, pieces)
+    except ValueError as error:
+        _audit(context, line, command.name, "usage")
+        return lines(text(_problem(error)), usage(command))
+    _audit(context, line, command.name, "allowed")
+    return await command.run(context, arguments)
+
+
+def _audit(context: Context, line: str, name: str, outcome: str) -> None:
+    """A record that cannot be written is told, and stands in nobody's way: /flatten must work."""
+    try:
+        context.audit(Heard(context.user, context.role, context.session, line, name, outcome))
+    except Exception as error:
+        with suppress(Exception):
+            context.log_error("audit", error)
+
+
+def _arguments(command: Command, pieces: list[str]) -> Arguments:
+    """Fill the model by position; surplus words belong to a last field that is text. ValueError else."""
+    fields = command.arguments.model_fields
+    if len(pieces) > len(fields):
+        if not fields or list(fields.values())[-1].annotation is not str:
+            raise ValueError("too many arguments")
+        last = len(fields) - 1
+        pieces = [*pieces[:last], " ".join(pieces[last:])]
+    return command.arguments.model_validate(dict(zip(fields, pieces, strict=False)))
+
+
+def _problem(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return f"{str(error).capitalize()}."
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] == "missing":
+        return f"{where} is missing."
+    return f"{where}: {first['msg']}, got {short(str(first['input']), 40)!r}."
+
+
+def _unknown(context: Context, name: str) -> Reply:
+    if not name:
+        return text("Say a command; ", code("/help"), " lists them.")
+    near = context.table.near(name)
+    meant = (
+        text("Did you mean ", *_listed(near), "?") if near else text(code("/help"), " lists what there is.")
+    )
+    return lines(text("There is no command ", code(f"/{short(name, 40)}"), "."), meant)
+
+
+def _listed(names: Sequence[str]) -> list[Reply | str]:
+    out: list[Reply | str] = []
+    for name in names:
+        out += [" or ", code(f"/{name}")] if out else [code(f"/{name}")]
+    return out

@@ -1,0 +1,63 @@
+"""Second thoughts: a dangerous command is asked back, and the answer holds for what was shown alone."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["Confirmations", "Verdict"]
+
+
+class Verdict(Enum):
+    """What became of a yes."""
+
+    CONFIRMED = "confirmed"
+    NOTHING_ASKED = "nothing was asked"
+    EXPIRED = "the question has expired"
+    CHANGED = "what was shown is no longer so"
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    nonce: str
+    shown: Hashable
+    asked: float
+
+
+class Confirmations:
+    """Open questions by (session, action). One question a pair: asking again replaces the older one.
+
+    ``session`` says who asked and where, so nobody confirms for another. ``wall`` gives seconds that
+    always advance, whatever the market's clock does. A question is gone with its first answer.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.monotonic, seconds: float = 30.0) -> None:
+        self.seconds = seconds
+        self._wall = wall
+        self._open: dict[tuple[str, str], _Question] = {}
+
+    def ask(self, session: str, action: str, shown: Hashable) -> str:
+        """Remember the question; the nonce tells its buttons from those of an older one."""
+        nonce = secrets.token_hex(4)
+        self._open[session, action] = _Question(nonce, shown, self._wall())
+        return nonce
+
+    def answer(self, session: str, action: str, shown: Hashable, nonce: str = "") -> Verdict:
+        """Judge a yes. ``shown`` is the state now; ``nonce``, where given, must be the question's own.
+
+        A wrong nonce is an old button: it leaves the newer question open.
+        """
+        question = self._open.get((session, action))
+        if question is None or (nonce and nonce != question.nonce):
+            return Verdict.NOTHING_ASKED
+        del self._open[session, action]
+        if self._wall() - question.asked > self.seconds:
+            return Verdict.EXPIRED
+        return Verdict.CONFIRMED if question.shown == shown else Verdict.CHANGED
+
+    def drop(self, session: str, action: str) -> bool:
+        """Take a no. False where nothing was asked."""
+        return self._open.pop((session, action), None) is not None

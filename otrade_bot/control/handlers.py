@@ -1,0 +1,210 @@
+"""The commands of the first release, and the table that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from difflib import get_close_matches
+from typing import Literal
+
+from pydantic import Field
+
+from otrade_bot.control import views, views_checks
+from otrade_bot.control.auth import Role
+from otrade_bot.control.commands import Arguments, Command, Context, Table
+from otrade_bot.control.confirm import Verdict
+from otrade_bot.control.reply import Reply, bold, code, lines, text
+from otrade_bot.control.words import short
+from otrade_bot.core.errors import CommandException
+from otrade_bot.trading.snapshot import Position
+
+__all__ = ["COMMANDS", "Count", "Flatten", "Symbol"]
+
+
+class Count(Arguments):
+    """How many rows, the newest first."""
+
+    n: int = Field(20, ge=1, le=500)
+
+
+class Symbol(Arguments):
+    """An instrument, with or without its exchange."""
+
+    symbol: str = Field(min_length=1, max_length=60)
+
+
+class Flatten(Arguments):
+    """The answer to the question that /flatten asks; ``nonce`` comes from a button."""
+
+    word: Literal["yes", "no", ""] = ""
+    nonce: str = Field("", max_length=16)
+
+
+async def _start(context: Context, _: Arguments) -> Reply:
+    return lines(
+        text(bold("OTrade Bot"), f" {context.version}".rstrip()),
+        text("Hello ", bold(context.user), f", your role is {context.role.word}."),
+        text(code("/status"), " shows how it stands, ", code("/help"), " lists the commands."),
+    )
+
+
+async def _help(context: Context, _: Arguments) -> Reply:
+    """Only what this role may do: the rest would be an invitation to be refused."""
+    allowed = [command for command in context.table if command.role <= context.role]
+    return lines(
+        text(bold("Commands"), f" for {context.role.word}"),
+        *(text(f"/{command.name} {command.takes}".rstrip(), f" · {command.help}") for command in allowed),
+    )
+
+
+async def _status(context: Context, _: Arguments) -> Reply:
+    return views.status(context.view.status(), context.now_ns())
+
+
+async def _positions(context: Context, _: Arguments) -> Reply:
+    return views.positions(context.view.positions())
+
+
+async def _orders(context: Context, arguments: Arguments) -> Reply:
+    return views.orders(context.view.orders(), _n(arguments))
+
+
+async def _trades(context: Context, arguments: Arguments) -> Reply:
+    return views.trades(context.view.trades(), _n(arguments))
+
+
+async def _logs(context: Context, arguments: Arguments) -> Reply:
+    newest = _n(arguments)
+    return views.logs(list(context.log_tail(newest))[-newest:])
+
+
+def _n(arguments: Arguments) -> int:
+    assert isinstance(arguments, Count)
+    return arguments.n
+
+
+async def _pnl(context: Context, _: Arguments) -> Reply:
+    view = context.view
+    return views.pnl(view.status(), view.positions(), view.trades())
+
+
+async def _pause(context: Context, _: Arguments) -> Reply:
+    fresh = context.view.pause(context.user)
+    return lines(
+        bold("Entries are paused." if fresh else "Entries were paused already."),
+        "Stops, targets, square-off and /flatten go on working.",
+        text(code("/resume"), " allows entries again."),
+    )
+
+
+async def _resume(context: Context, _: Arguments) -> Reply:
+    fresh = context.view.resume(context.user)
+    head = "The pause is over." if fresh else "Entries were not paused."
+    reasons = views.blocks(context.view.status())
+    rest = lines("Entries are still blocked:", reasons) if reasons else text("Entries are allowed.")
+    return lines(bold(head), rest)
+
+
+async def _config(context: Context, _: Arguments) -> Reply:
+    return views.config(context.config_text())
+
+
+async def _version(context: Context, _: Arguments) -> Reply:
+    return views.version(context.version)
+
+
+async def _health(context: Context, _: Arguments) -> Reply:
+    view = context.view
+    own = views_checks.health_checks(view.status(), view.positions(), view.orders(), view.rows())
+    return views_checks.health([*own, *context.checks()])
+
+
+async def _why(context: Context, arguments: Arguments) -> Reply:
+    assert isinstance(arguments, Symbol)
+    view = context.view
+    rows, held = view.rows(), view.positions()
+    symbol = _resolved(arguments.symbol, sorted({one.symbol for one in rows} | {one.symbol for one in held}))
+    return views_checks.why(
+        symbol,
+        [one for one in rows if one.symbol == symbol],
+        view.evaluations(symbol),
+        view.refusals(symbol),
+        [one for one in held if one.symbol == symbol],
+        view.status(),
+    )
+
+
+def _resolved(word: str, known: Sequence[str]) -> str:
+    """The full symbol of what was typed. Raises CommandException with the nearest ones."""
+    wanted = word.upper()
+    full = {symbol.upper(): symbol for symbol in known}
+    if wanted in full:
+        return full[wanted]
+    bare = [symbol for symbol in known if symbol.upper().partition(":")[2] == wanted]
+    if len(bare) == 1:
+        return bare[0]
+    if bare:
+        raise CommandException(f"{wanted} is on several exchanges: {', '.join(bare)}. Say which.")
+    names = {symbol.upper().partition(":")[2] or symbol.upper(): symbol for symbol in known}
+    near = get_close_matches(wanted.rpartition(":")[2], list(names), 3, 0.5)
+    meant = f" Did you mean {' or '.join(names[one] for one in near)}?" if near else ""
+    raise CommandException(f"{short(wanted, 40)} is not followed.{meant}")
+
+
+async def _flatten(context: Context, arguments: Arguments) -> Reply:
+    assert isinstance(arguments, Flatten)
+    if arguments.word == "no":
+        dropped = context.confirmations.drop(context.session, "flatten")
+        return text("Nothing was closed." if dropped else "Nothing was asked, nothing was closed.")
+    if arguments.word == "":
+        return _ask(context)
+    held = context.view.positions()
+    verdict = context.confirmations.answer(context.session, "flatten", _held(held), arguments.nonce)
+    if verdict is Verdict.CONFIRMED:
+        said = await context.view.flatten(context.user)
+        return views_checks.flatten_result(said, context.view.positions())
+    if verdict is Verdict.CHANGED:
+        return _ask(context, changed=True)
+    return lines(_not_confirmed(context, verdict), "" if arguments.nonce else _ask(context))
+
+
+def _not_confirmed(context: Context, verdict: Verdict) -> Reply:
+    if verdict is Verdict.EXPIRED:
+        return bold(f"Too late: a yes counts for {context.confirmations.seconds:.0f} s. Nothing was closed.")
+    return text(bold("Nothing was closed:"), " no question of yours is open.")
+
+
+def _ask(context: Context, changed: bool = False) -> Reply:
+    held = context.view.positions()
+    confirmations = context.confirmations
+    nonce = confirmations.ask(context.session, "flatten", _held(held))
+    return views_checks.flatten_preview(held, context.view.orders(), confirmations.seconds, nonce, changed)
+
+
+def _held(held: Sequence[Position]) -> Hashable:
+    """What a yes agrees to: rungs and quantities. Prices and stops may move meanwhile."""
+    return frozenset(
+        (one.symbol, one.strategy, one.rung, one.side, one.quantity, one.external) for one in held
+    )
+
+
+COMMANDS = Table(
+    (
+        Command("start", Role.VIEWER, "a greeting and your role", _start),
+        Command("help", Role.VIEWER, "this list", _help),
+        Command("status", Role.VIEWER, "how it stands: phase, P&L, blocks, feed", _status),
+        Command("positions", Role.VIEWER, "open positions by symbol", _positions),
+        Command("orders", Role.VIEWER, "orders of the day, newest first", _orders, Count, "[n]"),
+        Command("trades", Role.VIEWER, "booked round trips, newest first", _trades, Count, "[n]"),
+        Command("pnl", Role.VIEWER, "profit and loss of the day, by symbol", _pnl),
+        Command("why", Role.VIEWER, "why a symbol was bought or not", _why, Symbol, "SYMBOL"),
+        Command("pause", Role.OPERATOR, "no new entries; exits go on", _pause),
+        Command("resume", Role.OPERATOR, "allow entries again", _resume),
+        Command(
+            "flatten", Role.OPERATOR, "close everything, after a question", _flatten, Flatten, "[yes|no]"
+        ),
+        Command("config", Role.VIEWER, "settings in force, secrets masked", _config),
+        Command("health", Role.VIEWER, "feed, stops, orders, warm-up", _health),
+        Command("logs", Role.VIEWER, "the last log lines", _logs, Count, "[n]"),
+        Command("version", Role.VIEWER, "which version runs", _version),
+    )
+)

@@ -1,0 +1,222 @@
+"""Answers to "is it well?" and "why not?": health, why, and the two sides of a flatten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from otrade_bot.control import words
+from otrade_bot.control.reply import Action, Reply, bold, code, lines, pre, text
+from otrade_bot.control.views import blocks
+from otrade_bot.core.clock import SECOND
+from otrade_bot.core.money import rupees_text
+from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView
+
+__all__ = ["Check", "flatten_preview", "flatten_result", "health", "health_checks", "why"]
+
+#: A feed older than this in an open market deserves a look; the engine has its own limit for entries.
+OLD_FEED = 15 * SECOND
+
+#: A symbol is told as quiet when it is this much older than the newest price of all.
+QUIET = 300 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of /health. ``said`` is what was found, and the cure where it is not well."""
+
+    name: str
+    well: bool
+    said: str
+
+
+def health(checks: Sequence[Check]) -> Reply:
+    bad = sum(not check.well for check in checks)
+    verdict = "all well" if not bad else f"{bad} of {len(checks)} need a look"
+    return lines(
+        text(bold("Health"), f" {verdict}"),
+        *(
+            text("OK " if check.well else bold("!! "), bold(check.name), f": {check.said}")
+            for check in checks
+        ),
+    )
+
+
+def health_checks(
+    state: StatusView, held: Sequence[Position], orders: Sequence[OrderView], rows: Sequence[RowView]
+) -> list[Check]:
+    """What the engine's own values tell of its health."""
+    unknown = [one for one in orders if one.unknown]
+    bare = [one for one in held if not (one.stop_resting or one.external)]
+    cold = [one for one in rows if one.strategy and one.bars < one.warm]
+    reasons = blocks(state).to_plain().replace("• ", "").replace("\n", "; ")
+    return [
+        _feed_check(state),
+        _quiet_check(rows),
+        Check("Entries", not reasons, reasons or "allowed"),
+        Check(
+            "Stops",
+            not bare,
+            _named("not resting at the broker", [f"{_short(one)} P{one.rung}" for one in bare]),
+        ),
+        Check(
+            "Orders", not unknown, _named("outcome unknown", [f"{_short(one)} {one.tag}" for one in unknown])
+        ),
+        Check(
+            "Warm-up",
+            not cold,
+            _named("waiting for bars", [f"{_short(one)} {one.bars}/{one.warm}" for one in cold]),
+        ),
+        Check("Prices", True, words.dropped_text(state.dropped)),
+    ]
+
+
+def _short(one: Position | OrderView | RowView) -> str:
+    return words.symbol_text(one.symbol)
+
+
+def _named(what: str, names: list[str], most: int = 12) -> str:
+    if not names:
+        return "fine"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{len(names)} {what}: {', '.join(names[:most])}{more}"
+
+
+def _feed_check(state: StatusView) -> Check:
+    if not state.ticks:
+        return Check("Feed", False, f"no price from {state.feed} yet")
+    old = state.phase == "open" and state.feed_age_ns > OLD_FEED
+    said = f"{state.feed}, last price {words.ago(state.feed_age_ns)} ago, {words.count(state.ticks, 'price')}"
+    return Check("Feed", not old, said)
+
+
+def _quiet_check(rows: Sequence[RowView]) -> Check:
+    newest = max((one.ts_ns for one in rows), default=0)
+    quiet = [one for one in rows if newest - one.ts_ns > QUIET]
+    names = [_short(one) + ("" if one.ticks else " (never)") for one in quiet]
+    return Check(
+        "Instruments", not quiet, _named("silent for 5 min", names) if quiet else f"{len(rows)} followed"
+    )
+
+
+def why(
+    symbol: str,
+    followed: Sequence[RowView],
+    looks: Sequence[Evaluation],
+    refusals: Sequence[tuple[int, str]],
+    held: Sequence[Position],
+    state: StatusView,
+) -> Reply:
+    """Why a symbol was bought or not: the newest look, refusals, and what blocks entries now."""
+    return lines(
+        bold(f"Why {words.symbol_text(symbol)}"),
+        *(_row(one) for one in followed),
+        _holding(held),
+        _look(looks),
+        _refused(refusals),
+        lines(bold("Entries are blocked now"), reasons) if (reasons := blocks(state)) else "",
+    )
+
+
+def _row(one: RowView) -> Reply:
+    if not one.ticks:
+        seen = text("no price yet")
+    else:
+        seen = text(
+            f"{rupees_text(one.ltp)} ({words.percent(one.change, sign=True)}) at {words.clock_text(one.ts_ns)}"
+        )
+    if not one.strategy:
+        return text(seen, "\nOnly watched: no strategy trades it.")
+    warm = (
+        f"warm, {one.bars} bars"
+        if one.bars >= one.warm
+        else f"not warm: {one.bars} of {one.warm} bars, no entry yet"
+    )
+    return text(seen, "\nStrategy ", code(one.strategy), f": {warm}")
+
+
+def _holding(held: Sequence[Position]) -> str:
+    if not held:
+        return "Not held."
+    return "Held: " + ", ".join(
+        f"P{one.rung} {one.quantity} @ {rupees_text(round(one.average))}" for one in held
+    )
+
+
+def _look(looks: Sequence[Evaluation]) -> Reply | str:
+    if not looks:
+        return "Not evaluated yet today."
+    newest = looks[-1]
+    verdict = "buy" if newest.buy else "sell" if newest.sell else "no signal"
+    asked = f" at {words.clock_text(newest.ts_ns)}; asked {words.count(len(looks), 'time')} in memory"
+    values = [(name, f"{value:,.2f}") for name, value in newest.values]
+    table = pre(words.rows_text(values, "<>")) if values else ""
+    last = next((one for one in reversed(looks) if one.buy or one.sell), None)
+    before = "" if last is None or last is newest else f"Last signal at {words.clock_text(last.ts_ns)}."
+    return lines(text("Last look: ", bold(verdict), asked), table, before)
+
+
+def _refused(refusals: Sequence[tuple[int, str]], most: int = 5) -> Reply:
+    if not refusals:
+        return text("No signal of it was refused.")
+    shown = [f"{words.clock_text(ts)} {reason}" for ts, reason in reversed(refusals[-most:])]
+    return lines(bold("Refused signals"), *shown)
+
+
+def flatten_preview(
+    held: Sequence[Position], orders: Sequence[OrderView], seconds: float, nonce: str, changed: bool = False
+) -> Reply:
+    """What a flatten would close, by symbol, and how to say yes."""
+    working = sum(not one.status.final for one in orders)
+    question = lines(
+        bold("The positions have changed. Look again.") if changed else "",
+        bold(
+            f"Close {words.count(len(held), 'position')}?"
+            if held
+            else "Flatten? No open position is known here."
+        ),
+        pre("\n".join(_holdings(held))) if held else "",
+        f"{words.count(working, 'working order')} will be cancelled or turned into exits."
+        if working
+        else "No order is working.",
+        "" if held else "The broker's book is read all the same.",
+        text(
+            "Within ",
+            f"{seconds:.0f} s: ",
+            code("/flatten yes"),
+            " to do it, ",
+            code("/flatten no"),
+            " to leave it.",
+        ),
+    )
+    yes, no = Action("Close everything", f"/flatten yes {nonce}"), Action("Leave it", f"/flatten no {nonce}")
+    return Reply(question.runs, (yes, no))
+
+
+def _holdings(held: Sequence[Position]) -> list[str]:
+    """A line a symbol: its rungs and quantities; P&L in whole rupees."""
+    ranked = sorted(held, key=lambda one: (one.symbol, one.strategy, one.rung))
+    out = []
+    for symbol, group in groupby(ranked, key=lambda one: one.symbol):
+        rungs = list(group)
+        sizes = " ".join(
+            f"P{one.rung}:{'-' if one.side < 0 else ''}{one.quantity}{' external' if one.external else ''}"
+            for one in rungs
+        )
+        out.append(
+            words.row(words.symbol_text(symbol), words.whole_rupees(sum(one.unrealised for one in rungs)))
+        )
+        out.append(f"  {sizes}")
+    return out
+
+
+def flatten_result(said: str, left: Sequence[Position]) -> Reply:
+    """The engine's own words, and every position that it still shows."""
+    return lines(
+        bold("Flatten"),
+        said,
+        lines(bold(f"Still held: {words.count(len(left), 'position')}"), pre("\n".join(_holdings(left))))
+        if left
+        else "",
+    )

@@ -1,0 +1,107 @@
+"""Numbers, times and tables as people read them. Indian grouping, IST, tables that fit a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from otrade_bot.core.clock import SECOND, to_ist
+from otrade_bot.core.money import Paise, group_indian
+
+__all__ = [
+    "WIDTH", "ago", "clock_text", "count", "day_text", "dropped_text", "moment_text", "percent", "price",
+    "row", "rows_text", "short", "symbol_text", "whole_rupees",
+]  # fmt: skip
+
+#: Characters of a fixed-width line that a phone shows without wrapping.
+WIDTH = 38
+
+
+def price(paise: Paise) -> str:
+    """215505 -> '2,155.05'; the rupee sign is left to the heading."""
+    whole, part = divmod(abs(paise), 100)
+    return f"{'-' if paise < 0 else ''}{group_indian(whole)}.{part:02d}"
+
+
+def whole_rupees(paise: Paise) -> str:
+    """Signed, to the nearest rupee (half away from zero): 1505 -> '+15', -40 -> '0'."""
+    whole = (abs(paise) + 50) // 100
+    if whole == 0:
+        return "0"
+    return f"{'-' if paise < 0 else '+'}{group_indian(whole)}"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """'1 order', '12,345 orders'."""
+    return f"{group_indian(number)} {one if number == 1 else many or one + 's'}"
+
+
+def percent(value: float, *, sign: bool = False) -> str:
+    """To two places; never '-0.00 %'."""
+    rounded = round(value, 2) + 0.0
+    return f"{rounded:+.2f} %" if sign and rounded else f"{rounded:.2f} %"
+
+
+def clock_text(ns: int) -> str:
+    """HH:MM:SS in IST."""
+    return f"{to_ist(ns):%H:%M:%S}"
+
+
+def day_text(ns: int) -> str:
+    """'Tue 1 Jun 2021' in IST."""
+    moment = to_ist(ns)
+    return f"{moment:%a} {moment.day} {moment:%b %Y}"
+
+
+def moment_text(ns: int) -> str:
+    return f"{day_text(ns)} {clock_text(ns)} IST"
+
+
+def ago(ns: int) -> str:
+    """A span: '0.4 s', '3 min 20 s', '2 h 5 min'."""
+    seconds = max(ns, 0) / SECOND
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def symbol_text(symbol: str) -> str:
+    """Without the exchange where it is NSE, which nearly everything is."""
+    return symbol.removeprefix("NSE:")
+
+
+def short(word: str, width: int) -> str:
+    """Cut to ``width`` with an ellipsis; line breaks become spaces, so that a table keeps its rows."""
+    flat = " ".join(word.split())
+    return flat if len(flat) <= width else flat[: max(width - 1, 0)] + "…"
+
+
+def row(left: str, right: str, width: int = WIDTH) -> str:
+    """Left and right aligned on one line; ``left`` is cut where both do not fit."""
+    room = max(width - len(right) - 1, 1)
+    return f"{short(left, room):<{room}} {right}"
+
+
+def rows_text(table: Sequence[Sequence[str]], align: str, indent: str = "") -> str:
+    """Lines with columns as wide as their widest cell. ``align`` has '<' or '>' for each column."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join(
+        (
+            indent
+            + " ".join(
+                f"{cell:{side}{width}}" for cell, side, width in zip(cells, align, widths, strict=True)
+            )
+        ).rstrip()
+        for cells in table
+    )
+
+
+def dropped_text(dropped: Mapping[str, int]) -> str:
+    """'12 dropped (9 repeated, 3 spike)', the most frequent reason first."""
+    some = sorted(
+        ((number, why) for why, number in dropped.items() if number), key=lambda one: (-one[0], one[1])
+    )
+    if not some:
+        return "none dropped"
+    reasons = ", ".join(f"{group_indian(number)} {why.replace('_', ' ')}" for number, why in some)
+    return f"{group_indian(sum(number for number, _ in some))} dropped ({reasons})"
