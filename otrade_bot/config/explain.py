@@ -27,10 +27,13 @@ def explain(
     faults = error.errors(include_url=False, include_context=False)
     first = faults[0]
     loc = tuple(part for part in first["loc"] if part != "[key]")
-    value, text = first.get("input"), first["msg"].removeprefix("Input ")
+    is_key = "[key]" in first["loc"]
+    value, text = first.get("input"), first["msg"].removeprefix("Input ").removeprefix("Value error, ")
     if first["type"] in ("missing", "extra_forbidden"):
         text = "is missing" if first["type"] == "missing" else "is not a known key"
         value = None if first["type"] == "missing" else value
+    elif first["type"] == "string_pattern_mismatch" and not is_key:
+        text = "is not of the right form"
     elif value is None:
         text += " (got null)"
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
@@ -39,13 +42,19 @@ def explain(
         file=overlay if over is not None and holds(over, loc) else base,
         key=dotted(loc),
         value=_short(value),
-        allowed=allowed_at(model, loc),
+        allowed=_allowed_key(first["type"]) if is_key else allowed_at(model, loc),
     )
 
 
+def _allowed_key(fault: str) -> str:
+    """For a wrong name of an entry: its pattern is in the message already."""
+    return "" if fault == "string_pattern_mismatch" else "a date like 2026-11-24"
+
+
 def dotted(loc: Loc) -> str:
-    """('strategies', 0, 'name') -> 'strategies.0.name'."""
-    return ".".join(str(part) for part in loc)
+    """('strategies', 0, 'name') -> 'strategies.0.name'; a key with odd characters is escaped."""
+    words = (str(part) for part in loc)
+    return ".".join(word if word.isprintable() else ascii(word)[1:-1] for word in words)
 
 
 def holds(values: Any, loc: Loc) -> bool:

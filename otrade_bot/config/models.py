@@ -6,6 +6,7 @@ and files is checked in ``rules``.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
 from otrade_bot.core.model import InstrumentKind, Product
 from otrade_bot.core.money import to_paise
@@ -51,6 +52,10 @@ Symbol = Annotated[
 ]
 WallTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description='"HH:MM", IST')]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
+Profile = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$", description="letters, digits, - and _; a letter first"),
+]
 # Percentages stay decimal, so that the integer parts per billion made of them are exact.
 Exact = PlainSerializer(float, return_type=float, when_used="json")
 Percent = Annotated[Decimal, Field(ge=0, le=100, decimal_places=7), Exact]
@@ -60,6 +65,22 @@ Rupees = Annotated[Decimal, Field(ge=0, le=100_000, decimal_places=2), Exact]
 def minutes(wall: str) -> int:
     """'14:40' -> 880, the minute of the day."""
     return int(wall[:2]) * 60 + int(wall[3:])
+
+
+def _iso_day(value: Any) -> Any:
+    """A date as text has one spelling; pydantic alone would read a run of digits as a timestamp."""
+    if not isinstance(value, str):
+        return value
+    if _ISO_DAY.fullmatch(value) is None:
+        raise ValueError("is not a date")
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("is no day of the calendar") from None
+
+
+_ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+Day = Annotated[date, BeforeValidator(_iso_day)]
 
 
 class _Model(BaseModel):
@@ -73,7 +94,7 @@ class StrategyConfig(_Model):
     """One strategy and what it trades."""
 
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
-    """File name of the strategy without .py: shipped, or in strategies_dir."""
+    """File name of the strategy without .py (letters, digits and _): shipped, or in strategies_dir."""
     instruments: tuple[Symbol, ...] = Field(min_length=1, max_length=3000)
     """What it trades. An instrument belongs to one strategy: the broker nets them."""
     timeframe: Literal["tick", "1m", "3m", "5m", "15m", "30m", "60m"] = "1m"
@@ -151,7 +172,9 @@ class RiskConfig(_Model):
 class ReplayConfig(_Model):
     """What the replay feed plays."""
 
-    files: tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...] = Field(default=(), max_length=3000)
+    files: tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...] = Field(
+        default=(), max_length=3000
+    )
     """CSV files of ticks; the symbol is the file's stem."""
     speed: float = Field(default=1.0, ge=0, le=1_000_000)
     """Times faster than the market; 0 = as fast as it goes."""
@@ -247,9 +270,9 @@ def _default_holidays() -> dict[date, str | None]:
 class MarketConfig(_Model):
     """market.json: corrections to what the program knows of the exchange."""
 
-    holidays: dict[date, Name | None] = Field(default_factory=_default_holidays, max_length=1000)
+    holidays: dict[Day, Name | None] = Field(default_factory=_default_holidays, max_length=1000)
     """Further holidays by date; null: what the holiday library calls a holiday is a trading day."""
-    special_days: dict[date, SpecialDay] = Field(
+    special_days: dict[Day, SpecialDay] = Field(
         default_factory=lambda: {
             date(2026, 2, 1): SpecialDay(name="Union Budget", full=True),
             date(2026, 11, 8): SpecialDay(name="Muhurat trading"),
@@ -325,7 +348,7 @@ ChargeSegment = Literal["delivery", "intraday", "futures", "options"]
 class ChargeRow(_Model):
     """What orders cost from a day on."""
 
-    from_day: date = Field(alias="from")
+    from_day: Day = Field(alias="from")
     """First day of these rates."""
     delivery: SegmentCharges
     intraday: SegmentCharges
@@ -397,9 +420,9 @@ def _default_profiles() -> dict[str, tuple[ChargeRow, ...]]:
 class ChargesConfig(_Model):
     """charges.json: what a broker and the state take, by broker and day."""
 
-    broker: Name = "zerodha"
+    broker: Profile = "zerodha"
     """The profile that holds."""
-    profiles: dict[Name, Annotated[tuple[ChargeRow, ...], Field(min_length=1, max_length=100)]] = Field(
+    profiles: dict[Profile, Annotated[tuple[ChargeRow, ...], Field(min_length=1, max_length=100)]] = Field(
         default_factory=_default_profiles, min_length=1, max_length=20
     )
     """By broker: rows in the order of their days."""

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from otrade_bot.config.explain import dotted
 from otrade_bot.config.models import Config, minutes
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.model import Product
 
-__all__ = ["Fault", "first_fault"]
+__all__ = ["Fault", "as_exception", "first_fault"]
 
 DERIVATIVE_EXCHANGES = ("NFO", "BFO", "MCX", "CDS", "BCD", "NCO")
 _OPEN, _ENDS = minutes("09:15"), {"auction": "15:15", "equity": "15:30", "fno": "15:40"}
@@ -174,5 +175,6 @@ _RULES: tuple[Callable[[Config], Iterator[Fault]], ...] = (
 
 def as_exception(fault: Fault, path: str) -> ConfigException:
     """The fault as an error that names ``path``."""
-    key = ".".join(str(part) for part in fault.loc)
-    return ConfigException(fault.message, file=path, key=key, value=fault.value, allowed=fault.allowed)
+    return ConfigException(
+        fault.message, file=path, key=dotted(fault.loc), value=fault.value, allowed=fault.allowed
+    )

@@ -35,7 +35,9 @@ AUCTION = SquareOffRule(14 * 60 + 40, 14 * 60 + 55)
 EQUITY = SquareOffRule(15 * 60, 15 * 60 + 10)
 
 
-def phase(day: date, hour: int, minute: int, segment: Segment = Segment.EQUITY, auction: bool = False) -> Phase:
+def phase(
+    day: date, hour: int, minute: int, segment: Segment = Segment.EQUITY, auction: bool = False
+) -> Phase:
     return phase_at(at_ist(day, hour, minute), segment, auction, CALENDAR)
 
 
@@ -66,7 +68,9 @@ def session(
         (date(2026, 9, 7), (16, 0), Phase.CLOSED),
     ],
 )
-def test_ordinary_shares_keep_the_hours_of_their_day(day: date, wall: tuple[int, int], expected: Phase) -> None:
+def test_ordinary_shares_keep_the_hours_of_their_day(
+    day: date, wall: tuple[int, int], expected: Phase
+) -> None:
     assert phase(day, *wall) is expected
 
 
