@@ -287,6 +287,7 @@ class DaySession:
         return self.phases[spot][2]
 
 
+@lru_cache(maxsize=128)  # asked at every order; a calendar never changes and is its own key
 def day_session(day: date, segment: Segment, closing_auction: bool, calendar: Calendar) -> DaySession | None:
     """The session of ``day``; None where there is none."""
     if not calendar.is_trading_day(day):
