@@ -150,7 +150,7 @@ async def _guarded(context: Context, line: str) -> Reply:
             context.log_error(f"command {short(line, 80)!r} of {context.user}", error)
         return lines(
             text(bold("Sorry, that went wrong"), f" ({type(error).__name__})."),
-            "Trading goes on without this answer. The log has the details; look at the state before you repeat.",
+            "Trading goes on without this answer. The log has details; look at the state before you repeat.",
         )
 
 

@@ -97,7 +97,13 @@ def _header(picture: Picture, width: int) -> Text:
     speed = f" · speed {picture.speed}" if picture.speed else ""
     when = f" {words.day_text(state.now_ns)} {words.clock_text(state.now_ns)} IST · {state.phase}{speed}"
     first = Text(f" {top} ", "bold reverse").append(when, "not bold not reverse")
-    entries = "PAUSED" if state.paused else f"blocked: {'; '.join(state.blocks)}" if state.blocks else "entries allowed"
+    entries = (
+        "PAUSED"
+        if state.paused
+        else f"blocked: {'; '.join(state.blocks)}"
+        if state.blocks
+        else "entries allowed"
+    )
     second = Text(" Net ").append(rupees_text(state.net, sign=True), f"bold {_tone(state.net)}".strip())
     second.append(
         f" (charges {rupees_text(state.charges)}) · rungs {state.open_rungs}/{state.max_rungs}"
@@ -180,7 +186,9 @@ def _panel(content: RenderableType, title: str, height: int) -> Panel:
     from rich.panel import Panel
     from rich.text import Text
 
-    return Panel(content, title=Text(title, "bold"), title_align="left", height=height, padding=(0, 1), box=ROUNDED)
+    return Panel(
+        content, title=Text(title, "bold"), title_align="left", height=height, padding=(0, 1), box=ROUNDED
+    )
 
 
 def _table(*columns: tuple[str, str, int]) -> Table:
@@ -277,5 +285,9 @@ def _answer(picture: Picture, height: int) -> Panel:
     shown = list(everything[start : start + room])
     for one in shown:
         one.no_wrap, one.overflow = True, "ellipsis"
-    more = f" · lines {start + 1}-{start + len(shown)} of {len(everything)}, PgUp PgDn" if len(everything) > room else ""
+    more = (
+        f" · lines {start + 1}-{start + len(shown)} of {len(everything)}, PgUp PgDn"
+        if len(everything) > room
+        else ""
+    )
     return _panel(Group(*shown), f"{picture.asked or 'Answer'}{more} · Esc closes", height)

@@ -32,7 +32,7 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Characters with one style: ``()``, ``("b",)``, ``("i",)``, ``("b", "i")``, ``("code",)``, ``("pre",)``."""
+    """Characters of one style. ``tags``, outermost first: none, b, i, b and i, code, or pre."""
 
     text: str
     tags: tuple[str, ...] = ()

@@ -123,15 +123,14 @@ def _row(one: RowView) -> Reply:
     if not one.ticks:
         seen = text("no price yet")
     else:
-        seen = text(
-            f"{rupees_text(one.ltp)} ({words.percent(one.change, sign=True)}) at {words.clock_text(one.ts_ns)}"
-        )
+        change = words.percent(one.change, sign=True)
+        seen = text(f"{rupees_text(one.ltp)} ({change}) at {words.clock_text(one.ts_ns)}")
     if not one.strategy:
         return text(seen, "\nOnly watched: no strategy trades it.")
     warm = (
         f"warm, {one.bars} bars"
         if one.bars >= one.warm
-        else f"not warm: {one.bars} of {one.warm} bars, no entry yet"
+        else f"not warm: {one.bars} of {one.warm} bars, so no entry"
     )
     return text(seen, "\nStrategy ", code(one.strategy), f": {warm}")
 

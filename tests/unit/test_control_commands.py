@@ -1,0 +1,375 @@
+"""The table of commands: who may, what is answered, and that nothing gets past the one door."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from control_fakes import FakeEngine, Wall, context, position
+
+from otrade_bot.control.auth import Role
+from otrade_bot.control.commands import Context, Heard, Table, answer, parse
+from otrade_bot.control.confirm import Confirmations
+from otrade_bot.control.handlers import COMMANDS
+from otrade_bot.control.words import WIDTH
+from otrade_bot.core.errors import CommandException
+
+FIRST_RELEASE = (
+    "start help status positions orders trades pnl pause resume flatten config health logs version why"
+)
+OPERATOR = {"pause", "resume", "flatten"}
+
+
+def say(ctx: Context, line: str) -> str:
+    return asyncio.run(answer(ctx, line)).to_plain()
+
+
+def line_of(name: str) -> str:
+    return "/why M&M" if name == "why" else f"/{name}"
+
+
+def test_the_first_release_has_its_commands() -> None:
+    assert {command.name for command in COMMANDS} == set(FIRST_RELEASE.split())
+    assert all(command.help for command in COMMANDS)
+
+
+def test_the_role_matrix_holds_for_every_command() -> None:
+    print(f"{'command':12}" + "".join(f"{role.word:>10}" for role in Role))
+    for command in COMMANDS:
+        needed = Role.OPERATOR if command.name in OPERATOR else Role.VIEWER
+        verdicts = []
+        for role in Role:
+            engine, heard = FakeEngine(6), list[Heard]()
+            said = say(context(engine, role, heard=heard), line_of(command.name))
+            verdicts.append(heard[-1].outcome)
+            assert heard[-1].outcome == ("allowed" if role >= needed else "denied")
+            assert ("needs the role" in said) == (role < needed)
+            assert engine.calls == [] or role >= needed
+        print(f"{command.name:12}" + "".join(f"{verdict:>10}" for verdict in verdicts))
+
+
+def test_a_viewer_cannot_confirm_what_an_operator_asked() -> None:
+    engine, confirmations = FakeEngine(3), Confirmations(Wall())
+    say(context(engine, Role.OPERATOR, confirmations=confirmations), "/flatten")
+    assert "needs the role operator" in say(
+        context(engine, Role.VIEWER, confirmations=confirmations), "/flatten yes"
+    )
+    assert engine.calls == []
+
+
+def test_roles_are_read_by_name_and_unknown_ones_are_refused() -> None:
+    assert [Role.of(role.word.upper()) for role in Role] == list(Role)
+    with pytest.raises(ValueError, match="viewer, operator, admin"):
+        Role.of("root")
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "rest"),
+    [
+        ("/status", "status", []),
+        ("status", "status", []),
+        ("  /STATUS  ", "status", []),
+        ("/flatten@Some_bot   yes", "flatten", ["yes"]),
+        ("/ help", "help", []),
+        ("/why NIFTY 50", "why", ["NIFTY", "50"]),
+        ("", "", []),
+        ("/", "", []),
+        ("/@bot", "", []),
+    ],
+)
+def test_lines_are_read_as_people_type_them(line: str, name: str, rest: list[str]) -> None:
+    assert parse(line) == (name, rest)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("/stat", "/status"), ("positons", "/positions"), ("/flaten", "/flatten")]
+)
+def test_an_unknown_word_gets_the_nearest_command(typed: str, meant: str) -> None:
+    engine = FakeEngine()
+    said = say(context(engine), typed)
+    assert "There is no command" in said
+    assert meant in said
+    assert engine.calls == []
+
+
+@pytest.mark.parametrize("line", ["/qqqqqqqq", "", "   ", "/", "<b>", "/" + "x" * 5000, "\x00", "🙂"])
+def test_nonsense_is_answered_with_a_way_out(line: str) -> None:
+    assert "/help" in say(context(FakeEngine()), line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/orders x",
+        "/orders 0",
+        "/orders 501",
+        "/trades -1",
+        "/logs 1 2",
+        "/why",
+        "/flatten maybe",
+        "/status now",
+    ],
+)
+def test_wrong_arguments_get_the_usage_and_do_nothing(line: str) -> None:
+    engine, heard = FakeEngine(3), list[Heard]()
+    said = say(context(engine, heard=heard), line)
+    assert f"Usage: /{line.split()[0][1:]}" in said
+    assert heard[-1].outcome == "usage"
+    assert engine.calls == []
+
+
+@pytest.mark.parametrize("name", FIRST_RELEASE.split())
+def test_every_command_is_readable_and_sendable_with_ninety_positions(name: str) -> None:
+    reply = asyncio.run(answer(context(FakeEngine(90)), line_of(name)))
+    parts = reply.split(4096)
+    assert parts
+    assert all(len(part.to_html().encode("utf-16-le")) // 2 <= 4096 for part in parts)
+    assert "<b>X" not in reply.to_html()
+    assert reply.to_plain().startswith("PAPER · simulated prices\n")
+    if name not in ("config", "logs"):
+        tables = "\n".join(run.text for run in reply.runs if run.tags == ("pre",))
+        assert max((len(line) for line in tables.split("\n")), default=0) <= WIDTH + 2
+
+
+def test_ninety_positions_are_all_there_grouped_by_symbol() -> None:
+    engine = FakeEngine(90)
+    said = say(context(engine), "/positions")
+    assert sum(line.startswith(("P1 ", "P2 ", "P3 ")) for line in said.splitlines()) == 90
+    assert "90 · 30 symbols" in said
+    assert "M&M" in said
+
+
+def test_status_tells_pause_every_block_and_what_is_left_of_the_limit() -> None:
+    engine = FakeEngine(3)
+    engine.state = replace(
+        engine.state, paused=True, blocks=("prices are stale", "broker token missing"), unrealised=-400_000
+    )
+    said = say(context(engine), "/status")
+    assert "entries PAUSED" in said
+    assert "• paused by command" in said
+    assert "• prices are stale" in said
+    assert "• broker token missing" in said
+    assert "Net               -₹2,810.60" in said
+    assert "Loss limit ₹5,000.00 · ₹2,189.40 left" in said
+    assert "12 dropped (9 repeated, 3 spike)" in said
+    assert "₹2,40,000.00" in said
+
+
+@pytest.mark.parametrize(
+    ("mode", "feed", "top"),
+    [
+        ("paper", "simulated", "PAPER · simulated prices"),
+        ("paper", "replay", "PAPER · recorded prices"),
+        ("paper", "kite", "PAPER · kite prices"),
+        ("live", "simulated", "LIVE · simulated prices"),
+    ],
+)
+def test_every_answer_of_a_run_that_is_not_real_says_so(mode: str, feed: str, top: str) -> None:
+    engine = FakeEngine(3)
+    engine.state = replace(engine.state, mode=mode, feed=feed)
+    for line in ("/status", "/nonsense", "/orders x", "/version", "/flatten"):
+        assert say(context(engine), line).startswith(top + "\n")
+
+
+def test_a_real_run_carries_no_label() -> None:
+    engine = FakeEngine(3)
+    engine.state = replace(engine.state, mode="live", feed="kite", broker="kite")
+    assert say(context(engine), "/version") == "OTrade Bot 0.1.0"
+
+
+def test_an_error_becomes_an_apology_without_its_detail_and_is_logged() -> None:
+    engine, errors = FakeEngine(3), list[tuple[str, Exception]]()
+    engine.broken = True
+    said = say(context(engine, errors=errors), "/positions")
+    assert "ZeroDivisionError" in said
+    assert "secret detail" not in said
+    assert "Traceback" not in said
+    assert isinstance(errors[0][1], ZeroDivisionError)
+
+
+def test_a_log_or_audit_that_fails_stands_in_nobodys_way() -> None:
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    engine = FakeEngine(3)
+    broken = replace(context(engine), audit=fail, log_error=fail)
+    assert "Entries are paused." in say(broken, "/pause")
+    assert engine.calls == ["pause by owner <o>"]
+
+
+def test_a_command_exception_is_told_in_its_own_words() -> None:
+    def refuse(newest: int) -> list[str]:
+        raise CommandException(f"no {newest} <lines>")
+
+    reply = asyncio.run(answer(context(FakeEngine(), log=refuse), "/logs 7"))
+    assert reply.to_html().endswith("no 7 &lt;lines&gt;")
+
+
+def test_cancellation_is_not_swallowed() -> None:
+    class Stuck(FakeEngine):
+        async def flatten(self, by: str) -> str:
+            raise asyncio.CancelledError
+
+    ctx = context(Stuck(3))
+    say(ctx, "/flatten")
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(answer(ctx, "/flatten yes"))
+
+
+def test_pause_and_resume_say_what_was_and_what_still_blocks() -> None:
+    engine = FakeEngine()
+    engine.state = replace(engine.state, blocks=("prices are stale",))
+    ctx = context(engine)
+    assert "Entries are paused." in say(ctx, "/pause")
+    assert "paused already" in say(ctx, "/pause")
+    said = say(ctx, "/resume")
+    assert "The pause is over." in said
+    assert "still blocked" in said
+    assert "prices are stale" in said
+
+
+def test_config_and_logs_show_no_secret() -> None:
+    assert "abcdef123456" not in say(context(FakeEngine()), "/config")
+    leaky = context(FakeEngine(), log=lambda newest: ["x access_token=abcdef123456"])
+    assert "abcdef123456" not in say(leaky, "/logs")
+
+
+def test_logs_gives_the_newest_lines_asked_for() -> None:
+    ctx = context(FakeEngine(), log=lambda newest: [f"line {number}" for number in range(50)])
+    assert say(ctx, "/logs 2").endswith("line 48\nline 49")
+
+
+@pytest.mark.parametrize("word", ["M&M", "nse:m&m", " m&M "])
+def test_why_finds_a_symbol_with_or_without_its_exchange(word: str) -> None:
+    said = say(context(FakeEngine(6)), f"/why {word}")
+    assert "Why M&M" in said
+    assert "not warm: 150 of 200 bars" in said
+    assert "Last look: buy" in said
+    assert "capital: ₹0 < ₹3,000" in said
+
+
+def test_why_offers_near_symbols_and_asks_where_a_name_is_on_two_exchanges() -> None:
+    engine = FakeEngine()
+    assert "Did you mean NSE:RELIANCE?" in say(context(engine), "/why RELIANSE")
+    engine.followed = [*engine.followed, replace(engine.followed[0], symbol="BSE:RELIANCE")]
+    assert "several exchanges: BSE:RELIANCE, NSE:RELIANCE" in say(context(engine), "/why reliance")
+
+
+def test_health_names_what_is_not_well() -> None:
+    engine = FakeEngine(6)
+    engine.held[0] = replace(engine.held[0], stop_resting=False)
+    said = say(context(engine), "/health")
+    assert "!! Stops: 1 not resting at the broker: M&M P1" in said
+    assert "!! Orders: 1 outcome unknown" in said
+    assert "OK Feed" in said
+
+
+class TestFlatten:
+    def test_asks_first_and_names_every_position(self) -> None:
+        engine = FakeEngine(90)
+        reply = asyncio.run(answer(context(engine), "/flatten"))
+        said = reply.to_plain()
+        assert engine.calls == []
+        assert "Close 90 positions?" in said
+        for symbol in {one.symbol for one in engine.held}:
+            assert symbol.removeprefix("NSE:")[:30] in said
+        assert [action.line.rpartition(" ")[0] for action in reply.actions] == ["/flatten yes", "/flatten no"]
+
+    def test_does_it_on_yes_and_tells_the_engines_words(self) -> None:
+        engine = FakeEngine(3)
+        ctx = context(engine)
+        say(ctx, "/flatten")
+        assert "Flat: the broker's book shows nothing." in say(ctx, "flatten YES".lower())
+        assert engine.calls == ["flatten by owner <o>"]
+
+    def test_names_what_is_still_held(self) -> None:
+        class Locked(FakeEngine):
+            async def flatten(self, by: str) -> str:
+                return "not flat: NSE:M&M"
+
+        ctx = context(Locked(3))
+        say(ctx, "/flatten")
+        assert "Still held: 3 positions" in say(ctx, "/flatten yes")
+
+    def test_a_yes_counts_once(self) -> None:
+        engine = FakeEngine(3)
+        ctx = context(engine)
+        say(ctx, "/flatten")
+        say(ctx, "/flatten yes")
+        assert "no question of yours is open" in say(ctx, "/flatten yes")
+        assert len(engine.calls) == 1
+
+    def test_a_yes_to_nothing_asks_instead(self) -> None:
+        engine = FakeEngine(3)
+        said = say(context(engine), "/flatten yes")
+        assert "Close 3 positions?" in said
+        assert engine.calls == []
+
+    @pytest.mark.parametrize(("later", "done"), [(30.0, True), (30.1, False)])
+    def test_a_late_yes_closes_nothing_and_asks_again(self, later: float, done: bool) -> None:
+        engine, wall = FakeEngine(3), Wall()
+        ctx = context(engine, confirmations=Confirmations(wall))
+        say(ctx, "/flatten")
+        wall.now += later
+        said = say(ctx, "/flatten yes")
+        assert bool(engine.calls) == done
+        assert done or ("Too late" in said and "Close 3 positions?" in said)
+
+    def test_a_changed_list_is_shown_and_asked_again(self) -> None:
+        engine = FakeEngine(3)
+        ctx = context(engine)
+        say(ctx, "/flatten")
+        engine.held.append(position("NSE:INFY"))
+        said = say(ctx, "/flatten yes")
+        assert "have changed" in said
+        assert "INFY" in said
+        assert engine.calls == []
+        say(ctx, "/flatten yes")
+        assert len(engine.calls) == 1
+
+    def test_moving_prices_and_stops_change_nothing_about_the_question(self) -> None:
+        engine = FakeEngine(3)
+        ctx = context(engine)
+        say(ctx, "/flatten")
+        engine.held = [replace(one, ltp=one.ltp + 5, stop=one.stop + 5) for one in engine.held]
+        say(ctx, "/flatten yes")
+        assert len(engine.calls) == 1
+
+    def test_nobody_confirms_for_another(self) -> None:
+        engine, confirmations = FakeEngine(3), Confirmations(Wall())
+        say(context(engine, session="telegram:7:7", confirmations=confirmations), "/flatten")
+        other = context(engine, session="telegram:8:8", confirmations=confirmations)
+        assert "no question of yours is open" in say(other, "/flatten yes")
+        assert engine.calls == []
+
+    def test_an_old_button_does_nothing_and_the_newer_one_works(self) -> None:
+        engine = FakeEngine(3)
+        ctx = context(engine)
+        old = asyncio.run(answer(ctx, "/flatten")).actions[0].line
+        new = asyncio.run(answer(ctx, "/flatten")).actions[0].line
+        assert "no question of yours is open" in say(ctx, old)
+        assert engine.calls == []
+        say(ctx, new)
+        assert len(engine.calls) == 1
+
+    def test_no_takes_the_question_back(self) -> None:
+        engine = FakeEngine(3)
+        ctx = context(engine)
+        say(ctx, "/flatten")
+        assert "Nothing was closed." in say(ctx, "/flatten no")
+        say(ctx, "/flatten yes")
+        assert engine.calls == []
+
+    def test_works_without_known_positions_and_while_paused(self) -> None:
+        engine = FakeEngine()
+        engine.state = replace(engine.state, paused=True)
+        ctx = context(engine)
+        assert "No open position is known here." in say(ctx, "/flatten")
+        say(ctx, "/flatten yes")
+        assert len(engine.calls) == 1
+
+
+def test_two_commands_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="same name"):
+        Table([*COMMANDS, next(iter(COMMANDS))])
