@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import select
 import signal
 import sys
 import termios
+import time
 import tty
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -248,7 +250,8 @@ class TerminalUI:
         except Exception as error:  # the picture is lost, the keyboard and trading are not
             why = f"The picture cannot be drawn ({type(error).__name__}). Commands still work."
             frame = f"{why}\n> {self._editor.text}"
-        screen.show("\n".join(frame.split("\n")[-height:]))
+        lines = frame.split("\n")[-height:]
+        screen.show("\n".join([*lines, *[""] * (height - len(lines))]))
 
 
 class _Screen:
@@ -281,8 +284,8 @@ class _Screen:
         if self._out < 0:
             return
         atexit.unregister(self._restore)
-        with suppress(OSError):
-            os.write(self._out, b"\x18" + _LEAVE)  # CAN ends a sequence that was cut
+        self._wait_no_more()
+        self._say_goodbye(b"\x18" + _LEAVE)  # CAN ends a sequence that was cut
         with suppress(OSError, termios.error):
             termios.tcsetattr(self._in, termios.TCSADRAIN, self._saved)
         os.close(self._out)
@@ -302,19 +305,37 @@ class _Screen:
         if self._pending or frame == self._last:
             return
         self._last = frame
-        lines = frame.split("\n")
-        picture = "\x1b[?7l\x1b[H" + "\x1b[K\r\n".join(lines) + "\x1b[K\x1b[J\x1b[?7h"
-        self._pending = picture.encode("utf-8", "replace")
+        # Erase before writing: after a full line the cursor rests on its last cell and would erase that.
+        lines = "\r\n".join(f"\x1b[K{line}" for line in frame.split("\n"))
+        self._pending = f"\x1b[?7l\x1b[H{lines}\x1b[?7h".encode("utf-8", "replace")
         self._flush()
 
     def _flush(self) -> None:
+        """Write what the terminal takes now; the rest follows when it takes more."""
         try:
             while self._pending:
                 self._pending = self._pending[os.write(self._out, self._pending) :]
         except BlockingIOError:
+            asyncio.get_running_loop().add_writer(self._out, self._flush)
             return
         except OSError:
             self._pending = b""
+        self._wait_no_more()
+
+    def _wait_no_more(self) -> None:
+        with suppress(RuntimeError):  # at exit there is no loop any more
+            asyncio.get_running_loop().remove_writer(self._out)
+
+    def _say_goodbye(self, last: bytes) -> None:
+        """A busy terminal gets a second to take the last words; a dead one does not hold us up longer."""
+        until = time.monotonic() + 1
+        while last and (left := until - time.monotonic()) > 0:
+            try:
+                last = last[os.write(self._out, last) :]
+            except BlockingIOError:
+                select.select([], [self._out], [], left)
+            except OSError:
+                return
 
 
 class _OnInterrupt:

@@ -7,8 +7,10 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import select
 import sys
 import termios
+import threading
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -238,6 +240,48 @@ def test_an_engine_that_cannot_be_read_costs_the_picture_only() -> None:
     assert "cannot be drawn (ZeroDivisionError)" in screen.frame
 
 
+async def test_a_busy_terminal_still_gets_its_screen_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    from otrade_bot.control import terminal as module
+
+    master, slave = pty.openpty()
+    seen: list[bytes] = []
+
+    def read_on() -> None:
+        while b"\x1b[?1049l" not in b"".join(seen):
+            seen.append(os.read(master, 65536))
+
+    reader = threading.Thread(target=read_on, daemon=True)
+    real = select.select
+
+    def wait(*sets: object) -> object:
+        if reader.ident is None:
+            reader.start()
+        return real(*sets)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module.select, "select", wait)
+    with module._Screen(slave, slave) as screen:
+        for number in range(50):  # nobody reads: the terminal's buffer runs full
+            screen.show(f"{number}\n" * 2000)
+        assert screen._pending
+    reader.join()
+    os.close(master)
+    os.close(slave)
+
+
+def test_the_last_column_is_not_erased() -> None:
+    from otrade_bot.control import terminal as module
+
+    master, slave = pty.openpty()
+    with module._Screen(slave, slave) as screen:
+        screen.show("ab|\ncd|")
+        screen.show("ab|\nce|")
+    seen = os.read(master, 65536)
+    assert b"\x1b[Kab|\r\r\n\x1b[Kce|\x1b[?7h" in seen  # the tty adds its own \\r
+    assert b"|\x1b[K" not in seen
+    os.close(master)
+    os.close(slave)
+
+
 def _notice(kind: EventKind, text_: str = "", **data: object) -> str:
     said = describe(Event(kind, NOON, "NSE:M&M", text_, data=data))
     return "" if said is None else said.to_plain().removeprefix("12:00:00 ")
@@ -276,7 +320,7 @@ def _notice(kind: EventKind, text_: str = "", **data: object) -> str:
     ],
 )  # fmt: skip
 def test_notices_read_like_this(kind: str, data: dict[str, object], said: str) -> None:
-    assert _notice(EventKind(kind), **data) == said
+    assert _notice(EventKind(kind), "", **data) == said
 
 
 def test_the_engines_own_words_come_first_and_the_label_last() -> None:
