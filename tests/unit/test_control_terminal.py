@@ -258,7 +258,7 @@ async def test_a_busy_terminal_still_gets_its_screen_back(monkeypatch: pytest.Mo
             reader.start()
         return real(*sets)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module.select, "select", wait)
+    monkeypatch.setattr(select, "select", wait)
     with module._Screen(slave, slave) as screen:
         for number in range(50):  # nobody reads: the terminal's buffer runs full
             screen.show(f"{number}\n" * 2000)
