@@ -34,12 +34,10 @@ SOURCES = ("calculations", "charges", "fills", "hooks", "bars", "limits", "step"
 ENTRIES = (
     "accept_one",
     "tick_one",
-    "step_one",
     "timer_all",
     "run",
     "charge_one",
     "replay_day",
-    "replay_bar_day",
 )
 PACKAGE = "otrade_bot.kernel."
 #: Files whose functions LLVM may inline but need not: forcing it there multiplies the code.
@@ -73,12 +71,10 @@ class Kernel:
     was_cached: bool
     accept_one: Callable[..., int]
     tick_one: Callable[..., int]
-    step_one: Callable[..., int]
     timer_all: Callable[..., int]
     run: Callable[..., int]
     charge_one: Callable[..., int]
     replay_day: Callable[..., int]
-    replay_bar_day: Callable[..., int]
 
     def new(self, dtype: np.dtype[Any], n: int) -> Array:
         """``n`` zeroed records; as records with attributes where Python itself must read them."""
@@ -235,12 +231,10 @@ def _signatures(numba: Any, row: np.dtype[Any], params: np.dtype[Any]) -> dict[s
     return {
         "accept_one": i8(s, a, p, i8, i8, i8, i8),
         "tick_one": i8(s, a, p, i8, i8, i8, i8, ev, out),
-        "step_one": i8(s, a, p, ev, out),
         "timer_all": i8(s, a, p, i8, i8, i8, out),
         "run": i8(s, a, p, ev, out),
         "charge_one": i8(p, i8, i8, i8),
         "replay_day": replay,
-        "replay_bar_day": replay,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from otrade_bot.kernel.charges import charge
 from otrade_bot.kernel.limits import accept
-from otrade_bot.kernel.replay import replay, replay_bars
+from otrade_bot.kernel.replay import replay
 from otrade_bot.kernel.state import LIVE, TICK
 from otrade_bot.kernel.step import on_timer, step
 
@@ -32,12 +32,6 @@ def tick_one(state: Any, acct: Any, params: Any, row: int, ts: int, price: int, 
     return step(state[row], acct[0], params[row], e, out, 0)
 
 
-def step_one(state: Any, acct: Any, params: Any, ev: Any, out: Any) -> int:
-    """Step the event ``ev[0]``; returns the number of intents in ``out``."""
-    row = ev[0].row
-    return step(state[row], acct[0], params[row], ev[0], out, 0)
-
-
 def timer_all(state: Any, acct: Any, params: Any, ts: int, scan: int, code: int, out: Any) -> int:
     """One timer through every row; returns the number of intents in ``out``."""
     n = 0
@@ -47,17 +41,16 @@ def timer_all(state: Any, acct: Any, params: Any, ts: int, scan: int, code: int,
 
 
 def run(state: Any, acct: Any, params: Any, events: Any, out: Any) -> int:
-    """Step many events in one call, TICKs only where accepted; stops when ``out`` might overflow."""
+    """Step many events in one call (TICKs are taken as accepted); returns the number of intents in ``out``.
+
+    Stops early where ``out`` might overflow: give it 8 records an event.
+    """
     n = 0
     for i in range(len(events)):
         if n + 8 > len(out):
             return n
         e = events[i]
-        row = e.row
-        if e.kind == TICK and e.code == LIVE:
-            if accept(state[row], acct[0], params[row], e.ts, e.price, e.qty) != 0:
-                continue
-        n = step(state[row], acct[0], params[row], e, out, n)
+        n = step(state[e.row], acct[0], params[e.row], e, out, n)
     return n
 
 
@@ -70,9 +63,3 @@ def replay_day(state: Any, acct: Any, params: Any, work: Any, ticks: Any, timers
                ev: Any, out: Any, trades: Any, tally: Any) -> int:  # fmt: skip
     """See ``replay.replay``."""
     return replay(state, acct, params, work, ticks, timers, venue, ev, out, trades, tally)
-
-
-def replay_bar_day(state: Any, acct: Any, params: Any, work: Any, bars: Any, timers: Any, venue: Any,
-                   ev: Any, out: Any, trades: Any, tally: Any) -> int:  # fmt: skip
-    """See ``replay.replay_bars``."""
-    return replay_bars(state, acct, params, work, bars, timers, venue, ev, out, trades, tally)

@@ -15,6 +15,7 @@ from otrade_bot.kernel.charges import charge
 from otrade_bot.kernel.fills import fill_price, protected, protection_ppm, triggered
 from otrade_bot.kernel.limits import accept
 from otrade_bot.kernel.state import (
+    BAR,
     DONE,
     ENTER,
     ENTRY,
@@ -28,7 +29,7 @@ from otrade_bot.kernel.state import (
     T_OK,
     TICK,
 )
-from otrade_bot.kernel.step import held, on_timer, step
+from otrade_bot.kernel.step import held, on_end, on_entry_fill, on_exit_fill, on_tick, on_timer
 
 NONE, RESTING, WORKING = 0, 1, 2
 REPRICE = 3_000_000_000
@@ -36,44 +37,33 @@ PATIENCE = 30_000_000_000
 UNBOUNDED = 1 << 60
 
 
-def replay(state: Any, acct: Any, params: Any, work: Any, ticks: Any, timers: Any, venue: Any,
+def replay(state: Any, acct: Any, params: Any, work: Any, feed: Any, timers: Any, venue: Any,
            ev: Any, out: Any, trades: Any, tally: Any) -> int:  # fmt: skip
-    """Run one day's ``ticks`` (EVENT records, kind TICK, time order) through every row.
+    """Run one day's ``feed`` (EVENT records in time order) through every row.
 
-    ``timers`` (EVENT, kind TIMER, for all rows) fire before the first tick at or after them. Trades go to
-    ``trades``; when it is full ``tally.overflow`` counts the rest. Returns the number of trades so far.
+    A TICK is a price. A BAR (``ts`` its start, ``cycle`` its length in ns, ``leg`` the day's volume before
+    it) is walked as four prices, the worst for the position first. ``timers`` (EVENT, kind TIMER, for all
+    rows) fire before the first price at or after them. Trades go to ``trades``; when it is full
+    ``tally.overflow`` counts the rest. Returns the number of trades so far.
     """
     k = 0
-    for i in range(len(ticks)):
-        t = ticks[i]
-        while k < len(timers) and timers[k].ts <= t.ts:
-            time_passes(state, acct, params, work, timers[k], venue, ev, out, trades, tally)
-            k += 1
-        r = t.row
-        price_comes(state[r], acct[0], params[r], work[r], venue[0], t, ev, out, trades, tally[0])
-    while k < len(timers):
-        time_passes(state, acct, params, work, timers[k], venue, ev, out, trades, tally)
-        k += 1
-    return int(tally[0].trades)
-
-
-def replay_bars(state: Any, acct: Any, params: Any, work: Any, bars: Any, timers: Any, venue: Any,
-                ev: Any, out: Any, trades: Any, tally: Any) -> int:  # fmt: skip
-    """As ``replay``, from EVENT records of kind BAR (``ts`` its start, ``cycle`` its length in ns, ``leg``
-    the day's volume before it): each is walked as four ticks, worst price first."""
-    k = 0
-    for i in range(len(bars)):
-        b = bars[i]
-        r = b.row
-        side = lean(state[r])
-        for j in range(4):
+    for i in range(len(feed)):
+        f = feed[i]
+        r = f.row
+        bar = f.kind == BAR
+        side = lean(state[r]) if bar else 0
+        for j in range(4 if bar else 1):
             t = ev[1]
             t.kind = TICK
             t.row = r
-            t.ts = b.ts + j * (b.cycle // 4)
-            t.price = walk(side, b.value, b.high, b.low, b.price, j)
-            t.qty = b.leg + b.qty * (j + 1) // 4
             t.code = LIVE
+            t.ts = f.ts
+            t.price = f.price
+            t.qty = f.qty
+            if bar:
+                t.ts = f.ts + j * (f.cycle // 4)
+                t.price = walk(side, f.value, f.high, f.low, f.price, j)
+                t.qty = f.leg + f.qty * (j + 1) // 4
             while k < len(timers) and timers[k].ts <= t.ts:
                 time_passes(state, acct, params, work, timers[k], venue, ev, out, trades, tally)
                 k += 1
@@ -118,7 +108,7 @@ def price_comes(s: Any, a: Any, p: Any, w: Any, x: Any, t: Any, ev: Any, out: An
         meet_entry(s, a, p, w, x, t.row, t.ts, t.price, r, ev, out, 0, trades, tally)
         meet_exit(s, a, p, w, x, t.row, t.ts, t.price, r, ev, out, 0, trades, tally)
     chase_at(s, a, p, w, x, t.row, t.ts, t.price, ev, out, trades, tally)
-    n = step(s, a, p, t, out, 0)
+    n = on_tick(s, a, p, t, out, 0)
     for i in range(n):
         carry_out(s, a, p, w, x, out[i], ev, out, n, trades, tally)
 
@@ -166,7 +156,7 @@ def meet_entry(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, ltp: i
     w.entry_left[r] -= qty
     report(s, ev[0], FILL, row, ts, r, ENTRY, s.filled[r] + qty, s.entry_value[r] + qty * price)
     tally.fills += 1
-    m = step(s, a, p, ev[0], out, n)
+    m = on_entry_fill(s, a, p, ev[0], out, n)
     if m > n and out[n].kind == STOP:
         rest_stop(s, a, p, w, x, row, ts, r, out[n].stop, ev, out, n, trades, tally)
 
@@ -214,7 +204,7 @@ def cancel_entry(s: Any, a: Any, p: Any, w: Any, row: int, ts: int, r: int, ev: 
         return
     w.entry_left[r] = 0
     report(s, ev[0], DONE, row, ts, r, ENTRY, 0, 0)
-    step(s, a, p, ev[0], out, n)
+    on_end(s, a, p, ev[0], n)
     close_trade(s, p, w, row, ts, r, trades, tally)
 
 
@@ -236,7 +226,7 @@ def meet_exit(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, ltp: in
         w.avail -= qty
         report(s, ev[0], FILL, row, ts, r, EXIT_LEG, s.exited[r] + qty, s.exit_value[r] + qty * price)
         tally.fills += 1
-        step(s, a, p, ev[0], out, n)
+        on_exit_fill(s, a, p, ev[0], out, n)
         close_trade(s, p, w, row, ts, r, trades, tally)
     if w.stopped[r] != 0:
         w.stopped[r] = 0

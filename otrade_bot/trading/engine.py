@@ -311,7 +311,7 @@ class LiveTradingEngine:
         for name in abi.EVENT.names or ():
             e[name] = fields.get(name, 0)
         e["kind"], e["row"] = kind, row
-        n = self.kernel.step_one(self.state, self.account, self.params, self._event, self._out)
+        n = self.kernel.run(self.state, self.account, self.params, self._event, self._out)
         self._carry_out(n)
 
     def _tell(self, kind: int, life: RungLife, leg: int, quantity: int, value: Paise, ts: int) -> None:

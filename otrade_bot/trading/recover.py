@@ -189,7 +189,7 @@ class Recovery:
         for name in abi.EVENT.names or ():
             e[name] = fields.get(name, 0)
         e["kind"], e["row"], e["ts"] = step.kind, step.row, step.ts
-        kernel.step_one(state, account, params, engine._event, engine._out)
+        kernel.run(state, account, params, engine._event, engine._out)
 
     def _take(self, item: _Found, fills: Sequence[BrokerFill], known: Collection[str]) -> None:
         """The book's orders become ours; a rung that has ended is booked, if the journal lacks it."""

@@ -143,3 +143,16 @@ def timer_events(kernel: Kernel, times: list[int]) -> npt.NDArray[Any]:
     events = np.zeros(len(times), abi.EVENT)
     events["kind"], events["ts"], events["qty"] = abi.TIMER, times, 1
     return events
+
+
+def user_strategies(config: Config, config_dir: Path) -> Path | None:
+    """The folder of the user's own strategies; a relative one starts beside the config folder."""
+    given = config.trading.strategies_dir
+    return None if given is None else config_dir.resolve().parent / given
+
+
+def check_strategies(config: Config, config_dir: Path) -> None:
+    """Every strategy exists and takes the parameters it is given. Raises ConfigException."""
+    folder = user_strategies(config, config_dir)
+    for given in config.trading.strategies:
+        parse_params(load_strategy(given.name, folder), given.params)

@@ -1,0 +1,162 @@
+"""What a person types. Heavy imports happen only inside the command that needs them.
+
+Exit codes: 0 fine, 1 the thing asked for failed, 2 wrong usage or configuration (one line on standard
+error that names the file, the key, the value and what is allowed).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, NoReturn
+
+from otrade_bot import __version__
+from otrade_bot.core.errors import ConfigException, DataException, StrategyException, TradingException
+
+__all__ = ["main"]
+
+OK, FAILED, USAGE = 0, 1, 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line to standard error, like every other wrong usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    args = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = args.run
+    try:
+        return run(args)
+    except (ConfigException, StrategyException) as error:
+        return _fail(str(error), USAGE)
+    except DataException as error:
+        return _fail(str(error), USAGE)
+    except TradingException as error:
+        return _fail(str(error), FAILED)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return FAILED
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"otrade-bot: {' '.join(text.split())}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="otrade-bot", description="A trading agent for Indian markets.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    _demo_parser(commands)
+    report = commands.add_parser("report", help="what the journal says of a day")
+    report.add_argument("--day", type=_day, help="YYYY-MM-DD; default: the newest day with a journal")
+    report.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    report.set_defaults(run=_report)
+    config = commands.add_parser("config", help="write defaults, validate, show")
+    config.add_argument("what", choices=("init", "check", "schema", "show"))
+    config.set_defaults(run=_config)
+    version = commands.add_parser("version", help="version, Python, platform")
+    version.set_defaults(run=_version)
+    return parser
+
+
+def _demo_parser(commands: Any) -> None:
+    demo = commands.add_parser("demo", help="a whole NSE day on paper, without any account")
+    demo.add_argument("--speed", type=_speed, default=60.0, help="times faster than the market, or max (default 60)")
+    demo.add_argument("--seed", type=_seed, default=1, help="which synthetic day (default 1)")
+    demo.add_argument("--ticks", type=Path, nargs="+", default=(), metavar="FILE", help="recorded ticks instead")
+    demo.add_argument("--history", type=Path, nargs="+", default=(), metavar="FILE", help="earlier days, for warm-up")
+    demo.add_argument("--strategy", metavar="NAME", help="one strategy on every instrument")
+    demo.add_argument("--strategies", type=Path, metavar="DIR", help="folder of your own strategies")
+    demo.add_argument("--timeframe", choices=("tick", "1m", "3m", "5m", "15m", "30m", "60m"), help="length of the bars")
+    demo.add_argument("--no-input", action="store_true", help="unattended: no prompt, ends by itself")
+    demo.add_argument("--json", action="store_true", help="the day as one JSON object on standard output")
+    demo.add_argument("--resume", action="store_true", help="go on with the day that was interrupted")
+    demo.set_defaults(run=_demo)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day; allowed: YYYY-MM-DD") from None
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = 0.0 if text == "max" else float(text)
+    except ValueError:
+        speed = -1.0
+    if text != "max" and not 0.01 <= speed <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: a number from 0.01 to 1000000, or max")
+    return speed
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 2**63):
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: a whole number from 0")
+    return int(text)
+
+
+# --- commands ---------------------------------------------------------------------------------------
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from otrade_bot.service.demo_command import run_demo
+
+    return run_demo(args)
+
+
+def _report(args: argparse.Namespace) -> int:
+    from otrade_bot.config.paths import state_dir
+    from otrade_bot.research.report import day_report, render
+    from otrade_bot.service.journal import days, read_day
+
+    folder = state_dir()
+    known = days(folder)
+    day = args.day or (known[-1] if known else None)
+    if day is None or day not in known:
+        have = ", ".join(d.isoformat() for d in known[-5:]) or "none"
+        what = f"no journal of {day}" if day else "no journal"
+        return _fail(f"{what} in {folder / 'journal'}; there is: {have}", FAILED)
+    found = day_report(read_day(folder, day), day)
+    _put(found) if args.json else print(render(found))
+    return OK
+
+
+def _config(args: argparse.Namespace) -> int:
+    from otrade_bot.config import ConfigManager, config_dir, environment
+    from otrade_bot.trading.setup import check_strategies
+
+    manager = ConfigManager(config_dir(), environment())
+    if args.what == "schema":
+        _put(manager.schema())
+        return OK
+    manager.load(lambda config: check_strategies(config, manager.config_dir), create=args.what == "init")
+    if args.what == "show":
+        _put(manager.show())
+    else:
+        print(f"{manager.config_dir}: all settings are valid ({manager.env})")
+    return OK
+
+
+def _version(args: argparse.Namespace) -> int:
+    import platform
+
+    print(f"otrade-bot {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    return OK
+
+
+def _put(value: Any) -> None:
+    import json
+
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, default=str)
+    sys.stdout.write("\n")

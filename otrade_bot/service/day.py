@@ -1,0 +1,128 @@
+"""A day from recorded or simulated prices, driven through the engine by its own clock.
+
+Prices and minutes come in the order of market time whatever the speed, so that a day at any speed, and a
+day that is resumed after a crash, trades alike. Speed only decides how long we sleep between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from otrade_bot.core.clock import SECOND, ManualClock
+from otrade_bot.trading.engine import LiveTradingEngine
+from otrade_bot.trading.recover import HistoryTick
+
+__all__ = ["DayDriver", "Pace", "Stream"]
+
+#: At full speed the event loop gets a turn this often, in seconds of wall time.
+BREATH = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Prices of a day in the order they are fed: ns UTC, row of the engine, paise, the day's volume."""
+
+    ts: npt.NDArray[np.int64]
+    row: npt.NDArray[np.int64]
+    price: npt.NDArray[np.int64]
+    volume: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+
+@dataclass(slots=True)
+class Pace:
+    """``speed`` times faster than the market; 0 = as fast as it goes."""
+
+    speed: float
+    _market: int = 0
+    _wall: float = 0.0
+    _breath: float = field(default=0.0)
+
+    async def until(self, ts: int) -> None:
+        """Sleep until it is market time ``ts`` at this speed."""
+        now = time.monotonic()
+        if self.speed <= 0:
+            if now - self._breath > BREATH:
+                await asyncio.sleep(0)
+                self._breath = time.monotonic()
+            return
+        if self._market == 0:
+            self._market, self._wall = ts, now
+        wait = self._wall + (ts - self._market) / SECOND / self.speed - now
+        if wait > 0.001:
+            await asyncio.sleep(wait)
+        elif now - self._breath > BREATH:
+            await asyncio.sleep(0)
+            self._breath = time.monotonic()
+
+
+class DayDriver:
+    """Feeds one day. ``stop`` ends it early, between two inputs."""
+
+    def __init__(self, engine: LiveTradingEngine, clock: ManualClock, stream: Stream) -> None:
+        self.engine, self.clock, self.stream = engine, clock, stream
+        self.stopped = False
+
+    def steps(self) -> Iterator[HistoryTick]:
+        """Every input of the day in order: prices, and minute timers (row -1) before what is at or after
+        them."""
+        timers = iter(self.engine.timers)
+        timer = next(timers, None)
+        stream = self.stream
+        for ts, row, price, volume in zip(
+            stream.ts.tolist(), stream.row.tolist(), stream.price.tolist(), stream.volume.tolist(), strict=True
+        ):
+            while timer is not None and timer <= ts:
+                yield timer, -1, 0, 1
+                timer = next(timers, None)
+            yield ts, row, price, volume
+        while timer is not None:
+            yield timer, -1, 0, 1
+            timer = next(timers, None)
+
+    def past(self, until: int) -> Iterator[HistoryTick]:
+        """The inputs up to and with ``until``."""
+        for step in self.steps():
+            if step[0] > until:
+                return
+            yield step
+
+    async def run(self, pace: Pace, after: int = 0) -> None:
+        """Feed what comes later than ``after``."""
+        engine, clock = self.engine, self.clock
+        for ts, row, price, volume in self.steps():
+            if ts <= after:
+                continue
+            if self.stopped:
+                return
+            await pace.until(ts)
+            clock.advance_to(ts)
+            if row >= 0:
+                engine.on_price(row, ts, price, volume)
+            else:
+                engine.on_time(ts)
+                await engine.reconcile()
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def outliers(ts: npt.NDArray[np.int64], window: int = 5, gap: int = 60 * SECOND) -> npt.NDArray[np.bool_]:
+    """Stamps that lie more than ``gap`` ahead of what follows them: a misread clock, not a later time.
+
+    Without this one such stamp would make everything after it look out of order.
+    """
+    flags = np.zeros(len(ts), bool)
+    for k in range(1, window + 1):
+        flags[:-k] |= ts[:-k] - ts[k:] > gap
+    return flags
+
+

@@ -1,0 +1,306 @@
+"""A whole trading day on paper, without any account: the composition of the ``demo`` command."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from otrade_bot import __version__
+from otrade_bot.brokers.feeds import BarFile, TickFile, merge, read_any, read_ticks, synthetic_day
+from otrade_bot.brokers.instruments import InstrumentStore
+from otrade_bot.brokers.paper import PaperBroker, PaperSettings
+from otrade_bot.config.models import BrokerConfig, Config, MarketConfig, SpecialDay, StrategyConfig
+from otrade_bot.core.clock import ManualClock, at_ist, ist_date
+from otrade_bot.core.errors import DataException
+from otrade_bot.core.events import Event, EventKind, Severity
+from otrade_bot.core.jsonlines import LineLog
+from otrade_bot.core.model import Instrument
+from otrade_bot.core.money import Paise, to_paise
+from otrade_bot.research.report import day_report
+from otrade_bot.service.day import DayDriver, Pace, Stream, outliers
+from otrade_bot.service.journal import DayJournal, day_path, read_day
+from otrade_bot.service.warm import warm_up
+from otrade_bot.strategies.loader import TradingStrategy, build_kernel
+from otrade_bot.trading import setup
+from otrade_bot.trading.engine import LiveTradingEngine
+
+__all__ = ["DEMO_DAY", "Demo", "DemoOptions"]
+
+#: A regular Wednesday under the rules in force since September 2026.
+DEMO_DAY = date(2026, 9, 16)
+#: Which strategy runs on which synthetic stock, and how fast its bars are: one day cannot warm a
+#: 200-bar average on 15-minute bars.
+SYNTHETIC = {
+    "momentum_ladder": ("NSE:DEMOALPHA", "NSE:DEMOBRAVO", "NSE:DEMODELTA"),
+    "ema_crossover": ("NSE:DEMOCHARLIE", "NSE:DEMOECHO"),
+}
+TIMEFRAMES = {"momentum_ladder": "1m", "ema_crossover": "tick"}
+#: Small enough that the synthetic afternoon's losses reach it.
+SYNTHETIC_LOSS_LIMIT = 250
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What the command line said. ``speed`` 0 = as fast as it goes."""
+
+    state_dir: Path
+    ticks: tuple[Path, ...] = ()
+    history: tuple[Path, ...] = ()
+    strategy: str | None = None
+    timeframe: str | None = None
+    strategies_dir: Path | None = None
+    seed: int = 1
+    speed: float = 60.0
+    resume: bool = False
+
+
+@dataclass(slots=True)
+class Demo:
+    """Built by ``prepare``; then ``run`` once, ``report`` after it."""
+
+    options: DemoOptions
+    engine: LiveTradingEngine
+    broker: PaperBroker
+    clock: ManualClock
+    driver: DayDriver
+    journal: DayJournal
+    day: date
+    lines: int
+    unread: Counter[str]
+    history: list[TickFile | BarFile]
+    source: str
+    started: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def prepare(
+        cls, config: Config, options: DemoOptions, progress: Callable[[str, float], None] | None = None
+    ) -> Demo:
+        """Read, check and connect everything. Raises ConfigException, StrategyException, DataException."""
+        files = _files(options)
+        day = _day_of(files)
+        config = _adapt(config, options, files, day)
+        store = InstrumentStore(day, config.market.instrument_overrides())
+        first = {f.symbol: int(f.price[0]) for f in files if len(f)}
+
+        def instrument(symbol: str) -> Instrument:
+            return store.build(symbol, day, first.get(symbol, 0))
+
+        strategies = setup.load_strategies(config, options.strategies_dir)
+        kernel = build_kernel(_shipped_first(strategies), progress=progress)
+        rows = setup.build_rows(config, strategies, instrument, [f.symbol for f in files])
+        clock = ManualClock(at_ist(day, 9))
+        _fresh_state(options, day)
+        journal = DayJournal(options.state_dir, clock)
+        holder: list[LiveTradingEngine] = []
+        broker = PaperBroker(
+            options.state_dir / "paper.jsonl",
+            clock,
+            instrument,
+            lambda known, kind, ns: holder[0].market_fault(known, kind, ns),
+            paper_settings(config.brokers),
+            lambda symbol, product, side, value: charge_of(holder[0], symbol, side, value),
+        )
+        engine = LiveTradingEngine(
+            config=config, kernel=kernel, rows=rows, strategies=strategies, broker=broker, clock=clock,
+            calendar=config.market.calendar(), journal=journal,
+            feed="replay" if options.ticks else "simulated",
+        )  # fmt: skip
+        holder.append(engine)
+        engine.add_price_listener(broker.on_price)
+        stream, lines, unread = _stream(files, day, engine)
+        demo = cls(
+            options, engine, broker, clock, DayDriver(engine, clock, stream), journal, day, lines, unread,
+            [read_any(path) for path in options.history], "recorded" if options.ticks else "synthetic",
+        )  # fmt: skip
+        engine.counters.dropped = dict(unread)
+        return demo
+
+    async def run(self) -> None:
+        """The day, from where the paper book and the journal ended (or from its start) to the close."""
+        engine, options = self.engine, self.options
+        resumed = self._last_moment() if options.resume else 0
+        self._say_run(resumed)
+        warm_up(engine, self.history, self.day)
+        self.broker.start_day(self.day)
+        engine.start_day(self.day)
+        engine.counters.dropped = dict(self.unread)
+        if resumed:
+            self.clock.advance_to(resumed)
+        known = {line["trade_id"] for line in self._lines() if line.get("kind") == "trade"}
+        await engine.recover(history=self.driver.past(resumed) if resumed else (), known_trades=known)
+        await self.driver.run(Pace(options.speed), after=resumed)
+        self.clock.advance_to(max((s.close for s in engine.sessions.values()), default=0))
+        if not self.driver.stopped:
+            self.broker.end_day()
+        await engine.reconcile()
+        self._say_day()
+
+    def report(self) -> dict[str, Any]:
+        """What ``--json`` prints: the journal's own report, and what only this run knows under ``wall``."""
+        found = day_report(self._lines(), self.day)
+        found["lines"] = self.lines
+        found["source"] = self.source
+        found["journal"] = str(day_path(self.options.state_dir, self.day))
+        found["wall"] = {"seconds": round(time.monotonic() - self.started, 3)}
+        return found
+
+    def close(self) -> None:
+        """Close the files."""
+        self.journal.close()
+        self.broker.close()
+
+    def _lines(self) -> list[dict[str, Any]]:
+        return read_day(self.options.state_dir, self.day)
+
+    def _last_moment(self) -> int:
+        """How far the day had come when the process died: the newest stamp in the book and the journal."""
+        book = (int(line.get("ts", 0)) for line in LineLog.read(self.options.state_dir / "paper.jsonl"))
+        diary = (int(line["ns"]) for line in self._lines() if line.get("kind") != "run")
+        return max((*book, *diary), default=0)
+
+    def _say_run(self, resumed: int) -> None:
+        config = self.engine.config
+        self.engine.emit(Event(EventKind.RUN, self.clock.now_ns(), data={
+            "mode": config.trading.mode, "broker": self.broker.name, "feed": self.engine.feed,
+            "version": __version__, "seed": self.options.seed, "resumed": bool(resumed), "demo": True,
+            "strategies": {s.name: list(s.instruments) for s in config.trading.strategies},
+        }))  # fmt: skip
+
+    def _say_day(self) -> None:
+        status = self.engine.status()
+        held = [
+            {
+                "symbol": p.symbol, "side": p.side.name, "rung": p.rung, "quantity": p.quantity,
+                "average": round(p.average / 100, 4), "strategy": p.strategy,
+            }
+            for p in self.engine.positions()
+        ]  # fmt: skip
+        severity = Severity.RISK if held else Severity.INFO
+        self.engine.emit(Event(EventKind.DAY, self.clock.now_ns(), severity=severity, data={
+            "ticks": status.ticks, "dropped": status.dropped, "open_positions": held, "lines": self.lines,
+            "realised_paise": status.realised, "charges_paise": status.charges,
+        }))  # fmt: skip
+
+
+def paper_settings(brokers: BrokerConfig) -> PaperSettings:
+    """The paper broker's numbers in its own units."""
+    paper = brokers.paper
+    return PaperSettings(
+        cash=to_paise(paper.cash),
+        latency_ns=paper.latency_ms * 1_000_000,
+        slip_ppm=round(paper.slippage_bps * 100),
+        participation=paper.participation,
+        circuit_percent=paper.circuit_percent,
+    )
+
+
+def charge_of(engine: LiveTradingEngine, symbol: str, side: int, value: Paise) -> Paise:
+    """An order's charges by the one function that books them everywhere."""
+    return engine.kernel.charge_one(engine.params, engine.by_symbol[symbol], int(side), value)
+
+
+# --- preparing ------------------------------------------------------------------------------------
+
+
+def _files(options: DemoOptions) -> list[TickFile]:
+    if not options.ticks:
+        return synthetic_day(DEMO_DAY, options.seed)
+    files = [read_ticks(path) for path in options.ticks]
+    names = Counter(f.symbol for f in files)
+    twice = [name for name, n in names.items() if n > 1]
+    if twice:
+        raise DataException(f"two files give prices of {', '.join(twice)}")
+    return files
+
+
+def _day_of(files: Sequence[TickFile]) -> date:
+    """The day that most lines belong to."""
+    counts: Counter[date] = Counter()
+    for f in files:
+        days, n = np.unique((f.ts + 19_800 * 10**9) // (86_400 * 10**9), return_counts=True)
+        counts.update({ist_date(int(d) * 86_400 * 10**9): int(k) for d, k in zip(days, n, strict=True)})
+    return max(counts, key=lambda d: (counts[d], d))
+
+
+def _adapt(config: Config, options: DemoOptions, files: Sequence[TickFile], day: date) -> Config:
+    """The user's settings with the demo's strategies on the demo's instruments, always on paper."""
+    changes: dict[str, Any] = {
+        "trading": config.trading.model_copy(
+            update={"mode": "paper", "strategies": _assign(config, options, files), "strategies_dir": None}
+        ),
+        "market": _open_on(config.market, day),
+    }
+    if not options.ticks:
+        changes["risk"] = config.risk.model_copy(update={"daily_loss_limit": SYNTHETIC_LOSS_LIMIT})
+    return replace(config, **changes)
+
+
+def _assign(config: Config, options: DemoOptions, files: Sequence[TickFile]) -> tuple[StrategyConfig, ...]:
+    """Which strategy trades what. The user's own parameters of a strategy hold here too."""
+    params = {s.name: s.params for s in config.trading.strategies}
+    if options.ticks or options.strategy:
+        name = options.strategy or "ema_crossover"
+        wanted = {name: tuple(f.symbol for f in files)}
+    else:
+        wanted = SYNTHETIC
+    return tuple(
+        StrategyConfig.model_construct(
+            name=name,
+            instruments=instruments,
+            timeframe=options.timeframe or TIMEFRAMES.get(name, "1m"),
+            params=dict(params.get(name, {})),
+        )
+        for name, instruments in wanted.items()
+    )
+
+
+def _open_on(market: MarketConfig, day: date) -> MarketConfig:
+    """Prices were recorded that day, so there was a session, whatever the calendar says."""
+    if market.calendar().is_trading_day(day):
+        return market
+    special = {**market.special_days, day: SpecialDay(name="recorded session", full=True)}
+    return market.model_copy(update={"special_days": special})
+
+
+def _shipped_first(strategies: dict[str, TradingStrategy]) -> list[TradingStrategy]:
+    """Both shipped strategies go into every kernel, so that one compiled kernel serves most runs."""
+    from otrade_bot.strategies.loader import load_strategy
+
+    shipped = {name: load_strategy(name) for name in ("ema_crossover", "momentum_ladder")}
+    return list({**shipped, **strategies}.values())
+
+
+def _stream(files: Sequence[TickFile], day: date, engine: LiveTradingEngine) -> tuple[Stream, int, Counter[str]]:
+    """The day's prices in order, the number of lines behind them, and why lines are not among them."""
+    unread: Counter[str] = Counter()
+    kept = []
+    for f in files:
+        unread.update(f.dropped)
+        start = at_ist(day, 0)
+        other = (f.ts < start) | (f.ts >= start + 86_400 * 10**9)
+        ahead = outliers(f.ts) & ~other
+        unread["other_day"] += int(other.sum())
+        unread["out_of_order"] += int(ahead.sum())
+        use = ~(other | ahead)
+        kept.append(TickFile(f.symbol, f.source, f.ts[use], f.price[use], f.volume[use], f.lines, f.dropped))
+    ts, index, price, volume = merge(kept)
+    rows = np.array([engine.by_symbol[f.symbol] for f in kept], np.int64)
+    return Stream(ts, rows[index], price, volume), sum(f.lines for f in files), +unread
+
+
+def _fresh_state(options: DemoOptions, day: date) -> None:
+    """A demo begins with an empty account and an empty journal of its day, unless it is resumed."""
+    options.state_dir.mkdir(parents=True, exist_ok=True)
+    if options.resume:
+        return
+    for path in (options.state_dir / "paper.jsonl", day_path(options.state_dir, day)):
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()

@@ -1,0 +1,107 @@
+"""The ``demo`` command: settings and terminal around ``service.demo``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from otrade_bot.config import Config, ConfigManager, config_dir, environment, state_dir
+from otrade_bot.core.errors import ConfigException
+from otrade_bot.research.report import render
+from otrade_bot.service import logs
+from otrade_bot.service.demo import Demo, DemoOptions
+from otrade_bot.service.observe import log_observer
+from otrade_bot.trading.setup import user_strategies
+
+__all__ = ["run_demo"]
+
+#: Marks a state folder as a demo's own; a service's account is never touched by a demo.
+MARK = "demo.json"
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """0 after a day that ended as it should, 1 where something is left open."""
+    config, folder = _settings(args)
+    state = demo_state(state_dir())
+    options = DemoOptions(
+        state_dir=state, ticks=tuple(args.ticks), history=tuple(args.history), strategy=args.strategy,
+        timeframe=args.timeframe, strategies_dir=args.strategies or folder, seed=args.seed, speed=args.speed,
+        resume=args.resume,
+    )  # fmt: skip
+    with only_one(state):
+        demo = Demo.prepare(config, options, _progress)
+        logs.configure(state, level="INFO", console=False)
+        demo.engine.add_observer(log_observer)
+        try:
+            asyncio.run(_attend(demo, args))
+            report = demo.report()
+        finally:
+            demo.close()
+            logs.shutdown()
+    if args.json:
+        json.dump(report, sys.stdout, indent=2, ensure_ascii=False)
+        sys.stdout.write("\n")
+    else:
+        print(render(report))
+        print(f"Journal: {report['journal']}")
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> tuple[Config, Path | None]:
+    """The user's settings where there are any; a demo writes none."""
+    manager = ConfigManager(config_dir(), environment())
+    config = manager.load(create=False)
+    if args.strategies is not None and not args.strategies.is_dir():
+        raise ConfigException("no such folder", key="--strategies", value=str(args.strategies))
+    return config, user_strategies(config, manager.config_dir)
+
+
+def demo_state(state: Path) -> Path:
+    """The state folder itself where it is new or a demo's own, else its ``demo`` subfolder."""
+    mine = not state.exists() or (state / MARK).exists() or not any(state.iterdir())
+    chosen = state if mine else state / "demo"
+    try:
+        chosen.mkdir(parents=True, exist_ok=True)
+        (chosen / MARK).write_text('{"demo": true}\n')
+    except OSError as error:
+        raise ConfigException(f"cannot be written: {error.strerror}", key="OTRADE_STATE_DIR", value=str(state)) from error
+    return chosen
+
+
+@contextlib.contextmanager
+def only_one(state: Path) -> Iterator[None]:
+    """One process a state folder. Raises ConfigException for the second."""
+    with (state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigException(
+                "another otrade-bot is using this folder", key="OTRADE_STATE_DIR", value=str(state)
+            ) from error
+        yield
+
+
+def _progress(what: str, fraction: float) -> None:
+    """The one start that compiles says so."""
+    if fraction == 0.0:
+        print("Compiling the trading kernel, once for this version (about half a minute):", file=sys.stderr)
+    done = "done" if fraction >= 1 else f"{fraction:4.0%} {what}"
+    print(f"  {done}", file=sys.stderr, flush=True)
+
+
+async def _attend(demo: Demo, args: argparse.Namespace) -> None:
+    """Run the day with the terminal that fits: live, plain lines, or silence."""
+    from otrade_bot.control.terminal import attend
+
+    out: IO[str] = sys.stderr if args.json else sys.stdout
+    await attend(
+        demo.engine, demo.run, demo.driver.stop, interactive=not args.no_input, quiet=args.json, out=out,
+        title=f"{demo.day} · speed {'max' if args.speed == 0 else f'{args.speed:g}'} · {demo.source} prices",
+    )  # fmt: skip

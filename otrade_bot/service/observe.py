@@ -1,0 +1,19 @@
+"""Events into the logs: what happened to orders in the trade stream, what went wrong in the error stream."""
+
+from __future__ import annotations
+
+from otrade_bot.core.events import Event, EventKind, Severity
+from otrade_bot.service.logs import get_logger
+
+__all__ = ["log_observer"]
+
+_TRADE = {EventKind.SIGNAL, EventKind.REFUSAL, EventKind.ORDER, EventKind.FILL, EventKind.STOP, EventKind.TRADE}
+
+
+def log_observer(event: Event) -> None:
+    """One log line an event; evaluations are in the journal alone."""
+    if event.kind is EventKind.EVALUATION:
+        return
+    log = get_logger("trade" if event.kind in _TRADE else "system")
+    write = log.warning if event.severity >= Severity.RISK else log.info
+    write(str(event.kind), symbol=event.symbol, text=event.text, market_ns=event.ts_ns, **event.data)
