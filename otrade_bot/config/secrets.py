@@ -70,7 +70,7 @@ def load_secrets(env_file: Path | str | None = ".env") -> Secrets:
     Raises ConfigException with the variable's name; never with its value.
     """
     try:
-        secrets = Secrets(_env_file=env_file)  # type: ignore[call-arg]
+        secrets = Secrets(_env_file=env_file)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         name = "OTRADE_" + str(first["loc"][0]).upper().removeprefix("OTRADE_")
