@@ -8,16 +8,25 @@ import contextlib
 import fcntl
 import json
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import IO
 
+from otrade_bot import __version__
 from otrade_bot.config import Config, ConfigManager, config_dir, environment, state_dir
+from otrade_bot.config.manager import as_documents
+from otrade_bot.control.auth import Role
+from otrade_bot.control.commands import Context, answer
+from otrade_bot.control.confirm import Confirmations
+from otrade_bot.control.handlers import COMMANDS
+from otrade_bot.control.reply import Reply
+from otrade_bot.control.terminal import PlainPrinter, PlainTerminal, TerminalUI, terminal
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.research.report import render
 from otrade_bot.service import logs
 from otrade_bot.service.demo import Demo, DemoOptions
-from otrade_bot.service.observe import log_observer
+from otrade_bot.service.logs import get_logger
+from otrade_bot.service.observe import command_event, log_observer
 from otrade_bot.trading.setup import user_strategies
 
 __all__ = ["run_demo"]
@@ -97,11 +106,58 @@ def _progress(what: str, fraction: float) -> None:
 
 
 async def _attend(demo: Demo, args: argparse.Namespace) -> None:
-    """Run the day with the terminal that fits: live, plain lines, or silence."""
-    from otrade_bot.control.terminal import attend
+    """Run the day with the mouth that fits: live picture, plain lines, or silence."""
+    engine = demo.engine
+    if args.no_input:
+        if not args.json:
+            print(f"PAPER · {demo.source} prices · {demo.day}")
+            engine.add_observer(PlainPrinter(sys.stdout).on_event)
+        await demo.run()
+        return
+    out = sys.stderr if args.json else sys.stdout
+    speed = "max" if args.speed == 0 else f"{args.speed:g}x"
+    mouth = terminal(engine, _answerer(demo), speed=speed, out=out)
+    engine.add_observer(mouth.on_event)
+    await _until_either(demo, mouth)
 
-    out: IO[str] = sys.stderr if args.json else sys.stdout
-    await attend(
-        demo.engine, demo.run, demo.driver.stop, interactive=not args.no_input, quiet=args.json, out=out,
-        title=f"{demo.day} · speed {'max' if args.speed == 0 else f'{args.speed:g}'} · {demo.source} prices",
-    )  # fmt: skip
+
+def _answerer(demo: Demo) -> Callable[[str], Awaitable[Reply]]:
+    """The command table for whoever sits at the terminal."""
+    context = Context(
+        view=demo.engine,
+        user="terminal",
+        role=Role.ADMIN,
+        session="terminal",
+        table=COMMANDS,
+        confirmations=Confirmations(),
+        now_ns=demo.clock.now_ns,
+        version=__version__,
+        config_text=lambda: json.dumps(as_documents(demo.engine.config), indent=1, ensure_ascii=False),
+        log_tail=lambda newest: _tail(demo.options.state_dir / "logs" / "system.log", newest),
+        log_error=lambda what, error: get_logger("error").error(what, error=repr(error)),
+        audit=lambda heard: demo.engine.emit(command_event(heard, demo.clock.now_ns())),
+    )
+    return lambda line: answer(context, line)
+
+
+async def _until_either(demo: Demo, mouth: TerminalUI | PlainTerminal) -> None:
+    """The day and the terminal side by side; leaving the terminal ends the day between two inputs."""
+    day = asyncio.create_task(demo.run())
+    talk = asyncio.create_task(mouth.run())
+    await asyncio.wait({day, talk}, return_when=asyncio.FIRST_COMPLETED)
+    if not day.done() and talk.result() == "quit":
+        demo.driver.stop()
+    try:
+        await day
+    finally:
+        mouth.stop()
+        await asyncio.wait({talk})
+
+
+def _tail(path: Path, newest: int) -> list[str]:
+    """The last lines of a log."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return [line.rstrip("\n") for line in deque(file, maxlen=newest)]
+    except FileNotFoundError:
+        return []

@@ -1,6 +1,8 @@
-"""A broker and an exchange on paper: the interface of the live ones, and a book that survives kill -9."""
+"""The paper broker: an exchange and an account in one file of JSON lines, fed by real or recorded prices."""
 
-from otrade_bot.brokers.paper.account import PaperSettings
+from __future__ import annotations
+
 from otrade_bot.brokers.paper.broker import PaperBroker
+from otrade_bot.brokers.paper.settings import CanPlace, ChargeOf, PaperSettings
 
-__all__ = ["PaperBroker", "PaperSettings"]
+__all__ = ["CanPlace", "ChargeOf", "PaperBroker", "PaperSettings"]

@@ -1,78 +1,142 @@
-"""What the paper exchange refuses at once, in an exchange's words. '' = nothing against it."""
+"""What a broker refuses at once, in a broker's words. Pure: '' means there is nothing against it."""
 
 from __future__ import annotations
 
-from otrade_bot.core.model import Instrument, InstrumentKind, OrderType, Product, Side
+from dataclasses import dataclass
+
+from otrade_bot.brokers.paper.records import STOPS, Desk
+from otrade_bot.brokers.paper.settings import PaperSettings
+from otrade_bot.core.model import (
+    GttRequest,
+    Instrument,
+    InstrumentKind,
+    OrderType,
+    Product,
+    Side,
+)
 from otrade_bot.core.money import Paise, rupees_text
 
-__all__ = ["margin_rate", "order_fault"]
+__all__ = ["Terms", "fault", "gtt_fault"]
 
-_PRICED = (OrderType.LIMIT, OrderType.SL)
-_TRIGGERED = (OrderType.SL, OrderType.SL_M)
-_MARKETABLE = (OrderType.MARKET, OrderType.SL_M)
+_PRICED = frozenset({OrderType.LIMIT, OrderType.SL})
+_DERIVATIVE = frozenset({InstrumentKind.FUTURE, InstrumentKind.OPTION})
 
 
-def order_fault(
-    instrument: Instrument, side: Side, quantity: int, kind: OrderType, price: Paise, trigger: Paise,
-    protection: float, ltp: Paise, circuit: tuple[Paise, Paise],
-) -> str:  # fmt: skip
-    """Everything that can be said against the numbers of an order."""
-    checks = (
-        "" if instrument.tradable else f"{instrument.symbol} is an index and cannot be traded",
-        quantity_fault(instrument, quantity),
-        price_fault(instrument, kind, price, trigger, protection),
-        side_fault(side, kind, price, trigger, ltp),
-        circuit_fault(kind, price, circuit),
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an order asks for, new or as a modification would leave it. Unused prices are 0."""
+
+    side: Side
+    quantity: int
+    product: Product
+    order_type: OrderType
+    price: Paise
+    trigger: Paise
+    protection: float
+
+
+def fault(terms: Terms, instrument: Instrument, desk: Desk, settings: PaperSettings) -> str:
+    """The first thing wrong with an order, before money and session are asked."""
+    return (
+        _product_fault(instrument, terms.product)
+        or _quantity_fault(instrument, terms.quantity)
+        or _protection_fault(terms)
+        or _price_fault("Price", terms.price, terms.order_type in _PRICED, instrument, desk, settings)
+        or _price_fault("Trigger price", terms.trigger, terms.order_type in STOPS, instrument, desk, settings)
+        or _stop_fault(terms, desk)
     )
-    return next((fault for fault in checks if fault), "")
 
 
-def quantity_fault(instrument: Instrument, quantity: int) -> str:
+def gtt_fault(request: GttRequest, instrument: Instrument) -> str:
+    """The first thing wrong with a GTT. Its legs meet the order's own rules when they trigger."""
+    if request.product.intraday:
+        return "GTT is not allowed for MIS."
+    if len(request.legs) not in (1, 2):
+        return "A GTT has one trigger or two."
+    if request.last_price <= 0:
+        return "Last price is missing."
+    return (
+        _product_fault(instrument, request.product)
+        or _quantity_fault(instrument, request.quantity)
+        or _legs_fault(request, instrument)
+    )
+
+
+def _legs_fault(request: GttRequest, instrument: Instrument) -> str:
+    last = request.last_price
+    for leg in request.legs:
+        for word, value in (("Trigger price", leg.trigger), ("Price", leg.price)):
+            if value <= 0 or value % instrument.tick:
+                return _grid(word, value, instrument)
+        if leg.trigger == last:
+            return "Trigger already met."
+    if len(request.legs) == 2:
+        triggers = [leg.trigger for leg in request.legs]
+        if not min(triggers) < last < max(triggers):
+            return "The triggers of a two-leg GTT must lie on either side of the last price."
+        if request.side is Side.BUY and instrument.kind not in _DERIVATIVE:
+            return "A two-leg GTT to buy is for derivatives only."
+    return ""
+
+
+def _product_fault(instrument: Instrument, product: Product) -> str:
+    if not instrument.tradable:
+        return f"{instrument.symbol} is an index and cannot be traded."
+    if product is Product.CNC and instrument.kind in _DERIVATIVE:
+        return "Product CNC is not allowed for derivatives."
+    if product is Product.NRML and instrument.kind not in _DERIVATIVE:
+        return "Product NRML is not allowed for equity."
+    return ""
+
+
+def _quantity_fault(instrument: Instrument, quantity: int) -> str:
     if quantity <= 0:
-        return "quantity must be positive"
+        return f"Quantity must be above 0, not {quantity}."
     if quantity % instrument.lot:
-        return f"quantity must be a multiple of the lot size {instrument.lot}"
-    if instrument.freeze and quantity > instrument.freeze:
-        return f"quantity exceeds the freeze quantity {instrument.freeze}"
+        return f"Quantity {quantity} is not a multiple of the lot size {instrument.lot}."
+    if 0 < instrument.freeze < quantity:
+        return f"Quantity {quantity} is above the freeze quantity {instrument.freeze}."
     return ""
 
 
-def price_fault(instrument: Instrument, kind: OrderType, price: Paise, trigger: Paise, protection: float) -> str:
-    if kind in _PRICED and price <= 0:
-        return f"{kind} order needs a price"
-    if kind in _TRIGGERED and trigger <= 0:
-        return f"{kind} order needs a trigger price"
-    if kind in _MARKETABLE and (protection == 0 or protection > 100 or (protection < 0 and protection != -1)):
-        return "market protection must be -1 or above 0 and at most 100 percent"
-    if price % instrument.tick or trigger % instrument.tick:
-        return f"price is not a multiple of the tick size {rupees_text(instrument.tick)}"
+def _protection_fault(terms: Terms) -> str:
+    if terms.order_type in (OrderType.MARKET, OrderType.SL_M):
+        if terms.protection == 0:
+            return "Market orders without market protection are not allowed."
+        if terms.protection > 100:
+            return "Market protection is at most 100 percent."
     return ""
 
 
-def side_fault(side: Side, kind: OrderType, price: Paise, trigger: Paise, ltp: Paise) -> str:
-    """A stop waits on the far side of the price, and its limit beyond its trigger."""
-    if kind not in _TRIGGERED:
+def _price_fault(
+    word: str, price: Paise, wanted: bool, instrument: Instrument, desk: Desk, settings: PaperSettings
+) -> str:
+    if not wanted:
         return ""
-    if ltp and (trigger >= ltp if side is Side.SELL else trigger <= ltp):
-        word = "lower" if side is Side.SELL else "higher"
-        return f"trigger price must be {word} than the last price {rupees_text(ltp)}"
-    if kind is OrderType.SL and (price > trigger if side is Side.SELL else price < trigger):
-        return "limit price is on the wrong side of the trigger price"
+    if price <= 0 or price % instrument.tick:
+        return _grid(word, price, instrument)
+    room = int(desk.base * settings.circuit_percent / 100)
+    # An option's band follows its underlying and is far wider: not modelled.
+    if room > 0 and instrument.kind is not InstrumentKind.OPTION and abs(price - desk.base) > room:
+        low, high = rupees_text(desk.base - room), rupees_text(desk.base + room)
+        return f"{word} {rupees_text(price)} is outside the day's circuit limits {low} to {high}."
     return ""
 
 
-def circuit_fault(kind: OrderType, price: Paise, circuit: tuple[Paise, Paise]) -> str:
-    low, high = circuit
-    if kind in _PRICED and high and not low <= price <= high:
-        return f"price is outside the circuit limits {rupees_text(low)} to {rupees_text(high)}"
+def _grid(word: str, price: Paise, instrument: Instrument) -> str:
+    if price <= 0:
+        return f"{word} is missing."
+    return f"{word} {rupees_text(price)} is not a multiple of the tick size {rupees_text(instrument.tick)}."
+
+
+def _stop_fault(terms: Terms, desk: Desk) -> str:
+    if terms.order_type not in STOPS:
+        return ""
+    above = terms.side is Side.BUY
+    if desk.live and (terms.trigger <= desk.price if above else terms.trigger >= desk.price):
+        where, word = ("above", "buy") if above else ("below", "sell")
+        return f"Trigger price for a stop-loss {word} must be {where} the last price {rupees_text(desk.price)}."
+    if terms.order_type is OrderType.SL and terms.side * (terms.price - terms.trigger) < 0:
+        where, word = ("above", "buy") if above else ("below", "sell")
+        return f"Price of a stop-loss {word} must not be on the near side of its trigger: {where} or equal."
     return ""
-
-
-def margin_rate(instrument: Instrument, product: Product, side: Side, leverage: int) -> tuple[int, int]:
-    """Share of the value that is bound, as a fraction: delivery in full, intraday by the leverage,
-    carried futures a fifth, bought options their premium."""
-    if instrument.kind is InstrumentKind.OPTION and side is Side.BUY:
-        return 1, 1
-    if product is Product.CNC:
-        return 1, 1
-    return (1, leverage) if product is Product.MIS else (1, 5)

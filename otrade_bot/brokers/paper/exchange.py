@@ -1,0 +1,177 @@
+"""Orders meet prices. Every change is a durable line in the book before anybody hears of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from otrade_bot.brokers.paper.book import VERSION, Book, Line
+from otrade_bot.brokers.paper.records import STOPS, Desk, PaperGtt, PaperOrder
+from otrade_bot.brokers.paper.settings import ChargeOf, InstrumentOf, PaperSettings
+from otrade_bot.core.jsonlines import LineLog
+from otrade_bot.core.model import BrokerOrder, Instrument, InstrumentKind, OrderStatus, OrderType
+from otrade_bot.core.money import Paise
+from otrade_bot.kernel.fills import fill_price, protected, protection_ppm, triggered
+
+__all__ = ["Exchange"]
+
+UNBOUNDED = 1 << 60
+PlaceLeg = Callable[[PaperGtt, int, int], None]
+
+
+class Exchange:
+    """The book, its file, and the matching that ``kernel.replay`` does in compiled code.
+
+    ``tell`` hears of every change of an order. It may place, modify and cancel in turn: each step of the
+    matching reads the order anew.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        instruments: InstrumentOf,
+        settings: PaperSettings,
+        charge: ChargeOf | None,
+        tell: Callable[[BrokerOrder], None],
+    ) -> None:
+        self.log = LineLog(path)
+        try:
+            self.book = Book.read(path)
+            if self.book.lines == 0:
+                self.commit({"k": "open", "version": VERSION, "cash": settings.cash})
+        except BaseException:
+            self.log.close()
+            raise
+        self.settings = settings
+        self._participation = settings.participation
+        self._of = instruments
+        self._known: dict[str, Instrument] = {}
+        self._charge = charge
+        self._tell = tell
+        self._desks = self.book.desks
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Looked up once. Raises what the given look-up raises."""
+        found = self._known.get(symbol)
+        if found is None:
+            found = self._known[symbol] = self._of(symbol)
+        return found
+
+    def commit(self, line: Line, order_id: str = "", *, durable: bool = True) -> None:
+        """Write, apply, report the order it is about. Raises JournalException with nothing changed."""
+        self.log.append(line, durable=durable)
+        self.book.apply(line)
+        if order_id:
+            self._tell(self.book.orders[order_id].row())
+
+    def on_price(self, symbol: str, ts: int, price: Paise, volume: int, trigger: PlaceLeg) -> None:
+        """One accepted tick; ``volume`` is the day's so far, 0 where the day has none."""
+        desk = self._desks.get(symbol)
+        if desk is None:
+            desk = self.book.desk(symbol)
+        if volume:
+            traded = volume - desk.volume
+            desk.available = int(traded * self._participation) if traded > 0 else 0
+        else:
+            desk.available = UNBOUNDED
+        desk.ts = ts
+        desk.price = price
+        desk.volume = volume
+        if not desk.live:
+            desk.live = True
+            desk.base = desk.base or price
+        if desk.orders or desk.gtts:
+            self._work(desk, ts, price, trigger)
+
+    def _work(self, desk: Desk, ts: int, price: Paise, trigger: PlaceLeg) -> None:
+        """Over copies: what is placed meanwhile has met this price already, what has ended is skipped."""
+        for order in tuple(desk.orders):
+            self.meet(desk, order, ts)
+        for gtt in tuple(desk.gtts):
+            if gtt in desk.gtts and ts >= gtt.ready_ns:
+                leg = gtt.reached(price)
+                if leg >= 0:
+                    trigger(gtt, leg, ts)
+
+    def meet(self, desk: Desk, order: PaperOrder, ts: int) -> None:
+        """Let an order meet the desk's price: go off, get its limit, fill."""
+        while not order.status.final and ts >= order.ready_ns:
+            if order.waits:
+                if not triggered(order.side, order.trigger, desk.price):
+                    return
+                self._go_off(desk, order, ts)
+            elif order.taker is None:
+                self._first_meeting(desk, order, ts)
+            else:
+                self._fill(desk, order, ts)
+                return
+
+    def _go_off(self, desk: Desk, order: PaperOrder, ts: int) -> None:
+        line: Line = {"k": "trigger", "id": order.order_id, "ts": ts, "price": order.price, "taker": None}
+        if order.order_type is OrderType.SL_M:
+            line.update(price=self._limit(desk, order), taker=True)
+        self.commit(line, order.order_id)
+
+    def _first_meeting(self, desk: Desk, order: PaperOrder, ts: int) -> None:
+        """A limit that the price does not meet yet rests from now on and will fill at its own price."""
+        line: Line = {"k": "met", "id": order.order_id, "ts": ts, "price": order.price, "taker": True}
+        if order.order_type is OrderType.MARKET:
+            line.update(price=self._limit(desk, order))
+            self.commit(line, order.order_id)
+            return
+        line.update(taker=fill_price(order.side, order.price, 1, desk.price, 0, 1) > 0)
+        self.commit(line, durable=False)  # invisible outside, so nobody is told
+
+    def _limit(self, desk: Desk, order: PaperOrder) -> Paise:
+        """Where market protection puts the limit."""
+        instrument = self.instrument(order.symbol)
+        if order.protection > 0:
+            ppm = round(order.protection * 10_000)
+        else:
+            ppm = protection_ppm(desk.price, instrument.kind is InstrumentKind.OPTION)
+        return protected(order.side, desk.price, ppm, instrument.tick)
+
+    def _fill(self, desk: Desk, order: PaperOrder, ts: int) -> None:
+        """As far as price and traded volume allow, in whole lots."""
+        instrument = self.instrument(order.symbol)
+        taker = 1 if order.taker else 0
+        price = fill_price(
+            order.side, order.price, taker, desk.price, self.settings.slip_ppm, instrument.tick
+        )
+        quantity = min(order.left, desk.available // instrument.lot * instrument.lot)
+        if price > 0 and quantity > 0:
+            self.fill(desk, order, ts, quantity, price, desk.available - quantity)
+
+    def fill(
+        self, desk: Desk, order: PaperOrder, ts: int, quantity: int, price: Paise, available: int
+    ) -> None:
+        """Book a fill; ``available`` is the volume that it leaves to others."""
+        mark = desk.mark()
+        mark[3] = available
+        charge = 0
+        if self._charge is not None:
+            value = order.value + quantity * price
+            charge = self._charge(order.symbol, order.product, order.side, value) - order.charged
+        line: Line = {
+            "k": "fill", "id": order.order_id, "trade": f"T{self.book.trade_count + 1:06d}", "ts": ts,
+            "quantity": quantity, "price": price, "charge": charge, "mark": mark,
+        }  # fmt: skip
+        self.commit(line, order.order_id)
+
+    def order_line(self, order: PaperOrder) -> Line:
+        """The line of a new order."""
+        fields = asdict(order)
+        return {"k": "order", "order": fields, "mark": self.book.desk(order.symbol).mark()}
+
+    def next_order_id(self) -> str:
+        return f"P{self.book.order_count + 1:06d}"
+
+    def cancel(self, order: PaperOrder, ts: int, reason: str) -> None:
+        """End a working order."""
+        self.commit({"k": "cancel", "id": order.order_id, "ts": ts, "reason": reason}, order.order_id)
+
+
+def resting_status(order_type: OrderType) -> OrderStatus:
+    """The state in which an order of this type begins."""
+    return OrderStatus.TRIGGER_PENDING if order_type in STOPS else OrderStatus.OPEN
