@@ -16,7 +16,7 @@ import numpy as np
 from otrade_bot import __version__
 from otrade_bot.brokers.feeds import BarFile, TickFile, merge, read_any, read_ticks, synthetic_day
 from otrade_bot.brokers.instruments import InstrumentStore
-from otrade_bot.brokers.paper import PaperBroker, PaperSettings
+from otrade_bot.brokers.paperdesk import PaperBroker, PaperSettings
 from otrade_bot.config.models import BrokerConfig, Config, MarketConfig, SpecialDay, StrategyConfig
 from otrade_bot.core.clock import ManualClock, at_ist, ist_date
 from otrade_bot.core.errors import DataException
