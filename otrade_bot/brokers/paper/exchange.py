@@ -161,8 +161,8 @@ class Exchange:
 
     def order_line(self, order: PaperOrder) -> Line:
         """The line of a new order."""
-        fields = asdict(order)
-        return {"k": "order", "order": fields, "mark": self.book.desk(order.symbol).mark()}
+        mark = self.book.desk(order.symbol).mark()
+        return {"k": "order", "ts": order.placed_ns, "order": asdict(order), "mark": mark}
 
     def next_order_id(self) -> str:
         return f"P{self.book.order_count + 1:06d}"

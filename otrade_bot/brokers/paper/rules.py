@@ -132,11 +132,10 @@ def _grid(word: str, price: Paise, instrument: Instrument) -> str:
 def _stop_fault(terms: Terms, desk: Desk) -> str:
     if terms.order_type not in STOPS:
         return ""
-    above = terms.side is Side.BUY
-    if desk.live and (terms.trigger <= desk.price if above else terms.trigger >= desk.price):
-        where, word = ("above", "buy") if above else ("below", "sell")
-        return f"Trigger price for a stop-loss {word} must be {where} the last price {rupees_text(desk.price)}."
+    buys = terms.side is Side.BUY
+    what, where = ("buy", "above") if buys else ("sell", "below")
+    if desk.live and (terms.trigger <= desk.price if buys else terms.trigger >= desk.price):
+        return f"Trigger of a stop-loss {what} must be {where} the last price {rupees_text(desk.price)}."
     if terms.order_type is OrderType.SL and terms.side * (terms.price - terms.trigger) < 0:
-        where, word = ("above", "buy") if above else ("below", "sell")
-        return f"Price of a stop-loss {word} must not be on the near side of its trigger: {where} or equal."
+        return f"Price of a stop-loss {what} must be at its trigger or {where} it."
     return ""
