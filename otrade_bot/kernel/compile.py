@@ -79,7 +79,7 @@ class Kernel:
     def new(self, dtype: np.dtype[Any], n: int) -> Array:
         """``n`` zeroed records; as records with attributes where Python itself must read them."""
         array = np.zeros(n, dtype)
-        return array if self.compiled else array.view((np.record, dtype))  # type: ignore[no-any-return]
+        return array if self.compiled else array.view((np.record, dtype))
 
     def new_rows(self, n: int) -> Array:
         return self.new(self.row, n)
@@ -125,7 +125,8 @@ def source_key(strategies: Iterable[StrategySource]) -> str:
     for name in SOURCES:
         digest.update((HERE / f"{name}.py").read_bytes() + b"\0")
     for strategy in strategies:
-        described = f"{strategy.name}|{strategy.path}|{sorted(strategy.state.items())}|{sorted(strategy.params.items())}"
+        fields = (sorted(strategy.state.items(), key=str), sorted(strategy.params.items(), key=str))
+        described = f"{strategy.name}|{strategy.path}|{fields}"
         digest.update(described.encode() + b"\0" + strategy.source.encode() + b"\0")
     return digest.hexdigest()
 

@@ -16,7 +16,7 @@ import numpy as np
 from otrade_bot import __version__
 from otrade_bot.brokers.feeds import BarFile, TickFile, merge, read_any, read_ticks, synthetic_day
 from otrade_bot.brokers.instruments import InstrumentStore
-from otrade_bot.brokers.paperdesk import PaperBroker, PaperSettings
+from otrade_bot.brokers.paper import PaperBroker, PaperSettings
 from otrade_bot.config.models import BrokerConfig, Config, MarketConfig, SpecialDay, StrategyConfig
 from otrade_bot.core.clock import ManualClock, at_ist, ist_date
 from otrade_bot.core.errors import DataException
@@ -252,11 +252,13 @@ def _assign(config: Config, options: DemoOptions, files: Sequence[TickFile]) -> 
     else:
         wanted = SYNTHETIC
     return tuple(
-        StrategyConfig.model_construct(
-            name=name,
-            instruments=instruments,
-            timeframe=options.timeframe or TIMEFRAMES.get(name, "1m"),
-            params=dict(params.get(name, {})),
+        StrategyConfig.model_validate(
+            {
+                "name": name,
+                "instruments": instruments,
+                "timeframe": options.timeframe or TIMEFRAMES.get(name, "1m"),
+                "params": dict(params.get(name, {})),
+            }
         )
         for name, instruments in wanted.items()
     )

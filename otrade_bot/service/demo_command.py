@@ -80,7 +80,8 @@ def demo_state(state: Path) -> Path:
         chosen.mkdir(parents=True, exist_ok=True)
         (chosen / MARK).write_text('{"demo": true}\n')
     except OSError as error:
-        raise ConfigException(f"cannot be written: {error.strerror}", key="OTRADE_STATE_DIR", value=str(state)) from error
+        what = f"cannot be written: {error.strerror}"
+        raise ConfigException(what, key="OTRADE_STATE_DIR", value=str(state)) from error
     return chosen
 
 

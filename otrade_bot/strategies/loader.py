@@ -81,7 +81,9 @@ def find(name: str, folder: Path | None) -> Path:
     )
 
 
-def parse_params(strategy: TradingStrategy, values: Mapping[str, Any], *, where: str = "trading.json") -> StrategyParams:
+def parse_params(
+    strategy: TradingStrategy, values: Mapping[str, Any], *, where: str = "trading.json"
+) -> StrategyParams:
     """The strategy's PARAMS with these values. Raises ConfigException with key, value and bounds."""
     try:
         return strategy.params.model_validate(dict(values))

@@ -155,10 +155,8 @@ class LiveTradingEngine:
             if Block.ERROR not in self.blocks:
                 self.blocks.add(Block.ERROR)
                 self._apply_blocks()
-                self.on_event(Event(
-                    EventKind.ALERT, self.clock.now_ns(), text=f"the journal cannot be written: {error}; entries stopped",
-                    severity=Severity.RISK,
-                ))  # fmt: skip
+                text = f"the journal cannot be written: {error}; entries stopped"
+                self.on_event(Event(EventKind.ALERT, self.clock.now_ns(), text=text, severity=Severity.RISK))
         self.on_event(event)
 
     def alert(self, text: str, symbol: str = "") -> None:
@@ -366,7 +364,8 @@ class LiveTradingEngine:
         log = self.refusal_log.setdefault(row.instrument.symbol, deque(maxlen=50))
         log.append((i.ts, reason))
         self.emit(Event(EventKind.REFUSAL, i.ts, row.instrument.symbol, data={
-            "code": code, "reason": reason, "strategy": row.strategy, "rung": i.rung + 1, "side": Side(i.side or 1).name,
+            "code": code, "reason": reason, "strategy": row.strategy, "rung": i.rung + 1,
+            "side": Side(i.side or 1).name,
         }))  # fmt: skip
 
     def _halted(self, i: _Intent) -> None:

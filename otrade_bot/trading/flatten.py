@@ -94,7 +94,7 @@ class Flattener:
             return ""
         if phase.pre_open or phase.closing_auction:
             self.queued = True
-            return f"The market takes no orders yet ({phase}). Entries are paused; everything is closed as soon as it does."
+            return f"The market takes no orders yet ({phase}). Entries are paused; everything is closed once it does."
         self.ask_again = True
         return f"The market is closed ({phase}). Entries are paused; at the next open you will be asked again."
 

@@ -255,7 +255,8 @@ class OrderManager:
             return  # it has triggered: the stop is the exit
         leaving = life.wanted is not None
         if leaving and order.order_type in _STOPS and order.status is not OrderStatus.PENDING:
-            self._modify(order, now, order.filled + self._share(life, order), OrderType.LIMIT, self._exit_price(life), 0)
+            total = order.filled + self._share(life, order)
+            self._modify(order, now, total, OrderType.LIMIT, self._exit_price(life), 0)
             return
         if leaving or order.order_type not in _STOPS:
             self._grow(life, order, now)

@@ -136,8 +136,8 @@ class Recovery:
         life = item.life
         first = min((order for order, _ in item.orders), key=lambda order: order.placed_ns)
         reference = first.value // first.filled if first.filled else first.price or first.trigger
-        fields = {"rung": life.rung, "cycle": life.cycle, "code": int(life.side), "qty": life.ordered, "price": reference}
-        return self._step(first.placed_ns, 3, life.row, abi.ADOPT, fields)
+        fields = {"rung": life.rung, "cycle": life.cycle, "code": int(life.side), "qty": life.ordered}
+        return self._step(first.placed_ns, 3, life.row, abi.ADOPT, {**fields, "price": reference})
 
     def _fill_steps(self, item: _Found, leg: Leg, by_order: dict[str, list[BrokerFill]]) -> Iterator[_Step]:
         """Cumulative FILLs of one leg at their own times, and DONE where the rest will not come."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from otrade_bot.core.model import ExitReason, Leg, OrderStatus, OrderType, Product, Side
+from otrade_bot.core.model import ExitReason, Leg, OrderStatus, OrderType, Side
 from otrade_bot.core.money import Paise
 
 __all__ = ["Evaluation", "OrderView", "Position", "RowView", "StatusView", "Trade", "TradingView"]
