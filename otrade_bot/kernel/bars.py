@@ -22,7 +22,8 @@ def add_tick(s: Any, p: Any, ts: int, ltp: float, traded: int) -> None:
         s.bar_high = ltp
         s.bar_low = ltp
         s.bar_volume = 0.0
-        s.bar_from = p.day_open + (ts - p.day_open) // p.tf * p.tf
+        # A timer may have closed the bar before its last tick came: that tick belongs to the next one.
+        s.bar_from = max(s.bar_end, p.day_open + (ts - p.day_open) // p.tf * p.tf)
         s.bar_end = s.bar_from + p.tf
     s.bar_high = max(s.bar_high, ltp)
     s.bar_low = min(s.bar_low, ltp)

@@ -27,7 +27,7 @@ class CandleAgg:
         closed = self.flush() if self._bar and ts >= self._end else []
         if not self._bar:
             start = self.day_open + (ts - self.day_open) // self.timeframe * self.timeframe
-            self._end = start + self.timeframe
+            self._end = max(self._end, start) + self.timeframe  # late for a flushed bar: into the next one
             self._bar = [o, h, low, c, volume]
             return closed
         bar = self._bar

@@ -73,7 +73,7 @@ EVENT = np.dtype(
 )
 """TICK: price, qty = the day's cumulative volume. BAR: value = open, high, low, price = close, qty =
 volume. FILL: leg, rung, cycle, qty and value cumulative for that leg of that cycle. REJECT, DONE: leg,
-rung, cycle. ADOPT: rung, cycle, code = side, qty = ordered quantity, price = reference price.
+rung, cycle, and qty = the leg's final quantity where the FILLs may still be under way (else 0). ADOPT: rung, cycle, code = side, qty = ordered quantity, price = reference price.
 PHASE: code, and value = day number, block mask, exit reason or 0/1. TIMER: qty = 1 for a full scan."""
 
 INTENT = np.dtype(

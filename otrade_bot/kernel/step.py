@@ -217,19 +217,11 @@ def cost_left(s: Any, r: int) -> int:
 
 def mark(s: Any, a: Any, p: Any, row: int, ts: int, live: bool, out: Any, n: int) -> int:
     """Value the row at the last price; trail, exit and add where that price or the time says so."""
-    worth = 0
-    busy = False
-    for r in range(RUNGS):
-        if s.side[r] != 0:
-            busy = True
-            if held(s, r) > 0:
-                worth += open_profit(s.side[r], held(s, r), cost_left(s, r), s.price)
-    a.unrealised += worth - s.unrealised
-    s.unrealised = worth
+    revalue(s, a)
     if live and a.halted == 0 and loss_reached(a):
         a.halted = 1
         n = put(out, n, HALTED, row, 0, 0, 0, 0, 0, 0, 0, 0, ts)
-    if not busy:
+    if flat(s):
         return n
     for r in range(RUNGS):
         if s.side[r] != 0:
@@ -239,6 +231,18 @@ def mark(s: Any, a: Any, p: Any, row: int, ts: int, live: bool, out: Any, n: int
     return n
 
 
+def revalue(s: Any, a: Any) -> None:
+    """What is held, at the last price: after each price, and after each fill, so that a result is never
+    counted twice, as open and as realised. Nothing while no price is known."""
+    worth = 0
+    if s.price > 0:
+        for r in range(RUNGS):
+            if s.side[r] != 0 and held(s, r) > 0:
+                worth += open_profit(s.side[r], held(s, r), cost_left(s, r), s.price)
+    a.unrealised += worth - s.unrealised
+    s.unrealised = worth
+
+
 def tend(s: Any, a: Any, p: Any, row: int, ts: int, r: int, live: bool, out: Any, n: int) -> int:
     """One rung: its exit conditions, else its trailing stop."""
     if live:
@@ -246,7 +250,7 @@ def tend(s: Any, a: Any, p: Any, row: int, ts: int, r: int, live: bool, out: Any
             return leave(s, row, ts, r, R_SQUARE_OFF, out, n)
         if a.halted != 0 and a.loss_flatten != 0:
             return leave(s, row, ts, r, R_DAILY_LOSS, out, n)
-    if held(s, r) == 0:
+    if held(s, r) == 0 or s.price == 0:
         return n
     if live and target_hit(s, r):
         return leave(s, row, ts, r, R_TARGET, out, n)
@@ -398,6 +402,11 @@ def on_entry_fill(s: Any, a: Any, p: Any, e: Any, out: Any, n: int) -> int:
     s.entry_value[r] = e.value
     s.want[r] = max(s.want[r], e.qty)
     rebind(s, a, r)
+    rebook(s, a, r)
+    end_if_complete(s, a, p, r, e.ts, a.cooldown)
+    revalue(s, a)
+    if s.side[r] == 0:
+        return n
     average = (e.value + e.qty // 2) // e.qty
     if first:
         s.entry_ts[r] = e.ts
@@ -439,13 +448,21 @@ def on_exit_fill(s: Any, a: Any, p: Any, e: Any, out: Any, n: int) -> int:
     s.exited[r] = e.qty
     s.exit_value[r] = e.value
     rebook(s, a, r)
-    if s.exited[r] >= s.want[r]:
-        free_rung(s, a, p, r, e.ts, a.cooldown)
+    end_if_complete(s, a, p, r, e.ts, a.cooldown)
+    revalue(s, a)
     return n
+
+
+def end_if_complete(s: Any, a: Any, p: Any, r: int, ts: int, cooldown: int) -> None:
+    """The rung is over once all that was to come has come and has gone, in whatever order it was told."""
+    if s.filled[r] >= s.want[r] and s.exited[r] >= s.want[r]:
+        free_rung(s, a, p, r, ts, cooldown)
 
 
 def rebook(s: Any, a: Any, r: int) -> None:
     """Realised result of the rung so far; exact when the rung is closed."""
+    if s.exited[r] > 0 and s.filled[r] == 0:
+        return  # an exit told before its entry: its cost is not known yet
     cost = s.entry_value[r] - cost_left(s, r)
     now = profit(s.side[r], cost, s.exit_value[r])
     a.realised += now - s.realised[r]
@@ -461,13 +478,13 @@ def on_end(s: Any, a: Any, p: Any, e: Any, n: int) -> int:
         s.exit_pending[r] = 0
         s.exit_retry[r] = e.ts + EXIT_RETRY
         return n
-    s.want[r] = s.filled[r]
+    s.want[r] = max(s.filled[r], e.qty)
     rebind(s, a, r)
-    if s.filled[r] == 0:
+    if s.want[r] == 0:
         a.trades -= 1
         free_rung(s, a, p, r, e.ts, a.reject_cooldown if e.kind == REJECT else 0)
-    elif s.exited[r] >= s.filled[r]:
-        free_rung(s, a, p, r, e.ts, a.cooldown)
+    else:
+        end_if_complete(s, a, p, r, e.ts, a.cooldown)
     return n
 
 
@@ -500,6 +517,9 @@ def new_day(s: Any, a: Any, p: Any, day: int) -> None:
     if s.day == day:
         return
     s.day = day
+    for r in range(RUNGS):
+        if s.side[r] != 0 and s.filled[r] == 0:
+            a.trades += 1  # an entry still pending counts today; if it ends unfilled it is taken off again
     if s.bar_ticks > 0 and p.tf > 0:
         close_bar(s)
         if p.sid != 0:

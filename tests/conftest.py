@@ -1,0 +1,28 @@
+"""One compiled kernel for all tests: both shipped strategies, in this order. Kept on disk between runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from otrade_bot.kernel.compile import Kernel
+from otrade_bot.strategies.loader import TradingStrategy, build_kernel, load_strategy
+
+SHIPPED = ("ema_crossover", "momentum_ladder")
+
+
+@pytest.fixture(scope="session")
+def shipped() -> tuple[TradingStrategy, ...]:
+    """The shipped strategies in the order of their sids."""
+    return tuple(load_strategy(name) for name in SHIPPED)
+
+
+@pytest.fixture(scope="session")
+def kernel(shipped: tuple[TradingStrategy, ...]) -> Kernel:
+    """The compiled kernel. The first run on a machine compiles it (half a minute)."""
+    return build_kernel(shipped)
+
+
+@pytest.fixture(scope="session")
+def twin(shipped: tuple[TradingStrategy, ...]) -> Kernel:
+    """The same sources as plain Python."""
+    return build_kernel(shipped, interpreted=True)
