@@ -45,8 +45,9 @@ class Confirmations:
         self._open[session, action] = _Question(nonce, shown, self._wall())
         return nonce
 
-    def answer(self, session: str, action: str, shown: Hashable, nonce: str = "") -> Verdict:
-        """Judge a yes. ``shown`` is the state now; ``nonce``, where given, must be the question's own.
+    def answer(self, session: str, action: str, covers: Callable[[Hashable], bool], nonce: str = "") -> Verdict:
+        """Judge a yes. ``covers`` says whether what was shown still covers what there is now; ``nonce``, where
+        given, must be the question's own.
 
         A wrong nonce is an old button: it leaves the newer question open.
         """
@@ -56,7 +57,7 @@ class Confirmations:
         del self._open[session, action]
         if self._wall() - question.asked > self.seconds:
             return Verdict.EXPIRED
-        return Verdict.CONFIRMED if question.shown == shown else Verdict.CHANGED
+        return Verdict.CONFIRMED if covers(question.shown) else Verdict.CHANGED
 
     def drop(self, session: str, action: str) -> bool:
         """Take a no. False where nothing was asked."""

@@ -158,7 +158,9 @@ async def _flatten(context: Context, arguments: Arguments) -> Reply:
     if arguments.word == "":
         return _ask(context)
     held = context.view.positions()
-    verdict = context.confirmations.answer(context.session, "flatten", _held(held), arguments.nonce)
+    verdict = context.confirmations.answer(
+        context.session, "flatten", lambda shown: _covered(held, shown), arguments.nonce
+    )
     if verdict is Verdict.CONFIRMED:
         said = await context.view.flatten(context.user)
         return views_checks.flatten_result(said, context.view.positions())
@@ -182,9 +184,15 @@ def _ask(context: Context, changed: bool = False) -> Reply:
 
 def _held(held: Sequence[Position]) -> Hashable:
     """What a yes agrees to: rungs and quantities. Prices and stops may move meanwhile."""
-    return frozenset(
-        (one.symbol, one.strategy, one.rung, one.side, one.quantity, one.external) for one in held
-    )
+    return tuple(((one.symbol, one.strategy, one.rung, one.side, one.external), one.quantity) for one in held)
+
+
+def _covered(held: Sequence[Position], shown: Hashable) -> bool:
+    """All that is held was shown: a stop that went off meanwhile needs no second question, a new position
+    does."""
+    agreed = dict(shown) if isinstance(shown, tuple) else {}
+    now = _held(held)
+    return isinstance(now, tuple) and all(quantity <= agreed.get(key, 0) for key, quantity in now)
 
 
 COMMANDS = Table(

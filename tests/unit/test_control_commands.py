@@ -328,6 +328,22 @@ class TestFlatten:
         say(ctx, "/flatten yes")
         assert len(engine.calls) == 1
 
+    def test_a_stop_that_went_off_meanwhile_needs_no_second_question(self) -> None:
+        engine = FakeEngine(3)
+        ctx = context(engine)
+        say(ctx, "/flatten")
+        engine.held = engine.held[:1]
+        say(ctx, "/flatten yes")
+        assert len(engine.calls) == 1
+
+    def test_a_grown_quantity_is_shown_and_asked_again(self) -> None:
+        engine = FakeEngine(1)
+        ctx = context(engine)
+        say(ctx, "/flatten")
+        engine.held = [replace(engine.held[0], quantity=engine.held[0].quantity + 1)]
+        assert "have changed" in say(ctx, "/flatten yes")
+        assert engine.calls == []
+
     def test_moving_prices_and_stops_change_nothing_about_the_question(self) -> None:
         engine = FakeEngine(3)
         ctx = context(engine)
