@@ -54,6 +54,12 @@ def remember(s: Any, o: float, h: float, low: float, c: float, volume: float) ->
     s.day_v += volume
 
 
+def moment(length: int, k: int) -> int:
+    """When the k-th of a bar's four prices comes, ns after its start: the last one just before its end, so
+    that what happens at the bar's close finds a fresh price."""
+    return (length - 1) * k // 3
+
+
 def walk(side: int, o: int, h: int, low: int, c: int, k: int) -> int:
     """The k-th of the four prices that stand for a bar, worst first for a position of that side.
 

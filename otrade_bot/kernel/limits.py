@@ -13,6 +13,7 @@ from otrade_bot.kernel.state import (
     L_LOSS,
     L_NO_SHORT,
     L_POSITIONS,
+    L_STALE,
     L_TRADES,
     L_UNAFFORDABLE,
     L_UNTRADABLE,
@@ -112,6 +113,8 @@ def entry_limit(s: Any, a: Any, p: Any, ts: int, rung: int, side: int, qty: int,
         return L_TRADES
     if rung == 0 and ts < s.cool_until:
         return L_COOLDOWN
+    if a.stale > 0 and ts - s.ts > a.stale:
+        return L_STALE
     if qty <= 0:
         return L_UNAFFORDABLE
     if a.used + qty * price > a.total_capital:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from otrade_bot.kernel.bars import walk
+from otrade_bot.kernel.bars import moment, walk
 from otrade_bot.kernel.charges import charge
 from otrade_bot.kernel.fills import fill_price, protected, protection_ppm, triggered
 from otrade_bot.kernel.limits import accept
@@ -61,7 +61,7 @@ def replay(state: Any, acct: Any, params: Any, work: Any, feed: Any, timers: Any
             t.price = f.price
             t.qty = f.qty
             if bar:
-                t.ts = f.ts + j * (f.cycle // 4)
+                t.ts = f.ts + moment(f.cycle, j)
                 t.price = walk(side, f.value, f.high, f.low, f.price, j)
                 t.qty = f.leg + f.qty * (j + 1) // 4
             while k < len(timers) and timers[k].ts <= t.ts:

@@ -45,7 +45,8 @@ R_STOP, R_TARGET, R_SIGNAL, R_SQUARE_OFF, R_DAILY_LOSS, R_FLATTEN = 1, 2, 3, 4, 
     L_UNAFFORDABLE,
     L_CAPITAL,
     L_NO_SHORT,
-) = range(13)
+    L_STALE,
+) = range(14)
 
 # What ``limits.accept`` answers of a tick.
 T_OK, T_REPEATED, T_OUT_OF_ORDER, T_VOLUME_BACK, T_SPIKE, T_BEFORE_OPEN, T_AFTER_CLOSE, T_BAD_PRICE = range(8)
@@ -89,7 +90,7 @@ ACCOUNT = np.dtype(
         (name, _I)
         for name in (
             "blocked max_rungs total_capital max_trades loss_limit loss_flatten cooldown reject_cooldown "
-            "spike_ppm spike_confirm trail_step_ppm trail_interval "
+            "spike_ppm spike_confirm trail_step_ppm trail_interval stale "
             "day rungs used trades realised unrealised charges halted"
         ).split()
     ]

@@ -58,6 +58,7 @@ LIMIT_WORDS = {
     abi.L_UNAFFORDABLE: ("unaffordable", "one lot costs more than the capital of a position"),
     abi.L_CAPITAL: ("capital", "the total capital is bound"),
     abi.L_NO_SHORT: ("no_short", "short positions are not allowed here"),
+    abi.L_STALE: ("stale", "the last price is too old to act on"),
 }
 PriceListener = Callable[[str, int, Paise, int], None]
 _DURABLE = frozenset({EventKind.TRADE, EventKind.COMMAND, EventKind.DAY})

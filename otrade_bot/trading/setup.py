@@ -75,6 +75,7 @@ def account_limits(account: npt.NDArray[Any], config: Config) -> None:
     a["spike_confirm"] = risk.spike_confirmations
     a["trail_step_ppm"] = round(risk.trail_step_percent * 10_000)
     a["trail_interval"] = risk.trail_interval_seconds * SECOND
+    a["stale"] = risk.stale_price_seconds * SECOND
 
 
 def row_params(
