@@ -13,7 +13,7 @@ from otrade_bot.kernel.compile import Kernel
 
 ROWS, RUNGS = 2, 3
 SLOTS = [(row, r) for row in range(ROWS) for r in range(RUNGS)]
-modest = settings(max_examples=40, deadline=None)
+modest = settings(max_examples=80, deadline=None)
 
 
 # --- three executors ------------------------------------------------------------------------------
@@ -45,7 +45,7 @@ def in_one_call(desk: Desk, events: list[Fields]) -> bytes:
     return bytes(out[:n].tobytes())
 
 
-@modest
+@settings(max_examples=40, deadline=None)
 @given(setting=settings_of_a_story, story=ops)
 def test_interpreted_one_call_and_loop_give_the_same_bits(
     setting: Setting, story: list[Op], kernel: Kernel, twin: Kernel
