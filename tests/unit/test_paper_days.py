@@ -142,6 +142,30 @@ def test_an_ended_gtt_is_listed_for_a_week(room: Room) -> None:
         assert len(room.run(room.broker.get_gtts())) == 8 - days
 
 
+def test_with_latency_a_gtt_is_watched_only_after_it(tmp_path: Path) -> None:
+    room = Room(tmp_path / "slow.jsonl", latency_ns=3 * SECOND)
+    room.tick(100_000)
+    room.gtt((98_000, 98_000), side=BUY)
+    room.tick(97_000, seconds=2)
+    assert room.run(room.broker.get_gtts())[0].status is GttStatus.ACTIVE
+    room.tick(97_000, seconds=1)
+    assert room.run(room.broker.get_gtts())[0].status is GttStatus.TRIGGERED
+    assert room.prices() == []
+    room.tick(97_500, seconds=3)
+    assert room.prices() == [(10, 97_500)]
+    room.broker.close()
+
+
+def test_a_gtt_deleted_by_a_report_does_not_trigger_on_that_tick(room: Room) -> None:
+    room.placed(product=CNC)
+    room.placed(LIMIT, SELL, product=CNC, price=105_000)
+    room.gtt((104_000, 104_000))
+    room.broker.report = lambda row: room.run(room.broker.cancel_gtt("G000001")) and None
+    room.tick(106_000)
+    assert room.run(room.broker.get_gtts())[0].status is GttStatus.DELETED
+    assert len(room.run(room.broker.get_orderbook())) == 2
+
+
 # --- days ---
 def test_the_close_cancels_day_orders_and_squares_off_intraday_positions(room: Room) -> None:
     room.tick(2_400_000, of=FUTURE)
