@@ -44,7 +44,7 @@ SYNTHETIC = {
 }
 TIMEFRAMES = {"momentum_ladder": "1m", "ema_crossover": "tick"}
 #: Small enough that the synthetic afternoon's losses reach it.
-SYNTHETIC_LOSS_LIMIT = 250
+SYNTHETIC_LOSS_LIMIT = 130
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ def chop(rng: np.random.Generator) -> Path:
     """Up and down around the opening price, a half wave every 9 to 16 minutes, asleep around noon."""
     minute, side, path = 0, 1, [("09:15", 0.0)]
     while (minute := minute + int(rng.integers(9, 17))) < 370:
-        size = 0.12 if 165 <= minute <= 210 else rng.uniform(0.7, 1.2)
+        size = 0.12 if 165 <= minute <= 210 else rng.uniform(0.45, 0.75)
         clock = divmod(555 + minute, 60)
         path.append((f"{clock[0]:02d}:{clock[1]:02d}", side * size))
         side = -side
