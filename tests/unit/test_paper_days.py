@@ -157,13 +157,23 @@ def test_with_latency_a_gtt_is_watched_only_after_it(tmp_path: Path) -> None:
 
 
 def test_a_gtt_deleted_by_a_report_does_not_trigger_on_that_tick(room: Room) -> None:
-    room.placed(product=CNC)
-    room.placed(LIMIT, SELL, product=CNC, price=105_000)
+    room.placed(product=CNC, quantity=20)
     room.gtt((104_000, 104_000))
-    room.broker.report = lambda row: room.run(room.broker.cancel_gtt("G000001")) and None
+    room.gtt((104_000, 104_000))
+    room.broker.report = lambda row: room.run(room.broker.cancel_gtt("G000002")) and None
     room.tick(106_000)
-    assert room.run(room.broker.get_gtts())[0].status is GttStatus.DELETED
-    assert len(room.run(room.broker.get_orderbook())) == 2
+    first, second = room.run(room.broker.get_gtts())
+    assert (first.status, second.status) == (GttStatus.TRIGGERED, GttStatus.DELETED)
+    assert room.net(product=CNC) == 10
+
+
+def test_delivery_bought_and_sold_within_the_day_leaves_no_holding(room: Room) -> None:
+    room.placed(product=CNC)
+    room.tick(101_000)
+    room.placed(MARKET, SELL, product=CNC)
+    room.broker.start_day(NEXT)
+    assert room.run(room.broker.get_holdings()) == []
+    assert room.broker.book.realised == 10 * 1_000
 
 
 # --- days ---
