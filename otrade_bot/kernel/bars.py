@@ -50,6 +50,7 @@ def remember(s: Any, o: float, h: float, low: float, c: float, volume: float) ->
     push(s.lows, s.bars, low)
     push(s.volumes, s.bars, volume)
     s.bars = push(s.closes, s.bars, c)
+    s.day_bars += 1
     s.day_pv += (h + low + c) / 3.0 * volume
     s.day_v += volume
 

@@ -74,7 +74,8 @@ EVENT = np.dtype(
 )
 """TICK: price, qty = the day's cumulative volume. BAR: value = open, high, low, price = close, qty =
 volume. FILL: leg, rung, cycle, qty and value cumulative for that leg of that cycle. REJECT, DONE: leg,
-rung, cycle, and qty = the leg's final quantity where the FILLs may still be under way (else 0). ADOPT: rung, cycle, code = side, qty = ordered quantity, price = reference price.
+rung, cycle, and qty = the leg's final quantity where the FILLs may still be under way (else 0). ADOPT:
+rung, cycle, code = side, qty = ordered quantity, price = reference price.
 PHASE: code, and value = day number, block mask, exit reason or 0/1. TIMER: qty = 1 for a full scan."""
 
 INTENT = np.dtype(
@@ -116,7 +117,7 @@ _ROW: Fields = [
     ("drops", _I, (len(TICK_REASONS),)),
     ("ltp", _F),
     # the bar being built, and the last closed one
-    *((name, _I) for name in "bar_end bar_ticks bar_from bars".split()),
+    *((name, _I) for name in "bar_end bar_ticks bar_from bars day_bars".split()),
     *((name, _F) for name in "bar_open bar_high bar_low bar_close bar_volume".split()),
     *((name, _F) for name in "open high low close volume_bar day_pv day_v".split()),
     *((name, _F, (RING,)) for name in "opens highs lows closes volumes".split()),

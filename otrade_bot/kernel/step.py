@@ -151,8 +151,8 @@ def on_timer(s: Any, a: Any, p: Any, row: int, ts: int, scan: int, code: int, ou
         close_bar(s)
         update(s, p)
         return evaluate(s, a, p, row, ts, live, True, out, n)
-    if scan == 0 or s.bars == 0:
-        return n
+    if scan == 0 or s.day_bars == 0:
+        return n  # yesterday's last bar says nothing about today's price
     if p.scan != 0:
         return evaluate(s, a, p, row, ts, live, True, out, n)
     if live and p.tf == 0 and s.bars >= p.warm and p.day_open <= ts < p.day_close:
@@ -525,6 +525,7 @@ def new_day(s: Any, a: Any, p: Any, day: int) -> None:
         if p.sid != 0:
             update(s, p)
     s.volume = 0
+    s.day_bars = 0
     s.day_pv = 0.0
     s.day_v = 0.0
     s.cool_until = 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from otrade_bot.brokers.feeds import BarFile, TickFile
-from otrade_bot.core.clock import ist_date
+from otrade_bot.core.clock import at_ist, ist_date
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.candles import CandleAgg
 from otrade_bot.trading.engine import LiveTradingEngine
@@ -21,6 +21,7 @@ def warm_up(engine: LiveTradingEngine, history: Sequence[TickFile | BarFile], to
     On the tick timeframe every price (or every bar's close) is a bar. Symbols that are not traded are left
     out, and so is everything of today and later.
     """
+    engine.prepare(today)
     bars = 0
     for file in history:
         row = engine.by_symbol.get(file.symbol)
@@ -50,7 +51,7 @@ def _candles(engine: LiveTradingEngine, row: int, file: TickFile | BarFile, toda
         if day != current:
             found += aggregate.flush() if aggregate else []
             session = row_session(engine.table[row], day, engine.calendar)
-            current, aggregate = day, CandleAgg(timeframe, session.open if session else end)
+            current, aggregate = day, CandleAgg(timeframe, session.open if session else at_ist(day, 9, 15))
         if aggregate is not None:
             found += aggregate.add(end - 1, o, h, low, c, volume)
     return found + (aggregate.flush() if aggregate else [])

@@ -173,18 +173,13 @@ class LiveTradingEngine:
 
     def start_day(self, day: date) -> None:
         """Hours, charges and counters of a day. Positions and indicators carry on."""
-        self.day = day
+        self.prepare(day)
         self.counters = Counters()
         self.state["drops"] = 0
         for row in self.table:
-            session = setup.row_session(row, day, self.calendar)
-            if session is None:
-                raise ValueError(f"{day} is not a trading day")
-            self.sessions[row.index] = session
-            strategy = self.strategies.get(row.strategy)
-            setup.row_params(self.params, row, self.kernel, self.config, strategy, session, day)
             row.volume = row.ticks = row.first = 0
-            self._kernel(abi.PHASE, row.index, ts=session.open, code=abi.PHASE_DAY, value=day.toordinal())
+            opened = self.sessions[row.index].open
+            self._kernel(abi.PHASE, row.index, ts=opened, code=abi.PHASE_DAY, value=day.toordinal())
         self._boundaries = deque(sorted(self._day_boundaries()))
         _, before_first = self.config.charges.row_for(day)
         if before_first:
@@ -192,6 +187,18 @@ class LiveTradingEngine:
                 EventKind.ALERT, self.clock.now_ns(),
                 text=f"charges: no rates are known for {day}; the first known ones are used", severity=Severity.INFO,
             ))  # fmt: skip
+
+    def prepare(self, day: date) -> None:
+        """The inputs of a day: hours, strategies' numbers, charges. Raises ValueError on a day without a
+        session."""
+        self.day = day
+        for row in self.table:
+            session = setup.row_session(row, day, self.calendar)
+            if session is None:
+                raise ValueError(f"{day} is not a trading day")
+            self.sessions[row.index] = session
+            strategy = self.strategies.get(row.strategy)
+            setup.row_params(self.params, row, self.kernel, self.config, strategy, session, day)
 
     def _day_boundaries(self) -> set[tuple[int, str]]:
         found: set[tuple[int, str]] = set()
