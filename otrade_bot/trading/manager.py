@@ -137,10 +137,23 @@ class OrderManager:
         if merge(order, told):
             if before is OrderStatus.TRIGGER_PENDING and order.status is OrderStatus.OPEN:
                 order.changed_ns = told.updated_ns
+                self._went_off(order)
             self._settled_by_report(order)
             self._say_order(order)
             self._follow(order, told.updated_ns)
         return True
+
+    def _went_off(self, order: Order) -> None:
+        """A stop has triggered: it is the exit, filled or not, so nothing more is bought."""
+        life = self.lives.get((order.row, order.rung))
+        if life is not None and life.cycle == order.cycle and not life.closed:
+            self._stopping(life)
+
+    def _stopping(self, life: RungLife) -> None:
+        """Unless an exit was asked for, the rung is being left by its stop."""
+        if life.wanted is None and not life.stopped:
+            life.stopped = True
+            self._cancel_entries(life)
 
     def _settled_by_report(self, order: Order) -> None:
         """A report about an order whose placement was in doubt ends the doubt."""
@@ -164,9 +177,7 @@ class OrderManager:
         if life.exited > life.told_exit:
             life.last_exit_ns = ts
             life.told_exit = life.exited
-            if life.wanted is None and not life.stopped:
-                life.stopped = True
-                self._cancel_entries(life)
+            self._stopping(life)
             self._say_fill(life, order, ts)
             self.tell(abi.FILL, life, abi.EXIT_LEG, life.exited, life.exit_value, ts)
         self._entry_ended(life, ts)

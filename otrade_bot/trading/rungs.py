@@ -47,7 +47,7 @@ class RungLife:
     level: Paise = 0
     target: Paise = 0
     wanted: ExitReason | None = None  #: the exit that was asked for
-    stopped: bool = False  #: the stop has begun to fill without an exit having been asked for
+    stopped: bool = False  #: the stop has triggered (or filled) without an exit having been asked for
     told_entry: int = 0
     told_exit: int = 0
     told_end: bool = False
