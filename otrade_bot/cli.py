@@ -122,6 +122,9 @@ def _report(args: argparse.Namespace) -> int:
 
     folder = state_dir()
     known = days(folder)
+    if (not known or (args.day and args.day not in known)) and days(folder / "demo"):
+        folder = folder / "demo"  # a demo keeps out of a service's own folder
+        known = days(folder)
     day = args.day or (known[-1] if known else None)
     if day is None or day not in known:
         have = ", ".join(d.isoformat() for d in known[-5:]) or "none"

@@ -133,13 +133,14 @@ class OrderManager:
         order = self.orders.find(told)
         if order is None:
             return self._gtt_leg(told)
-        before = order.status
+        before, shown = order.status, _telling(order)
         if merge(order, told):
             if before is OrderStatus.TRIGGER_PENDING and order.status is OrderStatus.OPEN:
                 order.changed_ns = told.updated_ns
                 self._went_off(order)
             self._settled_by_report(order)
-            self._say_order(order)
+            if order.writing == "modify" or _telling(order) != shown:
+                self._say_order(order)
             self._follow(order, told.updated_ns)
         return True
 
@@ -552,3 +553,8 @@ class OrderManager:
                 "quantity": life.held, "state": state,
             },
         ))  # fmt: skip
+
+
+def _telling(order: Order) -> tuple[object, ...]:
+    """What a human is told of an order; that a market order now rests as a limit is not among it."""
+    return order.status, order.filled, order.quantity, order.order_id

@@ -227,7 +227,10 @@ class Recovery:
 
     def _reason(self, life: RungLife) -> ExitReason | None:
         """Why a converted exit was sent, as far as price and time tell; None for a stop."""
-        converted = [o for o in life.exits if o.order_type is OrderType.LIMIT and (o.filled or o.live)]
+        # A triggered stop shows as a limit too, but keeps its trigger.
+        converted = [
+            o for o in life.exits if o.order_type is OrderType.LIMIT and not o.trigger and (o.filled or o.live)
+        ]
         if not converted:
             return None
         target = int(self.engine.state[life.row]["target"][life.rung])

@@ -31,7 +31,7 @@ CONFIG = Config(
 )
 
 
-@pytest.fixture()
+@pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
     made = Demo.prepare(CONFIG, DemoOptions(tmp_path, strategy="momentum_ladder", timeframe="15m", speed=0.0))
     yield made
@@ -45,7 +45,8 @@ def test_averages_over_earlier_days_equal_those_computed_bar_by_bar(demo: Demo) 
     closes: list[float] = []
     for day in sorted({ist_date(int(ts) - 1) for ts in file.ts_end}):
         bars = CandleAgg(15 * MINUTE, at_ist(day, 9, 15))
-        for ts, o, h, low, c, v in zip(file.ts_end, file.open, file.high, file.low, file.close, file.volume, strict=True):
+        columns = (file.ts_end, file.open, file.high, file.low, file.close, file.volume)
+        for ts, o, h, low, c, v in zip(*columns, strict=True):
             if ist_date(int(ts) - 1) == day:
                 closes += [bar[4] / 100 for bar in bars.add(int(ts) - 1, int(o), int(h), int(low), int(c), int(v))]
         closes += [bar[4] / 100 for bar in bars.flush()]
