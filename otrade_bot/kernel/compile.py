@@ -302,6 +302,8 @@ def _compilable(node: ast.stmt, *, strategy: bool) -> bool:
         return node.module in ("__future__", "typing", "math")
     if isinstance(node, ast.Assign):
         return not any(isinstance(t, ast.Name) and t.id in ("STATE", "PARAMS") for t in node.targets)
+    if isinstance(node, ast.AnnAssign):
+        return node.value is not None and getattr(node.target, "id", "") not in ("STATE", "PARAMS")
     return isinstance(node, ast.FunctionDef | ast.Import)
 
 

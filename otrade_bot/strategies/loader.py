@@ -108,6 +108,10 @@ def build_kernel(
         return load((s.source for s in chosen), interpreted=interpreted, progress=progress)
     except ValueError as error:
         raise StrategyException(str(error), file=", ".join(str(s.path) for s in chosen)) from error
+    except KeyError as error:  # the compiler's whole answer to a field that a record does not have
+        raise StrategyException(
+            f"cannot be compiled: nothing is called {error}", file=", ".join(str(s.path) for s in chosen)
+        ) from error
     except Exception as error:
         if type(error).__module__.startswith("numba"):
             raise _explained(error, chosen) from error
@@ -248,15 +252,14 @@ def _check(tree: ast.Module, path: Path, state: set[str], params: set[str]) -> N
     for role in _ROLES:
         if role not in functions:
             raise StrategyException(f"has no function {role}(s, p)", file=str(path))
+        _check_signature(functions[role], path)
     _check_imports(tree, path)
     for name, function in functions.items():
         if function.decorator_list:
             raise StrategyException("functions take no decorators", file=str(path), line=function.lineno)
-        if name in _ROLES:
-            _check_signature(function, path)
-            _check_names(function, path, state, params)
-            if name != "update" and not _always_returns(function.body):
-                raise StrategyException(f"{name} must return on every path", file=str(path), line=function.lineno)
+        if name in _ROLES and name != "update" and not _always_returns(function.body):
+            raise StrategyException(f"{name} must return on every path", file=str(path), line=function.lineno)
+        _check_names(function, functions["update"], path, state, params)
 
 
 def _check_imports(tree: ast.Module, path: Path) -> None:
@@ -279,15 +282,31 @@ def _check_signature(function: ast.FunctionDef, path: Path) -> None:
         raise StrategyException(f"{function.name} takes exactly (s, p)", file=str(path), line=function.lineno)
 
 
-def _check_names(function: ast.FunctionDef, path: Path, state: set[str], params: set[str]) -> None:
-    row, settings = (a.arg for a in function.args.args)
+def _check_names(
+    function: ast.FunctionDef, update: ast.FunctionDef, path: Path, state: set[str], params: set[str]
+) -> None:
+    """Every ``s.name`` and ``p.name``; in a helper, of the arguments that are called what ``update`` calls them."""
+    row, settings = (a.arg for a in (function if function.name in _ROLES else update).args.args)
+    given = {a.arg for a in function.args.args}
     for node in ast.walk(function):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+            _check_element(node, path, row, state)
         if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)):
+            continue
+        if node.value.id not in given:
             continue
         if node.value.id == row:
             _check_attribute(node, path, state | _READABLE, state, "STATE")
         elif node.value.id == settings:
             _check_attribute(node, path, params, set(), "PARAMS")
+
+
+def _check_element(node: ast.Subscript, path: Path, row: str, writable: set[str]) -> None:
+    """``s.name[i] = …`` only into the strategy's own arrays."""
+    owner = node.value
+    if isinstance(owner, ast.Attribute) and isinstance(owner.value, ast.Name) and owner.value.id == row:
+        if owner.attr in _READABLE - writable:
+            raise StrategyException(f"{owner.attr!r} may not be assigned here", file=str(path), line=node.lineno)
 
 
 def _check_attribute(node: ast.Attribute, path: Path, readable: set[str], writable: set[str], where: str) -> None:
