@@ -27,6 +27,7 @@ from otrade_bot.core.money import Paise, to_paise
 from otrade_bot.research.report import day_report
 from otrade_bot.service.day import DayDriver, Pace, Stream, outliers
 from otrade_bot.service.journal import DayJournal, day_path, read_day
+from otrade_bot.service.logs import timed
 from otrade_bot.service.warm import warm_up
 from otrade_bot.strategies.loader import TradingStrategy, build_kernel
 from otrade_bot.trading import setup
@@ -94,7 +95,8 @@ class Demo:
             return store.build(symbol, day, first.get(symbol, 0))
 
         strategies = setup.load_strategies(config, options.strategies_dir)
-        kernel = build_kernel(_shipped_first(strategies), progress=progress)
+        with timed("kernel"):
+            kernel = build_kernel(_shipped_first(strategies), progress=progress)
         rows = setup.build_rows(config, strategies, instrument, [f.symbol for f in files])
         clock = ManualClock(at_ist(day, 9))
         _fresh_state(options, day)
@@ -136,7 +138,8 @@ class Demo:
             self.clock.advance_to(resumed)
         known = {line["trade_id"] for line in self._lines() if line.get("kind") == "trade"}
         await engine.recover(history=self.driver.past(resumed) if resumed else (), known_trades=known)
-        await self.driver.run(Pace(options.speed), after=resumed)
+        with timed("day", speed=options.speed, inputs=len(self.driver.stream)):
+            await self.driver.run(Pace(options.speed), after=resumed)
         self.clock.advance_to(max((s.close for s in engine.sessions.values()), default=0))
         if not self.driver.stopped:
             self.broker.end_day()
@@ -184,9 +187,11 @@ class Demo:
             for p in self.engine.positions()
         ]  # fmt: skip
         severity = Severity.RISK if held else Severity.INFO
+        trades = self.engine.trades()
+        gross, charges = sum(t.gross for t in trades), sum(t.charges for t in trades)
         self.engine.emit(Event(EventKind.DAY, self.clock.now_ns(), severity=severity, data={
             "ticks": status.ticks, "dropped": status.dropped, "open_positions": held, "lines": self.lines,
-            "realised_paise": status.realised, "charges_paise": status.charges,
+            "trades": len(trades), "gross_paise": gross, "charges_paise": charges, "net_paise": gross - charges,
         }))  # fmt: skip
 
 

@@ -45,8 +45,8 @@ def run_demo(args: argparse.Namespace) -> int:
         resume=args.resume,
     )  # fmt: skip
     with only_one(state):
-        demo = Demo.prepare(config, options, _progress)
         logs.configure(state, level="INFO", console=False)
+        demo = Demo.prepare(config, options, _progress)
         demo.engine.add_observer(log_observer)
         try:
             asyncio.run(_attend(demo, args))
@@ -74,9 +74,9 @@ def _settings(args: argparse.Namespace) -> tuple[Config, Path | None]:
 
 def demo_state(state: Path) -> Path:
     """The state folder itself where it is new or a demo's own, else its ``demo`` subfolder."""
-    mine = not state.exists() or (state / MARK).exists() or not any(state.iterdir())
-    chosen = state if mine else state / "demo"
     try:
+        mine = not state.exists() or (state / MARK).exists() or not any(state.iterdir())
+        chosen = state if mine else state / "demo"
         chosen.mkdir(parents=True, exist_ok=True)
         (chosen / MARK).write_text('{"demo": true}\n')
     except OSError as error:
