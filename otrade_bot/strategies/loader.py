@@ -304,9 +304,10 @@ def _check_names(
 def _check_element(node: ast.Subscript, path: Path, row: str, writable: set[str]) -> None:
     """``s.name[i] = …`` only into the strategy's own arrays."""
     owner = node.value
-    if isinstance(owner, ast.Attribute) and isinstance(owner.value, ast.Name) and owner.value.id == row:
-        if owner.attr in _READABLE - writable:
-            raise StrategyException(f"{owner.attr!r} may not be assigned here", file=str(path), line=node.lineno)
+    if not (isinstance(owner, ast.Attribute) and isinstance(owner.value, ast.Name)):
+        return
+    if owner.value.id == row and owner.attr in _READABLE - writable:
+        raise StrategyException(f"{owner.attr!r} may not be assigned here", file=str(path), line=node.lineno)
 
 
 def _check_attribute(node: ast.Attribute, path: Path, readable: set[str], writable: set[str], where: str) -> None:

@@ -7,7 +7,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from otrade_bot.config.models import ChargeSegment, Config
@@ -141,7 +140,7 @@ def day_timers(sessions: Iterable[DaySession]) -> list[int]:
 
 def timer_events(kernel: Kernel, times: list[int]) -> npt.NDArray[Any]:
     """The same minutes as TIMER events for a replay."""
-    events = np.zeros(len(times), abi.EVENT)
+    events = kernel.new_event(len(times))
     events["kind"], events["ts"], events["qty"] = abi.TIMER, times, 1
     return events
 

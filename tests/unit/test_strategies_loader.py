@@ -204,8 +204,8 @@ def test_good_values_are_taken() -> None:
 
 def test_constants_helpers_and_renamed_imports_work(tmp_path: Path) -> None:
     source = changed(
-        ("def update", "TIMES: float = 2.0\nPLUS = 1.0\n\ndef helper(s: Any) -> float:\n    return s.close * TIMES + PLUS"
-         "\n\ndef update"),
+        ("def update", "TIMES: float = 2.0\nPLUS = 1.0\n\ndef helper(s: Any) -> float:\n"
+         "    return s.close * TIMES + PLUS\n\ndef update"),
         ("highest(s.highs, s.bars, p.window, 0)", "helper(s) + mean(s.closes, s.bars, p.window)"),
     )  # fmt: skip
     write(tmp_path, source)

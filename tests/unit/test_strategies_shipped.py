@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from kernel_desk import MINUTE, OPEN, SECOND, Desk, Intent, of
@@ -271,7 +272,7 @@ def test_the_next_ladder_starts_when_the_last_runner_has_gone_and_has_all_rungs_
 DOWN = [10_000 - 10 * i for i in range(30)]
 
 
-def crossing(kernel: Kernel, tf: int = 0, **params: object) -> Desk:
+def crossing(kernel: Kernel, tf: int = 0, **params: Any) -> Desk:
     """Falling prices: the fast average lies below the slow one."""
     desk = Desk(kernel, tf=tf, **params)
     for i, price in enumerate(DOWN):
