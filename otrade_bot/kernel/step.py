@@ -134,6 +134,7 @@ def on_bar(s: Any, a: Any, p: Any, e: Any, out: Any, n: int) -> int:
     s.ts = max(s.ts, e.ts)
     s.price = e.price
     s.ltp = e.price / 100.0
+    revalue(s, a)
     remember(s, e.value / 100.0, e.high / 100.0, e.low / 100.0, s.ltp, float(e.qty))
     if p.sid == 0:
         return n

@@ -243,3 +243,11 @@ def test_the_loss_limit_halts_once_and_flattens_where_that_is_wanted(twin: Kerne
         assert not of(desk.tick(OPEN, nearly - 2), abi.HALTED)
         desk.send(abi.PHASE, ts=OPEN, code=abi.PHASE_DAY, value=DAY.toordinal() + 1)
         assert desk.sum("halted") == 0
+
+
+def test_a_bar_from_outside_values_what_is_held_too(twin: Kernel) -> None:
+    desk = Desk(twin)
+    desk.tick(OPEN, 10_000)
+    desk.hold()
+    desk.bar(OPEN + MINUTE, 10_000, 10_050, 9_990, 10_040)
+    assert desk.sum("unrealised") == 400
