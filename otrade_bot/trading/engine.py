@@ -106,6 +106,8 @@ class LiveTradingEngine:
         self.evaluation_log: dict[str, deque[Evaluation]] = {}
         self.refusal_log: dict[str, deque[tuple[int, str]]] = {}
         self.external: dict[tuple[str, str], int] = {}
+        self.suspects: dict[tuple[str, str], int] = {}  #: differences that one comparison has seen
+        self.known_trades: set[str] = set()  #: that the journal has already
         self.blocks: set[Block] = set()
         self._boundaries: deque[tuple[int, str]] = deque()
         self._observers: list[Observer] = []
@@ -321,7 +323,10 @@ class LiveTradingEngine:
         self._carry_out(n)
 
     def _tell(self, kind: int, life: RungLife, leg: int, quantity: int, value: Paise, ts: int) -> None:
-        self._kernel(kind, life.row, ts=ts, qty=quantity, value=value, rung=life.rung, leg=leg, cycle=life.cycle)
+        fields = {"ts": ts, "qty": quantity, "value": value, "rung": life.rung, "leg": leg, "cycle": life.cycle}
+        if kind == abi.ADOPT:  # ``value``: what the quantity cost, of which the kernel wants the price
+            fields.update(code=int(life.side), price=value // quantity)
+        self._kernel(kind, life.row, **fields)
 
     def _carry_out(self, n: int) -> None:
         """The intents, in their order. Copied first: carrying one out may step the kernel again."""
@@ -399,24 +404,28 @@ class LiveTradingEngine:
 
     def _finished(self, life: RungLife) -> None:
         """A rung's last order is final: book the trade."""
-        if life.entered and life.exited:
+        if life.entered and life.exited > life.before.exited:
             self.book_trade(life)
 
-    def book_trade(self, life: RungLife, *, say: bool = True) -> None:
-        """Charges an order, as the broker bills them; the sum of trades is the day."""
-        row = self.table[life.row]
+    def book_trade(self, life: RungLife) -> None:
+        """Charges an order, as the broker bills them; the sum of trades is the day. A rung that was opened
+        again after its end is booked a second time, with what came later."""
+        row, before = self.table[life.row], life.before
+        entry_value, exit_value = life.entry_value - before.entry_value, life.exit_value - before.exit_value
+        charges = sum(
+            self.kernel.charge_one(self.params, life.row, int(order.side), order.value)
+            for order in (*life.entries, *life.exits)
+        )
+        again = f"-{before.exited}" if before.exited else ""
         trade = Trade(
-            f"{self.day}-{row.instrument.symbol}-{life.strategy}-{life.rung + 1}-{life.cycle}",
-            row.instrument.symbol, life.strategy, life.side, life.rung + 1, life.exited, life.first_fill_ns,
-            life.entry_value, life.last_exit_ns, life.exit_value, life.reason,
-            int(life.side) * (life.exit_value - life.entry_value),
-            sum(
-                self.kernel.charge_one(self.params, life.row, int(order.side), order.value)
-                for order in (*life.entries, *life.exits)
-            ),
+            f"{self.day}-{row.instrument.symbol}-{life.strategy}-{life.rung + 1}-{life.cycle}{again}",
+            row.instrument.symbol, life.strategy, life.side, life.rung + 1, life.exited - before.exited,
+            life.first_fill_ns, entry_value, life.last_exit_ns, exit_value, life.reason,
+            int(life.side) * (exit_value - entry_value), charges - life.charged,
         )  # fmt: skip
+        life.charged = charges
         self.trade_log.append(trade)
-        if say:
+        if trade.trade_id not in self.known_trades:
             self.emit(trade_event(trade))
 
     # --- commands ----------------------------------------------------------------------------------------

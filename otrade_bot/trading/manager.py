@@ -34,7 +34,7 @@ from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.fills import fill_price, protected, protection_ppm
 from otrade_bot.trading.delivery import cancel_gtt, converge_gtt
 from otrade_bot.trading.orders import Order, OrderBook, Tags, merge
-from otrade_bot.trading.risk import Approved, Quote, RiskManager, slices
+from otrade_bot.trading.risk import Approved, Quote, RiskManager, freeze_lots, slices
 from otrade_bot.trading.rungs import RungLife
 from otrade_bot.trading.table import Row
 
@@ -44,6 +44,10 @@ REPRICE = 3 * SECOND
 PATIENCE = 30 * SECOND
 GROW_EVERY = 1 * SECOND
 RETRY = 1 * SECOND
+#: An accepted cancel whose end nobody reports is asked for again after this.
+CANCEL_AGAIN = 10 * SECOND
+#: The same refusal is said again after this.
+SAY_AGAIN = 60 * SECOND
 #: Modifications after which a fresh order is cheaper than the risk of meeting the broker's limit of 25.
 FRESH_AFTER = 20
 _STOPS = (OrderType.SL_M, OrderType.SL)
@@ -90,6 +94,9 @@ class OrderManager:
         return None
 
     def _gate_entry(self, life: RungLife, row: Row, intent: Any) -> list[Approved] | Refused:
+        last = self.lives.get((life.row, life.rung))
+        if last is not None and not last.closed:
+            return Refused("the last orders of this rung are not settled yet", "unsettled")
         if row.instrument.symbol in self.frozen:
             return Refused("an earlier order of this symbol is not accounted for yet", "unknown_order")
         request = OrderRequest(
@@ -133,7 +140,7 @@ class OrderManager:
         order = self.orders.find(told)
         if order is None:
             return self._gtt_leg(told)
-        before, shown = order.status, _telling(order)
+        before, shown, filled = order.status, _telling(order), order.filled
         if merge(order, told):
             if before is OrderStatus.TRIGGER_PENDING and order.status is OrderStatus.OPEN:
                 order.changed_ns = told.updated_ns
@@ -141,7 +148,9 @@ class OrderManager:
             self._settled_by_report(order)
             if order.writing == "modify" or _telling(order) != shown:
                 self._say_order(order)
-            self._follow(order, told.updated_ns)
+            if order.leg is Leg.EXIT and order.status.final and not before.final:
+                self._exit_ended(order)
+            self._follow(order, told.updated_ns, order.filled > filled)
         return True
 
     def _went_off(self, order: Order) -> None:
@@ -159,28 +168,50 @@ class OrderManager:
     def _settled_by_report(self, order: Order) -> None:
         """A report about an order whose placement was in doubt ends the doubt."""
         if order.unknown and order.order_id:
-            order.unknown = ""
-            self._thaw(order)
+            self._known(order)
 
-    def _follow(self, order: Order, ts: int) -> None:
-        """Tell the kernel what grew, then bring the rung's protection up to it."""
+    def _exit_ended(self, order: Order) -> None:
+        """The broker has ended a reducing order that still protected something, without being asked."""
+        life = self._life(order)
+        if life is None or order.cancelling or life.held <= 0 or order.status is OrderStatus.COMPLETE:
+            return
+        if order.status is OrderStatus.REJECTED:
+            self._protection_refused(life, order)
+        elif self.clock.now_ns() - order.placed_ns < RETRY:
+            self._exit_refused(life, Refused(order.reason or "cancelled by the exchange"))
+        else:
+            self._alert(life, f"the exchange cancelled the {order.order_type} order ({order.reason}); placing anew")
+
+    def _life(self, order: Order) -> RungLife | None:
+        """The open cycle that the order serves."""
         life = self.lives.get((order.row, order.rung))
-        if life is None or life.cycle != order.cycle or life.closed:
-            if order.filled:
-                self._late_fill(order)
+        return None if life is None or life.cycle != order.cycle or life.closed else life
+
+    def _follow(self, order: Order, ts: int, grew: bool) -> None:
+        """Tell the kernel what grew, then bring the rung's protection up to it."""
+        life = self._life(order) or (self._late_fill(order, ts) if grew else None)
+        if life is None:
             return
         self._overfill(life)
         if life.entered > life.told_entry:
             life.first_fill_ns = life.first_fill_ns or ts
             life.told_entry = life.entered
             self._say_fill(life, order, ts)
-            self.tell(abi.FILL, life, abi.ENTRY, life.entered, life.entry_value, ts)
+            before = life.before
+            self.tell(
+                abi.FILL, life, abi.ENTRY, life.entered - before.entered, life.entry_value - before.entry_value, ts
+            )
         if life.exited > life.told_exit:
             life.last_exit_ns = ts
             life.told_exit = life.exited
             self._stopping(life)
             self._say_fill(life, order, ts)
-            self.tell(abi.FILL, life, abi.EXIT_LEG, life.exited, life.exit_value, ts)
+            before = life.before
+            self.tell(
+                abi.FILL, life, abi.EXIT_LEG, life.exited - before.exited, life.exit_value - before.exit_value, ts
+            )
+        if life.wanted is not None or life.stopped:
+            self._cancel_entries(life)
         self._entry_ended(life, ts)
         self.converge(life)
 
@@ -200,11 +231,29 @@ class OrderManager:
         if life.exited > life.entered:
             self.critical(f"{self.symbol(life)}: {life.exited} sold, {life.entered} held")
 
-    def _late_fill(self, order: Order) -> None:
-        self.critical(
-            f"{order.instrument.symbol}: order {order.order_id} filled after its rung had ended; "
-            "compare with the broker and /flatten if needed"
-        )
+    def _late_fill(self, order: Order, ts: int) -> RungLife | None:
+        """A fill after the end: the rung is opened again for it, unless another cycle has begun."""
+        text = f"{order.instrument.symbol}: order {order.order_id} filled after its rung had ended"
+        life = self.lives.get((order.row, order.rung))
+        if life is None or life.cycle != order.cycle or life.held <= 0:
+            self.critical(f"{text}; compare with the broker")
+            return None
+        life.reopen()
+        self.critical(f"{text}; protecting it again")
+        self.tell(abi.ADOPT, life, abi.ENTRY, life.held, life.entry_value * life.held // life.entered, ts)
+        return life
+
+    def taken_outside(self, life: RungLife, quantity: int, price: Paise) -> None:
+        """The broker or a human has closed ``quantity`` of the rung: its exit, as if it had been ours."""
+        now = self.clock.now_ns()
+        request = OrderRequest(
+            f"OUT{len(self.orders)}", self.rows[life.row].instrument, life.side.opposite, quantity, life.product,
+            OrderType.MARKET,
+        )  # fmt: skip
+        order = self._register(life, request, Leg.EXIT)
+        order.status, order.filled, order.value = OrderStatus.COMPLETE, quantity, quantity * price
+        self._alert(life, f"{quantity} closed outside this program, taken as closed at {rupees_text(price)}")
+        self._follow(order, now, True)
 
     def _gtt_leg(self, told: BrokerOrder) -> bool:
         """An order that a GTT of ours has placed carries no tag: it is known by what it is."""
@@ -238,10 +287,10 @@ class OrderManager:
             converge_gtt(self, life, now)
             return
         for order in life.exits:
-            if order.idle:
+            if order.ready(now):
                 self._adjust(life, order, now)
         gap = life.held - life.covered
-        if gap > 0 and not any(order.live for order in life.exits):
+        if gap > 0 and all(_full(order) for order in life.exits if order.live):
             self._place_exits(life, gap, now)
 
     def _finish(self, life: RungLife) -> None:
@@ -250,8 +299,9 @@ class OrderManager:
             return
         if life.entered == 0 and life.entering:
             return
+        now = self.clock.now_ns()
         for order in life.exits:
-            if order.idle:
+            if order.ready(now):
                 self._cancel(order)
         if life.gtt and life.gtt.gtt_id and not life.gtt.order_id and not life.gtt.writing:
             cancel_gtt(self, life)
@@ -267,29 +317,24 @@ class OrderManager:
             return  # it has triggered: the stop is the exit
         leaving = life.wanted is not None
         if leaving and order.order_type in _STOPS and order.status is not OrderStatus.PENDING:
-            total = order.filled + self._share(life, order)
-            self._modify(order, now, total, OrderType.LIMIT, self._exit_price(life), 0)
+            self._modify(order, now, self._total(life, order), OrderType.LIMIT, self._exit_price(life), 0)
             return
         if leaving or order.order_type not in _STOPS:
             self._grow(life, order, now)
             return
         if order.trigger != life.level:
-            if order.modifications >= FRESH_AFTER:
-                self._cancel(order)  # its final report places a fresh one
-                return
-            self._modify(order, now, order.filled + self._share(life, order), None, None, life.level)
+            self._modify(order, now, self._total(life, order), None, None, life.level)
             return
         self._grow(life, order, now)
 
-    def _share(self, life: RungLife, order: Order) -> int:
-        """Quantity this order should have left: all that no other reducing order covers."""
-        others = life.covered - order.left
-        freeze = order.instrument.freeze
-        want = life.held - others
-        return min(want, freeze) if freeze else want
+    def _total(self, life: RungLife, order: Order) -> int:
+        """Quantity this order should have, what has filled included: all that no other one covers."""
+        want = order.filled + life.held - (life.covered - order.left)
+        most = freeze_lots(order.instrument)
+        return min(want, most) if most else want
 
     def _grow(self, life: RungLife, order: Order, now: int) -> None:
-        want = order.filled + self._share(life, order)
+        want = self._total(life, order)
         if want != order.quantity and (now - order.changed_ns >= GROW_EVERY or want < order.quantity):
             self._modify(order, now, want, None, None, None)
 
@@ -327,11 +372,16 @@ class OrderManager:
         return protected(life.side.opposite, row.ltp, protection_ppm(row.ltp, option), row.instrument.tick)
 
     def _exit_refused(self, life: RungLife, refused: Refused) -> None:
-        """An exit that cannot be sent is retried every second and said once, then every minute."""
+        """An exit that cannot be sent is tried again every second."""
         life.retry_ns = self.clock.now_ns() + RETRY
-        life.refusals += 1
-        if life.refusals % 60 == 1:
-            self._alert(life, f"exit refused: {refused.reason}; trying again")
+        self._say_refused(life, f"exit refused: {refused.reason}; trying again")
+
+    def _say_refused(self, life: RungLife, text: str) -> None:
+        """Once, and again after a minute if it goes on."""
+        now = self.clock.now_ns()
+        if text != life.said or now - life.said_ns >= SAY_AGAIN:
+            life.said, life.said_ns = text, now
+            self._alert(life, text)
 
     # --- time ---------------------------------------------------------------------------------------
 
@@ -340,17 +390,17 @@ class OrderManager:
         for life in list(self.lives.values()):
             if life.closed or (row is not None and life.row != row):
                 continue
+            leaving = life.wanted is not None or life.stopped
             for order in life.entries:
-                if order.idle and now - order.placed_ns >= PATIENCE:
+                if order.ready(now) and (leaving or now - order.placed_ns >= PATIENCE):
                     self._cancel(order)
             self._reprice(life, now)
-            if life.held > 0 and (life.held != life.covered or life.wanted is not None or life.retry_ns):
-                self.converge(life)
+            self.converge(life)
 
     def _reprice(self, life: RungLife, now: int) -> None:
         row = self.rows[life.row]
         for order in life.exits:
-            if not order.idle or order.status is not OrderStatus.OPEN or now - order.changed_ns < REPRICE:
+            if not order.ready(now) or order.status is not OrderStatus.OPEN or now - order.changed_ns < REPRICE:
                 continue
             if order.price and fill_price(order.side, order.price, 1, row.ltp, 0, row.instrument.tick):
                 continue
@@ -379,7 +429,11 @@ class OrderManager:
     def _modify(
         self, order: Order, now: int, quantity: int, kind: OrderType | None, price: Paise | None, trigger: Paise | None
     ) -> None:
+        if order.modifications >= FRESH_AFTER:
+            self._cancel(order)  # its final report places a fresh one
+            return
         order.asked = quantity
+        order.change = (quantity, kind, price, trigger)
         order.changed_ns = now
         order.modifications += 1
         write = self.broker.modify(
@@ -392,11 +446,13 @@ class OrderManager:
         self._write(order, "modify", write)
 
     def _cancel(self, order: Order) -> None:
+        order.cancelling = True
         self._write(order, "cancel", self.broker.cancel(order.order_id))
 
     def _cancel_entries(self, life: RungLife) -> None:
+        now = self.clock.now_ns()
         for order in life.entries:
-            if order.idle:
+            if order.ready(now):
                 self._cancel(order)
 
     def _write(self, order: Order, what: str, write: Write) -> None:
@@ -406,47 +462,53 @@ class OrderManager:
     def _answered(self, order: Order, what: str, outcome: Outcome) -> None:
         """The write has ended, one way or another."""
         order.writing = ""
-        order.asked = 0
         if isinstance(outcome, Unknown):
             self._unknown(order, what, outcome)
-        elif isinstance(outcome, Refused):
+            return
+        order.asked = 0
+        if isinstance(outcome, Refused):
             self._refused(order, what, outcome)
-        elif what == "place":
-            self._accepted(order, outcome)
+        else:
+            self._accepted(order, what, outcome)
         self._again(order)
 
     def _again(self, order: Order) -> None:
         """What was wanted meanwhile is done now."""
-        life = self.lives.get((order.row, order.rung))
-        if life is None or life.cycle != order.cycle or life.closed:
+        life = self._life(order)
+        if life is None:
             return
         if life.wanted is not None or life.stopped:
             self._cancel_entries(life)
         self.converge(life)
 
-    def _accepted(self, order: Order, outcome: Accepted) -> None:
+    def _accepted(self, order: Order, what: str, outcome: Accepted) -> None:
+        """The broker has it. Its report may come much later, so a change counts from here on."""
         if not order.order_id:
             order.order_id = outcome.order_id
             self.orders.by_id[outcome.order_id] = order
             self._say_order(order)
+        if what == "cancel":
+            order.retry_ns = self.clock.now_ns() + CANCEL_AGAIN
+        elif what == "modify" and not order.status.final:
+            order.take_change()
 
     def _refused(self, order: Order, what: str, outcome: Refused) -> None:
-        order.reason = outcome.reason
         if what != "place":
-            life = self.lives.get((order.row, order.rung))
-            if life is not None:
-                life.retry_ns = self.clock.now_ns() + RETRY
-            if not order.status.final:
-                self._alert_order(order, f"{what} refused: {outcome.reason}")
+            order.retry_ns = self.clock.now_ns() + RETRY
+            order.cancelling = order.cancelling and what != "cancel"
+            life = self._life(order)
+            if life is not None and not order.status.final:
+                self._say_refused(life, f"{what} of the {order.leg} order refused: {outcome.reason}")
             return
+        order.reason = outcome.reason
         order.status = OrderStatus.REJECTED
         self._say_order(order)
-        life = self.lives.get((order.row, order.rung))
-        if life is None or life.cycle != order.cycle:
+        life = self._life(order)
+        if life is None:
             return
         if order.leg is Leg.ENTRY:
             self._entry_ended(life, self.clock.now_ns())
-        else:
+        elif outcome.code != "absent":  # what never arrived is simply placed anew
             self._protection_refused(life, order)
 
     def _protection_refused(self, life: RungLife, order: Order) -> None:
@@ -464,8 +526,15 @@ class OrderManager:
         order.unknown = f"{what}: {outcome.cause}"
         order.unknown_ns = self.clock.now_ns()
         order.absent_reads = 0
+        order.absent_ns = 0
         self.frozen.add(order.instrument.symbol)
         self._alert_order(order, f"nobody knows whether the {what} took effect ({outcome.cause}); asking the broker")
+
+    def _known(self, order: Order) -> None:
+        """The doubt has ended."""
+        order.unknown = ""
+        order.asked = 0
+        self._thaw(order)
 
     def _thaw(self, order: Order) -> None:
         symbol = order.instrument.symbol
@@ -483,8 +552,7 @@ class OrderManager:
         for order in [o for o in self.orders if o.unknown]:
             report = by_id.get(order.order_id) or told.get(order.tag)
             if report is not None:
-                order.unknown = ""
-                self._thaw(order)
+                self._known(order)
                 self._alert_order(order, f"found at the broker: {report.status_word}")
                 self.on_report(report)
                 self._again(order)
@@ -495,10 +563,9 @@ class OrderManager:
         if order.absent_reads == 0 or now - order.absent_ns >= 30 * SECOND:
             order.absent_reads += 1
             order.absent_ns = now
-        if now - order.unknown_ns < 120 * SECOND or order.absent_reads < 2:
-            return
-        order.unknown = ""
-        self._thaw(order)
+        if order.order_id or now - order.unknown_ns < 120 * SECOND or order.absent_reads < 2:
+            return  # an order with an id exists, whatever one read says
+        self._known(order)
         self._refused(order, "place", Refused("never reached the broker", "absent"))
         self._again(order)
 
@@ -558,3 +625,9 @@ class OrderManager:
 def _telling(order: Order) -> tuple[object, ...]:
     """What a human is told of an order; that a market order now rests as a limit is not among it."""
     return order.status, order.filled, order.quantity, order.order_id
+
+
+def _full(order: Order) -> bool:
+    """It has the largest quantity that one order may have."""
+    most = freeze_lots(order.instrument)
+    return 0 < most <= max(order.quantity, order.asked)

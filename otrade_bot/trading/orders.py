@@ -58,7 +58,10 @@ class Order:
     changed_ns: int = 0  #: when we last changed it
     modifications: int = 0
     writing: str = ""  #: "place", "modify" or "cancel" while that write is unanswered
-    asked: int = 0  #: total quantity that an unanswered modification asks for
+    asked: int = 0  #: total quantity that an unanswered (or doubtful) modification asks for
+    change: tuple[int, OrderType | None, Paise | None, Paise | None] | None = None  #: what it asks for
+    cancelling: bool = False  #: we have asked for its end
+    retry_ns: int = 0  #: no further write about it before this moment
     unknown: str = ""  #: cause, while nobody knows how the last write ended
     unknown_ns: int = 0
     absent_reads: int = 0  #: complete reads of the book in which an unknown placement was missing
@@ -82,6 +85,21 @@ class Order:
     def idle(self) -> bool:
         """It may be modified or cancelled now: the broker has it and no write about it is open."""
         return not self.status.final and bool(self.order_id) and not self.writing and not self.unknown
+
+    def ready(self, now: int) -> bool:
+        """Idle, and no write about it was refused or accepted a moment ago."""
+        return self.idle and now >= self.retry_ns
+
+    def take_change(self) -> None:
+        """The broker has accepted the last modification."""
+        if self.change is None:
+            return
+        quantity, kind, price, trigger = self.change
+        self.quantity = max(quantity, self.filled)
+        self.order_type = kind or self.order_type
+        self.price = self.price if price is None else price
+        self.trigger = self.trigger if trigger is None else trigger
+        self.change = None
 
     @property
     def left(self) -> int:

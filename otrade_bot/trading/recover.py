@@ -76,6 +76,7 @@ class Recovery:
         cannot be read: then nothing may be traded.
         """
         engine = self.engine
+        engine.known_trades |= set(known_trades)
         engine.blocks.add(Block.RECOVERY)
         engine._apply_blocks()
         broker = engine.broker
@@ -86,7 +87,7 @@ class Recovery:
         for step in steps:
             self._replay(step)
         for item in found:
-            self._take(item, fills, known_trades)
+            self._take(item, fills)
         self._guards(gtts)
         self._align()
         engine.counters.signals = len({(i.life.row, i.life.rung, i.life.cycle) for i in found})
@@ -191,7 +192,7 @@ class Recovery:
         e["kind"], e["row"], e["ts"] = step.kind, step.row, step.ts
         kernel.run(state, account, params, engine._event, engine._out)
 
-    def _take(self, item: _Found, fills: Sequence[BrokerFill], known: Collection[str]) -> None:
+    def _take(self, item: _Found, fills: Sequence[BrokerFill]) -> None:
         """The book's orders become ours; a rung that has ended is booked, if the journal lacks it."""
         engine, life = self.engine, item.life
         for told, parts in item.orders:
@@ -210,20 +211,11 @@ class Recovery:
         if ended:
             life.closed = True
             if life.exited:
-                self._book(life, known)
+                engine.book_trade(life)
         slot = (life.row, life.rung)
         other = engine.manager.lives.get(slot)
         if other is None or other.cycle < life.cycle:
             engine.manager.lives[slot] = life
-
-    def _book(self, life: RungLife, known: Collection[str]) -> None:
-        engine = self.engine
-        engine.book_trade(life, say=False)
-        trade = engine.trade_log[-1]
-        if trade.trade_id not in known:
-            from otrade_bot.trading.engine import trade_event
-
-            engine.emit(trade_event(trade))
 
     def _reason(self, life: RungLife) -> ExitReason | None:
         """Why a converted exit was sent, as far as price and time tell; None for a stop."""
@@ -310,11 +302,34 @@ class Recovery:
         ours: dict[tuple[str, str], int] = defaultdict(int)
         for life in engine.manager.lives.values():
             ours[engine.manager.symbol(life), str(life.product)] += int(life.side) * life.held
-        return [
-            self._differs(key, net[key] - ours[key], first)
-            for key in sorted({*net, *ours, *engine.external})
-            if net[key] - ours[key] != engine.external.get(key, 0)
-        ]
+        found = {key: net[key] - ours[key] for key in sorted({*net, *ours, *engine.external})}
+        differing = {key: e for key, e in found.items() if e != engine.external.get(key, 0)}
+        seen, engine.suspects = engine.suspects, {}
+        said = []
+        for key, external in differing.items():
+            lost = ours[key] and (external - engine.external.get(key, 0)) * ours[key] < 0
+            if lost and not first and seen.get(key) != external:
+                engine.suspects[key] = external  # positions lag behind reports: believed when seen twice
+                continue
+            left = self._taken(key, external, book) if lost else external
+            if left != engine.external.get(key, 0):
+                said.append(self._differs(key, left, first))
+        return said
+
+    def _taken(self, key: tuple[str, str], external: int, book: Sequence[BrokerOrder]) -> int:
+        """Less of ours than we hold: the broker's own square-off, or a human. Returns what stays external."""
+        engine, manager = self.engine, self.engine.manager
+        missing = abs(external - engine.external.get(key, 0))
+        row = engine.table[engine.by_symbol[key[0]]]
+        lives = [life for life in manager.lives.values() if manager.symbol(life) == key[0] and life.held > 0]
+        for life in sorted(lives, key=lambda life: -life.rung):
+            quantity = min(missing, life.held)
+            if quantity and str(life.product) == key[1]:
+                price = _foreign_price(book, key[0], life) or row.ltp
+                engine.post(lambda life=life, q=quantity, p=price: manager.taken_outside(life, q, p))  # type: ignore[misc]
+                missing -= quantity
+                external += int(life.side) * quantity
+        return external
 
     def _differs(self, key: tuple[str, str], external: int, first: bool) -> str:
         engine = self.engine
@@ -359,3 +374,12 @@ def _order_of(told: BrokerOrder, parts: TagParts, row: int, instrument: object) 
         told.trigger, told.placed_ns, told.order_id, told.status, told.filled, told.value, told.updated_ns,
         told.updated_ns, told.modifications, reason=told.reason,
     )  # fmt: skip
+
+
+def _foreign_price(book: Sequence[BrokerOrder], symbol: str, life: RungLife) -> Paise:
+    """Average price of the last order without a tag that closed such a position; 0 if there is none."""
+    for order in reversed(book):
+        same = order.symbol == symbol and order.product is life.product and order.side is life.side.opposite
+        if same and order.filled and not order.tag:
+            return order.value // order.filled
+    return 0

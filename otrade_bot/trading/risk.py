@@ -145,8 +145,15 @@ MARGIN_LEVERAGE = {True: 5, False: 1}
 
 def slices(quantity: int, instrument: Instrument) -> list[int]:
     """Quantities of at most the freeze quantity, in whole lots, that add up to ``quantity``."""
-    if instrument.freeze <= 0 or quantity <= instrument.freeze:
+    most = freeze_lots(instrument)
+    if most == 0 or quantity <= most:
         return [quantity]
-    most = instrument.freeze // instrument.lot * instrument.lot
     full, rest = divmod(quantity, most)
     return [most] * full + ([rest] if rest else [])
+
+
+def freeze_lots(instrument: Instrument) -> int:
+    """The largest quantity of one order in whole lots, at least one lot; 0 = no limit known."""
+    if instrument.freeze <= 0:
+        return 0
+    return max(1, instrument.freeze // instrument.lot) * instrument.lot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from otrade_bot.core.model import ExitReason, Gtt, OrderStatus, Product, Side
 from otrade_bot.core.money import Paise
@@ -30,6 +31,18 @@ class GuardGtt:
         self.target = gtt.legs[1].trigger if len(gtt.legs) > 1 else 0
 
 
+class Told(NamedTuple):
+    """Sums of a rung that belong to an earlier opening of it, already booked."""
+
+    entered: int = 0
+    entry_value: Paise = 0
+    exited: int = 0
+    exit_value: Paise = 0
+
+
+NOTHING = Told()
+
+
 @dataclass(slots=True)
 class RungLife:
     """One cycle of one rung. Everything derived is computed from its orders, so it cannot disagree."""
@@ -53,10 +66,23 @@ class RungLife:
     told_end: bool = False
     closed: bool = False
     retry_ns: int = 0  #: not before this moment, after a refusal
-    refusals: int = 0
+    said: str = ""  #: the last refusal that was said, and when
+    said_ns: int = 0
+    before: Told = NOTHING
+    charged: Paise = 0  #: booked with what is ``before``
     first_fill_ns: int = 0
     last_exit_ns: int = 0
     armed_quantity: int = 0
+
+    def reopen(self) -> None:
+        """More has filled after the end: what was booked stays booked, the rest begins anew."""
+        held, exited = self.held, self.exited
+        cost = self.entry_value * held // self.entered
+        self.before = Told(exited, self.entry_value - cost, exited, self.exit_value)
+        self.closed = self.told_end = self.stopped = False
+        self.wanted = None
+        self.level = self.target = self.first_fill_ns = 0
+        self.told_entry, self.told_exit = exited, exited
 
     @property
     def entered(self) -> int:
