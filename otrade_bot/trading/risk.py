@@ -5,7 +5,7 @@ shape trades live in the kernel. Nothing can be sent that is not ``Approved``, a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 
 from otrade_bot.core.clock import SECOND
 from otrade_bot.core.errors import RiskException
@@ -22,10 +22,10 @@ class Approved:
     """A request that passed the gate. Only ``RiskManager`` can make one."""
 
     request: OrderRequest
-    _seal: object = None
+    seal: InitVar[object] = None  # not a field, so ``dataclasses.replace`` cannot carry it over
 
-    def __post_init__(self) -> None:
-        if self._seal is not _SEAL:
+    def __post_init__(self, seal: object) -> None:
+        if seal is not _SEAL:
             raise RiskException("an order can be approved by the risk gate alone")
 
 
