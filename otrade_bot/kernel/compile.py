@@ -95,7 +95,7 @@ class Kernel:
 
     def new_intents(self, rows: int) -> Array:
         """Room for what one call over ``rows`` rows can intend."""
-        return self.new(abi.INTENT, 8 * rows + 64)
+        return self.new(abi.INTENT, 12 * rows + 64)
 
 
 def union_fields(strategies: Iterable[StrategySource], which: str) -> dict[str, Any]:

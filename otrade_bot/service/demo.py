@@ -98,6 +98,7 @@ class Demo:
         with timed("kernel"):
             kernel = build_kernel(_shipped_first(strategies), progress=progress)
         rows = setup.build_rows(config, strategies, instrument, [f.symbol for f in files])
+        setup.dry_run(kernel, rows, strategies, config)
         clock = ManualClock(at_ist(day, 9))
         _fresh_state(options, day)
         journal = DayJournal(options.state_dir, clock)

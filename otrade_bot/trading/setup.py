@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from otrade_bot.config.models import ChargeSegment, Config
 from otrade_bot.core.clock import MINUTE, SECOND
+from otrade_bot.core.errors import StrategyException
 from otrade_bot.core.model import Instrument, InstrumentKind, Product
 from otrade_bot.core.money import to_paise
 from otrade_bot.core.session import Calendar, DaySession, day_session, intraday_times, segment_of
@@ -156,3 +158,38 @@ def check_strategies(config: Config, config_dir: Path) -> None:
     folder = user_strategies(config, config_dir)
     for given in config.trading.strategies:
         parse_params(load_strategy(given.name, folder), given.params)
+
+
+def dry_run(kernel: Kernel, rows: Iterable[Row], strategies: Mapping[str, TradingStrategy], config: Config) -> None:
+    """Show every strategy a made-up market with the parameters it will have, before it sees the real one.
+
+    Raises StrategyException where it fails: a window longer than the rings, an index beyond an array.
+    """
+    tried = set()
+    for row in rows:
+        strategy = strategies.get(row.strategy)
+        if strategy is None or (row.strategy, row.params) in tried:
+            continue
+        tried.add((row.strategy, row.params))
+        try:
+            _show_market(kernel, row, strategy, config)
+        except Exception as error:
+            what = f"fails with these parameters: {type(error).__name__}: {error}"
+            raise StrategyException(what, file=str(strategy.path)) from error
+
+
+def _show_market(kernel: Kernel, row: Row, strategy: TradingStrategy, config: Config) -> None:
+    """More bars than the warm-up and the rings need; a walk up and down on a day that is long over."""
+    state, account, params = kernel.new_rows(1), kernel.new_account(), kernel.new_params(1)
+    day = date(2021, 6, 1)
+    session = day_session(day, segment_of(row.instrument.kind), False, Calendar())
+    assert session is not None
+    row_params(params, replace(row, index=0), kernel, config, strategy, session, day)
+    event, out = kernel.new_event(), kernel.new_intents(1)
+    price = 100_000
+    for i in range(row.params.warmup() + 2 * abi.RING):
+        price += (i * 7919 % 401) - 200
+        e = event[0]
+        e["kind"], e["ts"], e["code"] = abi.BAR, session.open + i, abi.LIVE
+        e["value"], e["high"], e["low"], e["price"], e["qty"] = price, price + 50, price - 50, price, 100
+        kernel.run(state, account, params, event, out)
