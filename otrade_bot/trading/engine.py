@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+import numpy.typing as npt
+
 from otrade_bot.brokers.base import BrokerInterface
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import MINUTE, SECOND, Clock, iso
@@ -20,7 +22,7 @@ from otrade_bot.core.events import Event, EventKind, Observer, Severity
 from otrade_bot.core.model import Block, BrokerOrder, ExitReason, Instrument, OrderType, Side
 from otrade_bot.core.money import Paise, rupees, rupees_text, to_paise
 from otrade_bot.core.ports import Journal
-from otrade_bot.core.session import Calendar, DaySession, order_fault
+from otrade_bot.core.session import Calendar, DaySession, Phase, order_fault
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.strategies.loader import TradingStrategy
@@ -114,6 +116,8 @@ class LiveTradingEngine:
         self._listeners: list[PriceListener] = []
         self._inbox: deque[Callable[[], None]] = deque()
         self._busy = False
+        self._failed_rows: set[int] = set()  #: whose strategy has raised
+        self._failures: set[str] = set()
         risk = config.risk
         limits = RiskLimits(
             risk.max_order_quantity, to_paise(risk.max_order_value), risk.price_band_percent,
@@ -139,13 +143,15 @@ class LiveTradingEngine:
 
     def on_event(self, event: Event) -> None:
         """Give an event to every observer."""
-        for observer in self._observers:
+        for observer in tuple(self._observers):  # one that fails is taken out meanwhile
             try:
                 observer(event)
             except Exception as error:
                 self._observer_failed(observer, error)
 
     def _observer_failed(self, observer: Observer, error: Exception) -> None:
+        if observer not in self._observers:
+            return
         self._observers.remove(observer)
         name = getattr(observer, "__qualname__", type(observer).__name__)
         self.alert(f"observer {name} failed and was removed: {type(error).__name__}: {error}")
@@ -201,6 +207,8 @@ class LiveTradingEngine:
             self.sessions[row.index] = session
             strategy = self.strategies.get(row.strategy)
             setup.row_params(self.params, row, self.kernel, self.config, strategy, session, day)
+        for index in self._failed_rows:
+            self._switch_off(index)
 
     def _day_boundaries(self) -> set[tuple[int, str]]:
         found: set[tuple[int, str]] = set()
@@ -208,6 +216,7 @@ class LiveTradingEngine:
         for row in self.table:
             session, p = self.sessions[row.index], self.params[row.index]
             found |= {(session.open, "open"), (session.continuous_end, "close")}
+            found |= {(start, "auction") for start, _, phase in session.phases if phase is Phase.CAS_ENTRY}
             if row.strategy and p["square_off"]:
                 found |= {(int(p["entry_until"]), "entries_stop"), (int(p["square_off"]), "square_off")}
                 if warning:
@@ -234,17 +243,25 @@ class LiveTradingEngine:
             return False
         self._busy = True
         try:
+            self._notice(ts)
             self._mark(row, ts, price, volume)
             symbol = self.table[row].instrument.symbol
             for listener in self._listeners:
-                listener(symbol, ts, price, volume)
+                try:
+                    listener(symbol, ts, price, volume)
+                except Exception as error:
+                    self._listener_failed(listener, error)
             self._drain()
             self.manager.chase(ts, row)
             self._drain()
-            n = self.kernel.tick_one(
-                self.state, self.account, self.params, row, ts, price, volume, self._event, self._out
-            )
-            self._carry_out(n)
+            try:
+                n = self.kernel.tick_one(
+                    self.state, self.account, self.params, row, ts, price, volume, self._event, self._out
+                )
+            except Exception as error:
+                self._strategy_failed(row, error)
+            else:
+                self._carry_out(n)
             self._drain()
         finally:
             self._busy = False
@@ -262,16 +279,44 @@ class LiveTradingEngine:
         self.post(lambda: self._minute(ts))
 
     def _minute(self, ts: int) -> None:
-        while self._boundaries and self._boundaries[0][0] <= ts:
-            self._boundary(*self._boundaries.popleft())
+        self._notice(ts)
         self.manager.chase(ts)
         self._drain_inner()
-        n = self.kernel.timer_all(self.state, self.account, self.params, ts, 1, abi.LIVE, self._out)
-        self._carry_out(n)
+        kept = self.state.copy(), self.account.copy()
+        try:
+            n = self.kernel.timer_all(self.state, self.account, self.params, ts, 1, abi.LIVE, self._out)
+        except Exception:
+            self.state[:], self.account[:] = kept
+            self._minute_by_rows(ts)
+        else:
+            self._carry_out(n)
+
+    def _minute_by_rows(self, ts: int) -> None:
+        """The same minute row by row, to find the one whose strategy fails; the others lose nothing."""
+        self._out["kind"] = 0
+        found: list[npt.NDArray[Any]] = []
+        for row in range(len(self.table)):
+            self._set_event(abi.TIMER, row, {"ts": ts, "qty": 1})
+            try:
+                n = self.kernel.run(self.state, self.account, self.params, self._event, self._out)
+                found.append(self._taken(n))
+            except Exception as error:
+                found.append(self._taken_before(row, error))
+        for intents in found:
+            self._do(intents)
+
+    def _notice(self, ts: int) -> None:
+        """Say the boundaries of the day that have come."""
+        while self._boundaries and self._boundaries[0][0] <= ts:
+            self._boundary(*self._boundaries.popleft())
 
     def pulse(self, ts: int) -> None:
         """Between prices: exits are re-priced and refused ones tried again. Call it about once a second."""
-        self.post(lambda: self.manager.chase(ts))
+        self.post(lambda: self._pulse(ts))
+
+    def _pulse(self, ts: int) -> None:
+        self._notice(ts)
+        self.manager.chase(ts)
 
     def on_report(self, told: BrokerOrder) -> None:
         """An order update from the broker."""
@@ -302,6 +347,10 @@ class LiveTradingEngine:
             self._inbox.popleft()()
 
     def _boundary(self, ts: int, name: str) -> None:
+        if name in ("open", "auction"):
+            self.flattener.at_open()
+        if name == "auction":
+            return
         open_now = [p for p in self.positions() if not p.external]
         data = {"boundary": name, "at": iso(ts), "positions": len(open_now)}
         text = ""
@@ -315,12 +364,19 @@ class LiveTradingEngine:
 
     def _kernel(self, kind: int, row: int, **fields: int) -> None:
         """Step one event and do what it intends."""
+        self._set_event(kind, row, fields)
+        try:
+            n = self.kernel.run(self.state, self.account, self.params, self._event, self._out)
+        except Exception as error:
+            self._strategy_failed(row, error)
+        else:
+            self._carry_out(n)
+
+    def _set_event(self, kind: int, row: int, fields: Mapping[str, int]) -> None:
         e = self._event[0]
         for name in abi.EVENT.names or ():
             e[name] = fields.get(name, 0)
         e["kind"], e["row"] = kind, row
-        n = self.kernel.run(self.state, self.account, self.params, self._event, self._out)
-        self._carry_out(n)
 
     def _tell(self, kind: int, life: RungLife, leg: int, quantity: int, value: Paise, ts: int) -> None:
         fields = {"ts": ts, "qty": quantity, "value": value, "rung": life.rung, "leg": leg, "cycle": life.cycle}
@@ -331,8 +387,46 @@ class LiveTradingEngine:
     def _carry_out(self, n: int) -> None:
         """The intents, in their order. Copied first: carrying one out may step the kernel again."""
         if n:
-            for intent in self._out[:n].copy():
-                self._INTENTS[int(intent["kind"])](self, _Intent(*(int(v) for v in intent.item())))
+            self._do(self._taken(n))
+
+    def _taken(self, n: int) -> npt.NDArray[Any]:
+        """A copy of the first ``n`` intents; their places are cleared, so that what a failing call has left
+        there can be told from what is old."""
+        intents: npt.NDArray[Any] = self._out[:n].copy()
+        self._out["kind"][:n] = 0
+        return intents
+
+    def _do(self, intents: npt.NDArray[Any]) -> None:
+        for intent in intents:
+            self._INTENTS[int(intent["kind"])](self, _Intent(*(int(v) for v in intent.item())))
+
+    def _strategy_failed(self, row: int, error: Exception) -> None:
+        """A strategy raised at run time: it is switched off for this row, what had been intended before it
+        is done, and stops, square-off and flatten of the row go on."""
+        self._do(self._taken_before(row, error))
+
+    def _taken_before(self, row: int, error: Exception) -> npt.NDArray[Any]:
+        """What the failing call intended before it failed; says the failure."""
+        kinds = self._out["kind"]
+        intents = self._taken(int((kinds == 0).argmax()) if (kinds == 0).any() else len(kinds))
+        self._failed_rows.add(row)
+        self._switch_off(row)
+        r = self.table[row]
+        self.critical(
+            f"{r.instrument.symbol}: strategy {r.strategy} failed ({type(error).__name__}: {error}) and is "
+            "switched off for this instrument; its stops and exits go on"
+        )
+        return intents
+
+    def _switch_off(self, row: int) -> None:
+        self.params[row]["sid"] = self.params[row]["enabled"] = 0
+
+    def _listener_failed(self, listener: PriceListener, error: Exception) -> None:
+        """A market that cannot take prices must not be traded on; exits are tried all the same."""
+        text = f"{getattr(listener, '__qualname__', type(listener).__name__)} failed: {error}"
+        if text not in self._failures:
+            self._failures.add(text)
+            self.critical(text)
 
     def _enter(self, i: _Intent) -> None:
         row = self.table[i.row]

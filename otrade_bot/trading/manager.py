@@ -48,6 +48,7 @@ RETRY = 1 * SECOND
 CANCEL_AGAIN = 10 * SECOND
 #: The same refusal is said again after this.
 SAY_AGAIN = 60 * SECOND
+NO_PRICE = "no price has been seen yet"
 #: Modifications after which a fresh order is cheaper than the risk of meeting the broker's limit of 25.
 FRESH_AFTER = 20
 _STOPS = (OrderType.SL_M, OrderType.SL)
@@ -317,7 +318,11 @@ class OrderManager:
             return  # it has triggered: the stop is the exit
         leaving = life.wanted is not None
         if leaving and order.order_type in _STOPS and order.status is not OrderStatus.PENDING:
-            self._modify(order, now, self._total(life, order), OrderType.LIMIT, self._exit_price(life), 0)
+            price = self._exit_price(life)
+            if price > 0:
+                self._modify(order, now, self._total(life, order), OrderType.LIMIT, price, 0)
+            else:
+                self._say_refused(life, f"exit waits: {NO_PRICE}")
             return
         if leaving or order.order_type not in _STOPS:
             self._grow(life, order, now)
@@ -342,6 +347,9 @@ class OrderManager:
         instrument = self.rows[life.row].instrument
         for quantity in slices(gap, instrument):
             request = self._exit_request(life, quantity)
+            if request.order_type is OrderType.LIMIT and request.price <= 0:
+                self._exit_refused(life, Refused(NO_PRICE, "no_price"))
+                return
             approved = self.gate.exit(request, life.held - life.covered, now)
             if isinstance(approved, Refused):
                 self._exit_refused(life, approved)
@@ -363,11 +371,15 @@ class OrderManager:
         return OrderRequest(tag, row.instrument, side, quantity, life.product, OrderType.SL_M, 0, life.level)
 
     def _beyond(self, life: RungLife, ltp: Paise) -> bool:
+        if ltp <= 0:
+            return False
         return ltp <= life.level if life.side is Side.BUY else ltp >= life.level
 
     def _exit_price(self, life: RungLife) -> Paise:
-        """A limit inside the market-protection band of the LTP."""
+        """A limit inside the market-protection band of the LTP; 0 where none is known."""
         row = self.rows[life.row]
+        if row.ltp <= 0:
+            return 0
         option = int(row.instrument.kind is InstrumentKind.OPTION)
         return protected(life.side.opposite, row.ltp, protection_ppm(row.ltp, option), row.instrument.tick)
 
@@ -405,7 +417,7 @@ class OrderManager:
             if order.price and fill_price(order.side, order.price, 1, row.ltp, 0, row.instrument.tick):
                 continue
             price = self._exit_price(life)
-            if price != order.price:
+            if price > 0 and price != order.price:
                 self._modify(order, now, order.quantity, OrderType.LIMIT, price, 0)
                 self._alert(life, f"exit unfilled for {REPRICE // SECOND} s: now at {rupees_text(price)}")
 

@@ -86,6 +86,7 @@ class Recovery:
         steps = heapq.merge(sorted(self._order_steps(found, fills)), self._price_steps(history))
         for step in steps:
             self._replay(step)
+        engine._out["kind"] = 0
         for item in found:
             self._take(item, fills)
         self._guards(gtts)
@@ -178,12 +179,12 @@ class Recovery:
         fields = dict(step.fields)
         if step.kind == abi.TIMER:
             kernel.timer_all(state, account, params, step.ts, 1, abi.WARM, engine._out)
-            while engine._boundaries and engine._boundaries[0][0] <= step.ts:
-                engine._boundaries.popleft()
+            self._passed(step.ts)
             return
         if step.kind == abi.TICK:
             if kernel.accept_one(state, account, params, step.row, step.ts, fields["price"], fields["qty"]):
                 return
+            self._passed(step.ts)
             engine._mark(step.row, step.ts, fields["price"], fields["qty"])
             fields["code"] = abi.WARM
         e = engine._event[0]
@@ -191,6 +192,12 @@ class Recovery:
             e[name] = fields.get(name, 0)
         e["kind"], e["row"], e["ts"] = step.kind, step.row, step.ts
         kernel.run(state, account, params, engine._event, engine._out)
+
+    def _passed(self, ts: int) -> None:
+        """Boundaries of the past were said when they came."""
+        boundaries = self.engine._boundaries
+        while boundaries and boundaries[0][0] <= ts:
+            boundaries.popleft()
 
     def _take(self, item: _Found, fills: Sequence[BrokerFill]) -> None:
         """The book's orders become ours; a rung that has ended is booked, if the journal lacks it."""
@@ -225,14 +232,19 @@ class Recovery:
         ]
         if not converted:
             return None
-        target = int(self.engine.state[life.row]["target"][life.rung])
-        price = converted[-1].value // converted[-1].filled if converted[-1].filled else converted[-1].price
+        s, side = self.engine.state[life.row], int(life.side)
+        target, stop = int(s["target"][life.rung]), int(s["stop"][life.rung])
+        # Unfilled, its limit lies beyond the market: the price that caused it was the last one.
+        newest = converted[-1]
+        price = newest.value // newest.filled if newest.filled else self.engine.table[life.row].ltp
         square_off = int(self.engine.params[life.row]["square_off"])
         when = life.last_exit_ns or self.engine.clock.now_ns()
-        if target and (price - target) * int(life.side) >= 0:
+        if target and (price - target) * side >= 0:
             return ExitReason.TARGET
         if square_off and when >= square_off:
             return ExitReason.SQUARE_OFF
+        if stop and (price - stop) * side <= 0:
+            return ExitReason.STOP  # a runner's, that had not been moved at the exchange yet
         return ExitReason.SIGNAL
 
     def _guards(self, gtts: Sequence[Gtt]) -> None:

@@ -180,7 +180,9 @@ def test_an_entry_above_the_freeze_quantity_is_sliced_in_lots_each_with_its_own_
     assert len({r.tag for r in requests}) == 3
 
 
-@pytest.mark.parametrize(("quantity", "lot", "freeze"), [(10, 1, 0), (10, 1, 10), (11, 1, 10), (65, 65, 50), (650, 65, 130)])
+@pytest.mark.parametrize(
+    ("quantity", "lot", "freeze"), [(10, 1, 0), (10, 1, 10), (11, 1, 10), (65, 65, 50), (650, 65, 130)]
+)
 def test_slices_add_up_and_none_exceeds_what_one_order_may_have(quantity: int, lot: int, freeze: int) -> None:
     parts = slices(quantity, Instrument("NSE:X", 1, lot=lot, freeze=freeze))
     assert sum(parts) == quantity
