@@ -212,7 +212,7 @@ class Recovery:
         life.last_exit_ns = max((last.get(o.order_id, o.updated_ns) for o in life.exits if o.filled), default=0)
         life.told_entry, life.told_exit = life.entered, life.exited
         life.told_end = not life.entering
-        life.wanted = self._reason(life)
+        life.wanted = self._reason(life, fills)
         life.stopped = life.wanted is None and life.exited > 0
         ended = life.held <= 0 and not life.entering and not any(order.live for order in life.exits)
         if ended:
@@ -224,7 +224,7 @@ class Recovery:
         if other is None or other.cycle < life.cycle:
             engine.manager.lives[slot] = life
 
-    def _reason(self, life: RungLife) -> ExitReason | None:
+    def _reason(self, life: RungLife, fills: Sequence[BrokerFill]) -> ExitReason | None:
         """Why a converted exit was sent, as far as price and time tell; None for a stop."""
         # A triggered stop shows as a limit too, but keeps its trigger.
         converted = [
@@ -234,9 +234,9 @@ class Recovery:
             return None
         s, side = self.engine.state[life.row], int(life.side)
         target, stop = int(s["target"][life.rung]), int(s["stop"][life.rung])
-        # Unfilled, its limit lies beyond the market: the price that caused it was the last one.
-        newest = converted[-1]
-        price = newest.value // newest.filled if newest.filled else self.engine.table[life.row].ltp
+        # Its limit lies beyond the market: the price that caused it is that of its first fill, or the last one.
+        known = (fill.price for fill in fills if fill.order_id == converted[-1].order_id)
+        price = next(known, self.engine.table[life.row].ltp)
         square_off = int(self.engine.params[life.row]["square_off"])
         when = life.last_exit_ns or self.engine.clock.now_ns()
         if target and (price - target) * side >= 0:
