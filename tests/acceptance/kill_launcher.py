@@ -41,7 +41,9 @@ from otrade_bot.trading.manager import OrderManager
 from otrade_bot.trading.recover import Recovery
 
 #: What a rung is, as the kernel knows it.
-RUNG_FIELDS = ("side", "cycle", "filled", "entry_value", "exited", "exit_value", "extreme", "stop", "target", "entry_ts")
+RUNG_FIELDS = (
+    "side", "cycle", "filled", "entry_value", "exited", "exit_value", "extreme", "stop", "target", "entry_ts",
+)  # fmt: skip
 NOT_THE_MARKETS = {
     "want", "ref", "exit_pending", "exit_retry", "sent_stop", "sent_ts", "reserve", "charged", "realised", "limited",
     "limited_ts", "next_cycle", "unrealised", "cool_until", *RUNG_FIELDS,
@@ -216,13 +218,14 @@ def serve() -> None:
             try:
                 run(job)
                 code = 0
-            except BaseException:  # noqa: BLE001 - said on standard error, told by the exit code
+            except BaseException:
                 traceback.print_exc()
             finally:
                 sys.stderr.flush()
                 os._exit(code)
         _, status = os.waitpid(child, 0)
-        answer = {"signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0, "code": os.waitstatus_to_exitcode(status)}
+        killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        answer = {"signal": killed, "code": os.waitstatus_to_exitcode(status)}
         print(json.dumps(answer), flush=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -28,7 +28,6 @@ from otrade_bot.config.models import (
 from otrade_bot.core.clock import ManualClock, at_ist
 from otrade_bot.core.events import Event
 from otrade_bot.core.model import Instrument, InstrumentKind
-from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.bars import moment, walk
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.kernel.replay import lean
@@ -198,7 +197,9 @@ def facts(trade: Trade) -> Facts:
     )  # fmt: skip
 
 
-def both_on_ticks(bench: Bench, day: date, files: Sequence[TickFile], book: Path) -> tuple[list[Facts], list[Facts], Paper, Any]:
+def both_on_ticks(
+    bench: Bench, day: date, files: Sequence[TickFile], book: Path
+) -> tuple[list[Facts], list[Facts], Paper, Any]:
     paper, replay = bench.paper(book), bench.replay()
     paper.ticks(day, files)
     replay.day(day, tick_events(files, [paper.engine.by_symbol[f.symbol] for f in files]))
