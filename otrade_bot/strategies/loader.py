@@ -60,6 +60,9 @@ def load_strategy(name: str, folder: Path | None = None) -> TradingStrategy:
     params = _params_of(module, path)
     state = _state_of(module, path)
     fields = _columns(params)
+    taken = sorted(name for name in fields if hasattr(np.record, name))
+    if taken:
+        raise StrategyException(f"PARAMS: {taken[0]!r} is a name that NumPy's records use; take another", file=str(path))
     _check(tree, path, set(state), set(fields))
     return TradingStrategy(name, path, params, StrategySource(name, path, source, state, fields))
 
@@ -174,6 +177,8 @@ def _identifier(name: Any, path: Path) -> str:
         raise StrategyException(f"STATE: {name!r} is not a name", file=str(path))
     if name in (abi.BASE_ROW.names or ()):
         raise StrategyException(f"STATE: {name!r} is a name of the kernel itself", file=str(path))
+    if hasattr(np.record, name):
+        raise StrategyException(f"STATE: {name!r} is a name that NumPy's records use; take another", file=str(path))
     return name
 
 

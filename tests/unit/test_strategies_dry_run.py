@@ -32,15 +32,15 @@ class PARAMS(StrategyParams):
     n: int = Field(20, ge=2, le=100)
 
 
-STATE = ("mean",)
+STATE = ("average",)
 
 
 def update(s, p):
-    s.mean = sma(s.closes, s.bars, p.n)
+    s.average = sma(s.closes, s.bars, p.n)
 
 
 def should_buy(s, p):
-    return s.close > s.mean
+    return s.close > s.average
 
 
 def should_sell(s, p):
@@ -65,3 +65,11 @@ def test_a_window_that_fits_the_rings_is_taken(wide: TradingStrategy) -> None:
 def test_a_window_longer_than_the_rings_is_refused_with_the_file(wide: TradingStrategy) -> None:
     with pytest.raises(StrategyException, match=r"wide\.py: fails with these parameters: ValueError: a window"):
         dry_run(build_kernel([wide], interpreted=True), [row(wide, n=65)], {"wide": wide}, CONFIG)
+
+
+@pytest.mark.parametrize(("old", "new"), [('"average"', '"mean"'), ("n: int", "std: int")])
+def test_a_name_that_records_have_already_is_refused(tmp_path: Path, old: str, new: str) -> None:
+    text = WIDE.replace(old, new).replace("s.average", "s.mean" if "mean" in new else "s.average")
+    (tmp_path / "wide.py").write_text(text.replace("p.n", "p.std") if "std" in new else text)
+    with pytest.raises(StrategyException, match="take another"):
+        load_strategy("wide", tmp_path)
