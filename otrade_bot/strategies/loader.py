@@ -62,7 +62,8 @@ def load_strategy(name: str, folder: Path | None = None) -> TradingStrategy:
     fields = _columns(params)
     taken = sorted(name for name in fields if hasattr(np.record, name))
     if taken:
-        raise StrategyException(f"PARAMS: {taken[0]!r} is a name that NumPy's records use; take another", file=str(path))
+        what = f"PARAMS: {taken[0]!r} is a name that NumPy's records use; take another"
+        raise StrategyException(what, file=str(path))
     _check(tree, path, set(state), set(fields))
     return TradingStrategy(name, path, params, StrategySource(name, path, source, state, fields))
 
