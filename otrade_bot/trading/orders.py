@@ -19,6 +19,8 @@ __all__ = ["TAG_LIMIT", "TRANSITIONS", "Order", "OrderBook", "TagParts", "Tags",
 S = OrderStatus
 _WORKING = (S.PENDING, S.OPEN, S.TRIGGER_PENDING)
 _FINAL = (S.COMPLETE, S.CANCELLED, S.REJECTED)
+#: Among reports of one moment, the later one.
+_PROGRESS = {S.PENDING: 0, S.TRIGGER_PENDING: 1, S.OPEN: 2, S.REJECTED: 3, S.CANCELLED: 4, S.COMPLETE: 5}
 
 #: (what we have, what the broker reports) -> what we have then. Total over every pair.
 TRANSITIONS: dict[tuple[OrderStatus, OrderStatus], OrderStatus] = {
@@ -67,6 +69,7 @@ class Order:
     absent_reads: int = 0  #: complete reads of the book in which an unknown placement was missing
     absent_ns: int = 0  #: the first of them
     reason: str = ""
+    stamp: tuple[int, int, int, int] = (0, 0, 0, 0)  #: of the newest report: several may bear one time
 
     @property
     def instrument(self) -> Instrument:
@@ -113,11 +116,12 @@ def merge(order: Order, told: BrokerOrder) -> bool:
     order.order_id = order.order_id or told.order_id
     if told.filled > order.filled:
         order.filled, order.value = told.filled, told.value
-    newest = told.updated_ns >= order.updated_ns
+    stamp = (told.updated_ns, told.modifications, told.filled, _PROGRESS[told.status])
+    newest = stamp >= order.stamp
     if newest or told.status.final:
         order.status = TRANSITIONS[order.status, told.status]
     if newest:
-        order.updated_ns = told.updated_ns
+        order.stamp, order.updated_ns = stamp, told.updated_ns
         order.quantity, order.price, order.trigger = told.quantity, told.price, told.trigger
         order.order_type = told.order_type
         order.modifications = max(order.modifications, told.modifications)
