@@ -115,14 +115,14 @@ class DayDriver:
         self.stopped = True
 
 
-def outliers(ts: npt.NDArray[np.int64], window: int = 5, gap: int = 60 * SECOND) -> npt.NDArray[np.bool_]:
-    """Stamps that lie more than ``gap`` ahead of what follows them: a misread clock, not a later time.
+def outliers(ts: npt.NDArray[np.int64], window: int = 9, gap: int = 60 * SECOND) -> npt.NDArray[np.bool_]:
+    """Stamps that lie more than ``gap`` ahead of most of what follows them: a misread clock, not a later
+    time. A single line that comes late makes no outliers of those before it.
 
     Without this one such stamp would make everything after it look out of order.
     """
-    flags = np.zeros(len(ts), bool)
-    for k in range(1, window + 1):
-        flags[:-k] |= ts[:-k] - ts[k:] > gap
-    return flags
-
-
+    behind = np.zeros(len(ts), np.int64)
+    for k in range(1, min(window, len(ts) - 1) + 1):
+        behind[:-k] += ts[:-k] - ts[k:] > gap
+    followers = np.minimum(window, np.arange(len(ts))[::-1])
+    return behind * 2 > followers

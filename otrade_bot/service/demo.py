@@ -294,7 +294,8 @@ def _stream(files: Sequence[TickFile], day: date, engine: LiveTradingEngine) -> 
         unread.update(f.dropped)
         start = at_ist(day, 0)
         other = (f.ts < start) | (f.ts >= start + 86_400 * 10**9)
-        ahead = outliers(f.ts) & ~other
+        ahead = np.zeros(len(f), bool)
+        ahead[~other] = outliers(f.ts[~other])
         unread["other_day"] += int(other.sum())
         unread["out_of_order"] += int(ahead.sum())
         use = ~(other | ahead)
