@@ -54,10 +54,19 @@ class Flattener:
         """Called at the open: what was queued happens, what was asked for yesterday is asked again."""
         if self.queued:
             self.queued = False
-            self.demand()
+            self._later()
         if self.ask_again:
             self.ask_again = False
             self.engine.alert("flatten was asked for while the market was closed: send /flatten again to do it now")
+
+    def _later(self) -> None:
+        """What was queued: the demand now, the verdict when the broker has it."""
+        self.demand()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # a day without a loop has nobody to tell
+        self._task = loop.create_task(self._work(self.lives(), "queue"))
 
     def demand(self) -> None:
         """Ask for the exit of everything of ours, now."""
@@ -76,27 +85,31 @@ class Flattener:
         lives = self.lives()
         if not lives:
             return await self._verdict([], "Nothing to close.")
-        phase = engine.view.phase(engine.clock.now_ns())
-        waiting = self._wait_for_market(phase, lives)
+        waiting = self._wait_for_market(lives)
         if waiting:
             self._say("queued", waiting, by)
             return waiting
-        self._say("started", f"closing {len(lives)} rungs", by)
         self.demand()
+        return await self._work(lives, by)
+
+    async def _work(self, lives: list[RungLife], by: str) -> str:
+        self._say("started", f"closing {len(lives)} rungs", by)
         await self._until_closed(lives)
         return await self._verdict(lives, "")
 
-    def _wait_for_market(self, phase: Phase, lives: list[RungLife]) -> str:
+    def _wait_for_market(self, lives: list[RungLife]) -> str:
         """'' where exits can be sent now, else the answer that says when they will be."""
         engine, now = self.engine, self.engine.clock.now_ns()
         instruments = [engine.table[life.row].instrument for life in lives]
         if any(not engine.market_fault(i, OrderType.LIMIT, now) for i in instruments):
             return ""
-        if phase.pre_open or phase.closing_auction:
+        phases = [engine.sessions[life.row].phase(now) for life in lives]
+        phase = next((p for p in phases if p.pre_open or p is Phase.CAS_REFERENCE), None)
+        if phase is not None:
             self.queued = True
             return f"The market takes no orders yet ({phase}). Entries are paused; everything is closed once it does."
         self.ask_again = True
-        return f"The market is closed ({phase}). Entries are paused; at the next open you will be asked again."
+        return f"The market is closed ({phases[0]}). Entries are paused; at the next open you will be asked again."
 
     async def _until_closed(self, lives: list[RungLife]) -> None:
         loop = asyncio.get_running_loop()
