@@ -122,7 +122,7 @@ class Day:
             if line.get("id") in exits
             and (line["k"] in ("trigger", "met", "fill") or line.get("order_type") == "LIMIT")
         ]
-        return found[:: max(1, len(found) // 8)]
+        return found[:: max(1, len(found) // 6)]
 
 
 @pytest.fixture(scope="module")

@@ -143,14 +143,14 @@ def totals_agree(cli: Cli, report: dict[str, Any]) -> None:
 
 
 def test_speed_changes_nothing_but_the_time_it_takes(cli: Cli, tmp_path: Path) -> None:
-    """Some minutes at 1500 times the market's pace, and the rest of the day's minutes."""
+    """Some minutes at 3000 times the market's pace, and the rest of the day's minutes."""
     whole = synthetic_day(date(2026, 9, 16), 3)[2]
     path = tmp_path / "PACED.csv"
     write_ticks(part(whole, 400), path)
     fast = cli.demo([path]).report
-    paced = cli.demo([path], "--speed", "1500", state="other").report
+    paced = cli.demo([path], "--speed", "3000", state="other").report
     assert fast["trades"]
-    assert paced["wall"]["seconds"] > fast["wall"]["seconds"] + 10
+    assert paced["wall"]["seconds"] > fast["wall"]["seconds"] + 4
     assert without_wall(paced) == without_wall(fast)
 
 
