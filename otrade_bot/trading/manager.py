@@ -263,14 +263,15 @@ class OrderManager:
             if gtt is None or gtt.order_id or not gtt.gtt_id or life.closed:
                 continue
             same = self.symbol(life) == told.symbol and told.side is life.side.opposite
-            if same and told.quantity == gtt.quantity and not told.tag:
+            if same and told.product is life.product and told.quantity == gtt.quantity and not told.tag:
                 gtt.order_id = told.order_id
                 request = OrderRequest(
                     f"GTT{gtt.gtt_id}", self.rows[life.row].instrument, told.side, told.quantity,
                     life.product, told.order_type, told.price, told.trigger,
                 )  # fmt: skip
                 order = self._register(life, request, Leg.EXIT)
-                order.status = OrderStatus.OPEN
+                order.status, order.order_id = OrderStatus.OPEN, told.order_id
+                self.orders.by_id[told.order_id] = order
                 return self.on_report(told)
         return False
 
@@ -304,7 +305,7 @@ class OrderManager:
         for order in life.exits:
             if order.ready(now):
                 self._cancel(order)
-        if life.gtt and life.gtt.gtt_id and not life.gtt.order_id and not life.gtt.writing:
+        if life.gtt and life.gtt.ready:
             cancel_gtt(self, life)
         if life.entering or any(order.live for order in life.exits) or life.gtt_alive:
             return
@@ -362,7 +363,7 @@ class OrderManager:
         row = self.rows[life.row]
         tag = self.tags.make(life.strategy, life.rung, Leg.EXIT, life.cycle)
         side = life.side.opposite
-        if life.wanted is not None or life.level == 0 or self._beyond(life, row.ltp):
+        if life.wanted is not None or life.level == 0 or self.beyond(life):
             price = self._exit_price(life)
             return OrderRequest(tag, row.instrument, side, quantity, life.product, OrderType.LIMIT, price)
         if row.instrument.kind is InstrumentKind.OPTION:  # exchanges take no SL-M in options
@@ -370,7 +371,9 @@ class OrderManager:
             return OrderRequest(tag, row.instrument, side, quantity, life.product, OrderType.SL, limit, life.level)
         return OrderRequest(tag, row.instrument, side, quantity, life.product, OrderType.SL_M, 0, life.level)
 
-    def _beyond(self, life: RungLife, ltp: Paise) -> bool:
+    def beyond(self, life: RungLife) -> bool:
+        """The last price has passed the stop; False while none is known."""
+        ltp = self.rows[life.row].ltp
         if ltp <= 0:
             return False
         return ltp <= life.level if life.side is Side.BUY else ltp >= life.level
@@ -474,13 +477,15 @@ class OrderManager:
     def _answered(self, order: Order, what: str, outcome: Outcome) -> None:
         """The write has ended, one way or another."""
         order.writing = ""
-        if isinstance(outcome, Unknown):
+        # A report may have said meanwhile what the answer does not know.
+        told = order.status.final or (what == "place" and bool(order.order_id))
+        if isinstance(outcome, Unknown) and not told:
             self._unknown(order, what, outcome)
             return
         order.asked = 0
         if isinstance(outcome, Refused):
             self._refused(order, what, outcome)
-        else:
+        elif isinstance(outcome, Accepted):
             self._accepted(order, what, outcome)
         self._again(order)
 

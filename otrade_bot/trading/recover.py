@@ -29,6 +29,7 @@ from otrade_bot.core.model import (
 )
 from otrade_bot.core.money import Paise
 from otrade_bot.kernel import state as abi
+from otrade_bot.trading.delivery import settle_gtts
 from otrade_bot.trading.orders import Order, TagParts, strategy_code
 from otrade_bot.trading.rungs import GuardGtt, RungLife
 
@@ -302,8 +303,11 @@ class Recovery:
         book = await engine.broker.get_orderbook()
         engine.manager.settle_unknown(book, engine.clock.now_ns())
         for told in book:
-            if engine.manager.orders.find(told) is not None:
-                engine.on_report(told)
+            if engine.manager.orders.find(told) is not None or not told.tag:
+                self._hear(told)
+        if any(life.gtt for life in engine.manager.lives.values()):
+            gtts = await engine.broker.get_gtts()
+            engine.post(lambda: settle_gtts(engine.manager, gtts, engine.clock.now_ns()))
         net: dict[tuple[str, str], int] = defaultdict(int)
         for position in await engine.broker.get_positions():
             net[position.symbol, str(position.product)] += position.quantity
@@ -327,6 +331,15 @@ class Recovery:
             if left != engine.external.get(key, 0):
                 said.append(self._differs(key, left, first))
         return said
+
+    def _hear(self, told: BrokerOrder) -> None:
+        """A row of the book as a report; others' orders are no news every minute."""
+        manager = self.engine.manager
+
+        def hear() -> None:
+            manager.on_report(told)
+
+        self.engine.post(hear)
 
     def _taken(self, key: tuple[str, str], external: int, book: Sequence[BrokerOrder]) -> int:
         """Less of ours than we hold: the broker's own square-off, or a human. Returns what stays external."""

@@ -23,6 +23,15 @@ class GuardGtt:
     writing: str = ""
     unknown: str = ""
     order_id: str = ""  #: the order that its trigger has placed
+    placed_ns: int = 0
+    unknown_ns: int = 0
+    absent_reads: int = 0  #: complete lists in which a doubtful one was missing
+    absent_ns: int = 0
+
+    @property
+    def ready(self) -> bool:
+        """It may be changed or taken back now."""
+        return bool(self.gtt_id) and not (self.writing or self.unknown or self.order_id)
 
     def take(self, gtt: Gtt) -> None:
         """Adopt what the broker says."""
@@ -131,7 +140,8 @@ class RungLife:
     @property
     def gtt_alive(self) -> bool:
         """The GTT stands at the broker, or may."""
-        return self.gtt is not None and not self.gtt.order_id and bool(self.gtt.gtt_id or self.gtt.writing)
+        gtt = self.gtt
+        return gtt is not None and not gtt.order_id and bool(gtt.gtt_id or gtt.writing or gtt.unknown)
 
     @property
     def reason(self) -> ExitReason:

@@ -538,3 +538,14 @@ def test_growth_is_sent_again_after_a_refusal_and_said(bench: Bench) -> None:
     bench.pulse(1.1)
     assert bench.broker.last().request["quantity"] == 30
     assert bench.now > SECOND
+
+
+def test_an_answer_that_times_out_after_the_report_has_come_is_no_doubt(bench: Bench) -> None:
+    bench.broker.fill(entered(bench))
+    place = bench.broker.last()
+    bench.broker.act(place)
+    bench.pulse(1.1)
+    bench.broker.change("V002", status=OrderStatus.CANCELLED, reason="by the exchange")
+    bench.broker.doubt(place)
+    assert bench.life().covered == bench.life().held == 30
+    assert not bench.manager.frozen
