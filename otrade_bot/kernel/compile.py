@@ -42,6 +42,9 @@ ENTRIES = (
 PACKAGE = "otrade_bot.kernel."
 #: Files whose functions LLVM may inline but need not: forcing it there multiplies the code.
 LARGE = (".step", ".replay")
+#: Functions in those files that every tick passes through: inlined all the same. A call that is not carries
+#: each array as seven words, which costs more than most ticks' work; measured, this doubles a replay's speed.
+EVERY_TICK = frozenset({"price_comes", "working", "on_tick", "mark", "revalue", "flat", "held", "cost_left"})
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, float], None]
@@ -204,7 +207,7 @@ def _wrapped(numba: Any) -> Callable[[str, Any], Any]:
     def wrap(name: str, function: Any) -> Any:
         if name in ENTRIES:
             return function
-        inline = not function.__module__.endswith(LARGE)
+        inline = name in EVERY_TICK or not function.__module__.endswith(LARGE)
         return numba.njit(
             error_model="numpy",
             boundscheck=True,

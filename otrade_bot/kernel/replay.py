@@ -104,10 +104,13 @@ def price_comes(s: Any, a: Any, p: Any, w: Any, x: Any, t: Any, ev: Any, out: An
         return
     tally.ticks += 1
     w.avail = UNBOUNDED if t.qty == 0 else t.qty - s.volume
-    for r in range(RUNGS):
-        meet_entry(s, a, p, w, x, t.row, t.ts, t.price, r, ev, out, 0, trades, tally)
-        meet_exit(s, a, p, w, x, t.row, t.ts, t.price, r, ev, out, 0, trades, tally)
-    chase_at(s, a, p, w, x, t.row, t.ts, t.price, ev, out, trades, tally)
+    for r in range(RUNGS):  # asked here too: most ticks meet nothing, and a call costs more than the answer
+        if w.entry_left[r] != 0:
+            meet_entry(s, a, p, w, x, t.row, t.ts, t.price, r, ev, out, 0, trades, tally)
+        if w.exit_kind[r] != NONE:
+            meet_exit(s, a, p, w, x, t.row, t.ts, t.price, r, ev, out, 0, trades, tally)
+    if working(w):
+        chase_at(s, a, p, w, x, t.row, t.ts, t.price, ev, out, trades, tally)
     n = on_tick(s, a, p, t, out, 0)
     for i in range(n):
         carry_out(s, a, p, w, x, out[i], ev, out, n, trades, tally)
@@ -243,6 +246,14 @@ def report(s: Any, e: Any, kind: int, row: int, ts: int, r: int, leg: int, qty: 
     e.cycle = s.cycle[r]
     e.qty = qty
     e.value = value
+
+
+def working(w: Any) -> bool:
+    """The row has an order that time can change: an unfilled entry, or an exit that is a limit already."""
+    for r in range(RUNGS):
+        if w.entry_left[r] > 0 or w.exit_kind[r] == WORKING:
+            return True
+    return False
 
 
 def chase(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, ev: Any, out: Any, trades: Any,
