@@ -272,12 +272,16 @@ def trail(s: Any, a: Any, p: Any, row: int, ts: int, r: int, live: bool, out: An
     side = s.side[r]
     s.extreme[r] = max(s.extreme[r], s.price) if side > 0 else min(s.extreme[r], s.price)
     s.stop[r] = trailing_stop(s.extreme[r], p.stop_pct[r], side, p.tick, s.stop[r])
-    if not live or s.stop[r] == s.sent_stop[r] or s.exit_pending[r] != 0:
+    if s.stop[r] == s.sent_stop[r] or s.exit_pending[r] != 0:
         return n
     if (side > 0 and s.price <= s.stop[r]) or (side < 0 and s.price >= s.stop[r]):
-        return leave(s, row, ts, r, R_STOP, out, n)
+        return leave(s, row, ts, r, R_STOP, out, n) if live else n
     moved = abs(s.stop[r] - s.sent_stop[r])
     if moved * 1_000_000 < a.trail_step_ppm * s.sent_stop[r] or ts - s.sent_ts[r] < a.trail_interval:
+        return n
+    if not live:  # a past that is played again: it was sent then
+        s.sent_stop[r] = s.stop[r]
+        s.sent_ts[r] = ts
         return n
     return send_stop(s, row, ts, r, out, n)
 

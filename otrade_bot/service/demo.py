@@ -117,7 +117,7 @@ class Demo:
             feed="replay" if options.ticks else "simulated",
         )  # fmt: skip
         holder.append(engine)
-        engine.add_price_listener(broker.on_price)
+        engine.add_price_listener(broker.on_price, broker.resume)
         stream, lines, unread = _stream(files, day, engine)
         demo = cls(
             options, engine, broker, clock, DayDriver(engine, clock, stream), journal, day, lines, unread,

@@ -19,7 +19,7 @@ from otrade_bot.config.models import Config
 from otrade_bot.core.clock import MINUTE, SECOND, Clock, iso
 from otrade_bot.core.errors import JournalException
 from otrade_bot.core.events import Event, EventKind, Observer, Severity
-from otrade_bot.core.model import Block, BrokerOrder, ExitReason, Instrument, OrderType, Side
+from otrade_bot.core.model import Block, BrokerOrder, Instrument, OrderType, Side
 from otrade_bot.core.money import Paise, rupees, rupees_text, to_paise
 from otrade_bot.core.ports import Journal
 from otrade_bot.core.session import Calendar, DaySession, Phase, order_fault
@@ -30,7 +30,7 @@ from otrade_bot.trading import setup
 from otrade_bot.trading.flatten import Flattener
 from otrade_bot.trading.manager import OrderManager
 from otrade_bot.trading.orders import Tags
-from otrade_bot.trading.recover import Recovery
+from otrade_bot.trading.recover import CODES, Recovery
 from otrade_bot.trading.risk import RiskLimits, RiskManager
 from otrade_bot.trading.rungs import RungLife
 from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView, Trade
@@ -39,14 +39,7 @@ from otrade_bot.trading.views import View
 
 __all__ = ["LiveTradingEngine", "PriceListener"]
 
-REASONS = {
-    abi.R_STOP: ExitReason.STOP,
-    abi.R_TARGET: ExitReason.TARGET,
-    abi.R_SIGNAL: ExitReason.SIGNAL,
-    abi.R_SQUARE_OFF: ExitReason.SQUARE_OFF,
-    abi.R_DAILY_LOSS: ExitReason.DAILY_LOSS,
-    abi.R_FLATTEN: ExitReason.FLATTEN,
-}
+REASONS = {code: reason for reason, code in CODES.items()}
 LIMIT_WORDS = {
     abi.L_BLOCKED: ("blocked", "entries are blocked"),
     abi.L_UNTRADABLE: ("untradable", "this instrument can only be watched"),
@@ -114,6 +107,7 @@ class LiveTradingEngine:
         self._boundaries: deque[tuple[int, str]] = deque()
         self._observers: list[Observer] = []
         self._listeners: list[PriceListener] = []
+        self.past_listeners: list[PriceListener] = []
         self._inbox: deque[Callable[[], None]] = deque()
         self._busy = False
         self._failed_rows: set[int] = set()  #: whose strategy has raised
@@ -137,9 +131,13 @@ class LiveTradingEngine:
         """Every event from now on, in order. An observer that raises is reported and does not stop trading."""
         self._observers.append(observer)
 
-    def add_price_listener(self, listener: PriceListener) -> None:
-        """Called with (symbol, ts, price in paise, day's volume) for each accepted price, before the kernel."""
+    def add_price_listener(self, listener: PriceListener, past: PriceListener | None = None) -> None:
+        """Called with (symbol, ts, price in paise, day's volume) for each accepted price, before the kernel.
+
+        ``past`` is called with those that a recovery plays again."""
         self._listeners.append(listener)
+        if past is not None:
+            self.past_listeners.append(past)
 
     def on_event(self, event: Event) -> None:
         """Give an event to every observer."""

@@ -335,7 +335,8 @@ class OrderManager:
 
     def _total(self, life: RungLife, order: Order) -> int:
         """Quantity this order should have, what has filled included: all that no other one covers."""
-        want = order.filled + life.held - (life.covered - order.left)
+        others = sum(o.left for o in life.exits if o is not order and not o.cancelling)
+        want = max(order.filled + life.held - others, order.filled + 1)
         most = freeze_lots(order.instrument)
         return min(want, most) if most else want
 

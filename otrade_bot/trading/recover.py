@@ -38,6 +38,15 @@ if TYPE_CHECKING:
 
 __all__ = ["HistoryTick", "Recovery"]
 
+CODES = {
+    ExitReason.STOP: abi.R_STOP,
+    ExitReason.TARGET: abi.R_TARGET,
+    ExitReason.SIGNAL: abi.R_SIGNAL,
+    ExitReason.SQUARE_OFF: abi.R_SQUARE_OFF,
+    ExitReason.DAILY_LOSS: abi.R_DAILY_LOSS,
+    ExitReason.FLATTEN: abi.R_FLATTEN,
+}
+
 #: (ts ns, row, price paise, day's volume); row -1: a minute timer.
 HistoryTick = tuple[int, int, Paise, int]
 
@@ -69,6 +78,7 @@ class Recovery:
     def __init__(self, engine: LiveTradingEngine) -> None:
         self.engine = engine
         self._sequence = 0
+        self._levels: dict[tuple[int, int, int], tuple[int, int]] = {}  #: target and stop when a cycle was left
 
     async def run(self, history: Iterable[HistoryTick] = (), known_trades: Collection[str] = ()) -> None:
         """Rebuild. ``history``: today's prices so far, in order, with the minute timers among them.
@@ -187,11 +197,18 @@ class Recovery:
                 return
             self._passed(step.ts)
             engine._mark(step.row, step.ts, fields["price"], fields["qty"])
+            for listener in engine.past_listeners:
+                listener(engine.table[step.row].instrument.symbol, step.ts, fields["price"], fields["qty"])
             fields["code"] = abi.WARM
         e = engine._event[0]
         for name in abi.EVENT.names or ():
             e[name] = fields.get(name, 0)
         e["kind"], e["row"], e["ts"] = step.kind, step.row, step.ts
+        if step.kind == abi.ADOPT:  # the price at which it was wanted, where the prices reach back to it
+            e["price"] = int(state[step.row]["price"]) or fields["price"]
+        if step.kind == abi.FILL and fields["leg"] == abi.EXIT_LEG:
+            s, r = state[step.row], fields["rung"]
+            self._levels[step.row, r, fields["cycle"]] = int(s["target"][r]), int(s["stop"][r])
         kernel.run(state, account, params, engine._event, engine._out)
 
     def _passed(self, ts: int) -> None:
@@ -234,7 +251,8 @@ class Recovery:
         if not converted:
             return None
         s, side = self.engine.state[life.row], int(life.side)
-        target, stop = int(s["target"][life.rung]), int(s["stop"][life.rung])
+        now = int(s["target"][life.rung]), int(s["stop"][life.rung])
+        target, stop = self._levels.get((life.row, life.rung, life.cycle), now)
         # Its limit lies beyond the market: the price that caused it is that of its first fill, or the last one.
         known = (fill.price for fill in fills if fill.order_id == converted[-1].order_id)
         price = next(known, self.engine.table[life.row].ltp)
@@ -273,13 +291,15 @@ class Recovery:
             resting = [o.trigger for o in life.exits if not o.status.final and o.trigger]
             if life.gtt:
                 resting.append(life.gtt.level)
-            level = int(s["stop"][r])
+            level = int(s["sent_stop"][r])
             for trigger in resting:
                 level = max(level, trigger) if life.side > 0 else min(level or trigger, trigger)
-            s["stop"][r] = s["sent_stop"][r] = level
+            stop = int(s["stop"][r])
+            s["stop"][r] = max(stop, level) if life.side > 0 else min(stop or level, level or stop)
+            s["sent_stop"][r] = level
             life.level, life.target = level, int(s["target"][r])
             if life.wanted is not None:
-                s["exit_pending"][r] = abi.R_SIGNAL
+                s["exit_pending"][r] = CODES.get(life.wanted, abi.R_SIGNAL)
             self._no_doubles(life)
 
     def _no_doubles(self, life: RungLife) -> None:

@@ -114,7 +114,7 @@ class Bench:
         )  # fmt: skip
         self.manager = self.engine.manager
         if isinstance(self.broker, PaperBroker):
-            self.engine.add_price_listener(self.broker.on_price)
+            self.engine.add_price_listener(self.broker.on_price, self.broker.resume)
         if start:
             if isinstance(self.broker, PaperBroker):
                 self.broker.start_day(day)

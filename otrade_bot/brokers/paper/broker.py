@@ -91,6 +91,10 @@ class PaperBroker(BrokerInterface):
         """
         self._exchange.on_price(symbol, ts, price, volume, self._place_leg)
 
+    def resume(self, symbol: str, ts: int, price: Paise, volume: int = 0) -> None:
+        """After a restart: a price that came before it. It fills nothing; the volume counts from there."""
+        self._exchange.resume(symbol, ts, price, volume)
+
     def start_day(self, day: date) -> None:
         """Roll to ``day``; the day that the book is in already changes nothing. Ends an open day first."""
         if self.book.day == day:

@@ -70,6 +70,18 @@ class Exchange:
         desk = self._desks.get(symbol)
         if desk is None:
             desk = self.book.desk(symbol)
+        self._see(desk, ts, price, volume)
+        if desk.orders or desk.gtts:
+            self._work(desk, ts, price, trigger)
+
+    def resume(self, symbol: str, ts: int, price: Paise, volume: int) -> None:
+        """A price of the past that this book has lived through already: known again, met by nothing."""
+        desk = self.book.desk(symbol)
+        if ts > desk.ts:  # else the book itself tells what was left of that moment's volume
+            self._see(desk, ts, price, volume)
+        desk.live = True
+
+    def _see(self, desk: Desk, ts: int, price: Paise, volume: int) -> None:
         if volume:
             traded = volume - desk.volume
             desk.available = int(traded * self._participation) if traded > 0 else 0
@@ -81,8 +93,6 @@ class Exchange:
         if not desk.live:
             desk.live = True
             desk.base = desk.base or price
-        if desk.orders or desk.gtts:
-            self._work(desk, ts, price, trigger)
 
     def _work(self, desk: Desk, ts: int, price: Paise, trigger: PlaceLeg) -> None:
         """Over copies: what is placed meanwhile has met this price already, what has ended is skipped."""
