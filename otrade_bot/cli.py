@@ -63,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="write defaults, validate, show")
     config.add_argument("what", choices=("init", "check", "schema", "show"))
     config.set_defaults(run=_config)
+    bench = commands.add_parser("bench", help="measure this machine")
+    bench.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    bench.set_defaults(run=_bench)
     version = commands.add_parser("version", help="version, Python, platform")
     version.set_defaults(run=_version)
     return parser
@@ -148,6 +151,18 @@ def _config(args: argparse.Namespace) -> int:
         _put(manager.show())
     else:
         print(f"{manager.config_dir}: all settings are valid ({manager.env})")
+    return OK
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from otrade_bot.research.bench import machine, measure, render
+
+    rows = measure(lambda name: print(f"measuring {name}", file=sys.stderr))
+    if args.json:
+        _put({"machine": machine(), "rows": [row.as_json() for row in rows]})
+    else:
+        print(", ".join(f"{key} {value}" for key, value in machine().items()))
+        print(render(rows))
     return OK
 
 
