@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ ENTRIES = (
     "charge_one",
     "replay_day",
 )
+#: Compiled when first called: a day that is traded needs no replay, and it is a third of the compiling.
+LATER = frozenset({"replay_day"})
 PACKAGE = "otrade_bot.kernel."
 #: Files whose functions LLVM may inline but need not: forcing it there multiplies the code.
 LARGE = (".step", ".replay")
@@ -188,19 +191,40 @@ def _compile(
     import numba
     from numba.core import config
 
-    config.CACHE_DIR = str(hooks.parent)
     say = progress or (lambda what, fraction: None)
     namespace = _link(sources, _wrapped(numba), key, hooks)
     signatures = _signatures(numba, row, params)
-    entries: dict[str, Callable[..., int]] = {}
-    for i, name in enumerate(ENTRIES):
-        say(name, i / len(ENTRIES))
-        make = numba.njit(
+
+    def make(name: str) -> Callable[..., int]:
+        config.CACHE_DIR = str(hooks.parent)
+        wrap = numba.njit(
             signatures[name], error_model="numpy", cache=True, boundscheck=True, nogil=True, _nrt=False
         )
-        entries[name] = make(namespace[name])
+        entry: Callable[..., int] = wrap(namespace[name])
+        return entry
+
+    now = [name for name in ENTRIES if name not in LATER]
+    entries: dict[str, Callable[..., int]] = {}
+    for i, name in enumerate(now):
+        say(name, i / len(now))
+        entries[name] = make(name)
     say("done", 1.0)
-    return entries
+    return entries | {name: _Later(make, name) for name in ENTRIES if name in LATER}
+
+
+class _Later:
+    """An entry that is compiled, or read from disk, at its first call."""
+
+    def __init__(self, make: Callable[[str], Callable[..., int]], name: str) -> None:
+        self._make, self._name = make, name
+        self._lock = Lock()
+        self._entry: Callable[..., int] | None = None
+
+    def __call__(self, *args: Any) -> int:
+        with self._lock:
+            if self._entry is None:
+                self._entry = self._make(self._name)
+        return self._entry(*args)
 
 
 def _wrapped(numba: Any) -> Callable[[str, Any], Any]:
