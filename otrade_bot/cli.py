@@ -156,8 +156,9 @@ def _config(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     from otrade_bot.research.bench import machine, measure, render
+    from otrade_bot.service.journal import DayJournal
 
-    rows = measure(lambda name: print(f"measuring {name}", file=sys.stderr))
+    rows = measure(DayJournal, lambda name: print(f"measuring {name}", file=sys.stderr))
     if args.json:
         _put({"machine": machine(), "rows": [row.as_json() for row in rows]})
     else:

@@ -5,6 +5,7 @@ The measuring functions are shared with ``tests/benchmarks``. Nothing here asser
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import statistics
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -26,19 +27,21 @@ from otrade_bot.brokers.instruments import InstrumentStore
 from otrade_bot.brokers.paper import PaperBroker, PaperSettings
 from otrade_bot.config import Config, ConfigManager, RiskConfig, StrategyConfig, TradingConfig
 from otrade_bot.config.models import BrokerConfig, ChargesConfig, MarketConfig, TelegramConfig
-from otrade_bot.core.clock import ManualClock, at_ist
-from otrade_bot.core.ports import NullJournal
+from otrade_bot.core.clock import SECOND, Clock, ManualClock, at_ist
+from otrade_bot.core.ports import Journal
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.research.replay import Replay, tick_events
 from otrade_bot.strategies.loader import TradingStrategy, build_kernel, load_strategy
 from otrade_bot.trading import setup
 from otrade_bot.trading.engine import LiveTradingEngine
 
-__all__ = ["Row", "machine", "measure", "render"]
+__all__ = ["JournalOf", "Row", "machine", "measure", "render"]
 
 DAY = date(2021, 6, 1)
 SYMBOL = "NSE:BENCH"
-TICKS = 400_000
+TICKS = 1_000_000
+#: Opens a journal in a folder. Given by the caller: the real one belongs to the service, which is above us.
+JournalOf = Callable[[Path, Clock], Journal]
 #: Narrow brackets, so that there is at least one trade per 1,000 ticks.
 BUSY = {
     "ema_crossover": {"fast": 3, "slow": 8, "stop_percent": 0.1, "target_percent": 0.1},
@@ -76,6 +79,7 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": _cpu(), "cores": os.cpu_count(), "memory_gb": _memory(), "system": platform.platform(),
         "python": platform.python_version(), "numba": version("numba"), "numpy": version("numpy"),
+        "load": round(os.getloadavg()[0], 2),
     }  # fmt: skip
 
 
@@ -91,12 +95,12 @@ def _memory() -> float:
     return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
 
 
-def measure(say: Callable[[str], None] = lambda name: None) -> list[Row]:
-    """Every figure, in well under a minute."""
+def measure(journal: JournalOf, say: Callable[[str], None] = lambda name: None) -> list[Row]:
+    """Every figure, in well under a minute where the kernel is on disk already."""
     rows: list[Row] = []
-    for name, job in _JOBS.items():
+    for name, job in _jobs(journal).items():
         say(name)
-        rows.append(job())
+        rows += job()
     return rows
 
 
@@ -136,95 +140,135 @@ def step() -> Row:
     return Row.of("step", "ns", (1e9 * seconds(calls) / count for _ in range(9)), "one tick, call included")
 
 
-def replay(name: str) -> Row:
-    """A recorded walk through kernel, limits, fills and charges in one compiled call."""
+def replay(name: str, timeframe: str = "tick") -> Row:
+    """A random walk through kernel, limits, fills and charges in one compiled call, one core."""
     kernel, shipped = kernel_of()
-    made, events = replay_of(name, kernel, shipped), ticks(TICKS)
+    made, events = replay_of(name, kernel, shipped, timeframe), ticks(TICKS)
     made.start().day(DAY, events[:1000])
     samples, trades = [], 0
-    for _ in range(7):
+    for _ in range(9):
         run = made.start()
         samples.append(len(events) / seconds(lambda run=run: run.day(DAY, events)))  # type: ignore[misc]
         trades = int(run.tally[0]["trades"])
-    return Row.of(f"replay_{name}", "ticks/s", samples, f"{1000 * trades / len(events):.2f} trades per 1,000 ticks")
+    label = f"replay_{name}" + ("" if timeframe == "tick" else f"_{timeframe}")
+    return Row.of(label, "ticks/s", samples, f"{1000 * trades / len(events):.2f} trades per 1,000 ticks")
 
 
-def signal_to_paper_order() -> Row:
-    """From the price that signals to the entry filled and its stop in the paper book, on disk."""
-    samples: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        engine, clock, broker = paper_engine(Path(folder))
+def signal_to_paper_order(journal: JournalOf) -> list[Row]:
+    """From the price that signals to the order accepted in the paper book, and how much of it is the disk.
+
+    The exchange answers half a second later, so neither the fill nor the stop is in the figure.
+    """
+    samples, disk, syncs = [], [], []
+    with tempfile.TemporaryDirectory() as folder, disk_time() as spent:
+        engine, clock, broker = paper_engine(Path(folder), journal)
         events = ticks(40_000)
-        columns = (events[name].tolist() for name in ("ts", "price", "qty"))
-        for ts, price, volume in zip(*columns, strict=True):
+        for ts, price, volume in zip(*(events[n].tolist() for n in ("ts", "price", "qty")), strict=True):
             clock.advance_to(ts)
-            signals = engine.counters.signals
-            began = time.perf_counter()
-            engine.on_price(0, ts, price, volume)
-            if engine.counters.signals > signals:
-                samples.append(1e6 * (time.perf_counter() - began))
-            if len(samples) == 40:
+            before = engine.counters.signals, len(broker.book.orders)
+            spent.clear()
+            took = seconds(lambda: engine.on_price(0, ts, price, volume))  # noqa: B023 - called at once
+            if engine.counters.signals > before[0] and len(broker.book.orders) > before[1]:
+                samples.append(1e6 * took)
+                disk.append(1e6 * sum(spent))
+                syncs.append(len(spent))
+            if len(samples) == 200:
                 break
         broker.close()
-    return Row.of("signal_to_paper_order", "µs", samples, "entry, fill and stop; every line synced to disk")
+    return [
+        Row.of("signal_to_paper_order", "µs", samples, f"{statistics.median(syncs):g} waits for the disk"),
+        Row.of("signal_to_paper_order_disk", "µs", disk, "of it, waiting for the disk"),
+        Row.of("signal_to_paper_order_own", "µs", map(float.__sub__, samples, disk), "of it, our own work"),
+    ]
+
+
+@contextlib.contextmanager
+def disk_time() -> Iterator[list[float]]:
+    """The seconds of every wait for the disk, while this lasts."""
+    spent: list[float] = []
+    real = os.fdatasync
+
+    def timed(fd: int) -> None:
+        spent.append(seconds(lambda: real(fd)))
+
+    os.fdatasync = timed  # type: ignore[assignment]
+    try:
+        yield spent
+    finally:
+        os.fdatasync = real
 
 
 def version_command() -> Row:
     """The smallest command, as a process."""
-    return Row.of("version_command", "s", (_process("-m", "otrade_bot", "version") for _ in range(5)))
+    return Row.of("version_command", "s", [seconds(lambda: child(_MAIN, "version")) for _ in range(7)], "a process")
 
 
 def import_time() -> Row:
-    """Everything that a paper day imports."""
-    return Row.of("import", "s", (_process("-c", "import otrade_bot.service.demo") for _ in range(3)))
+    """Everything that a paper day imports, the interpreter's own start taken off."""
+    samples = [float(child(_IMPORT)) for _ in range(5)]
+    return Row.of("import", "s", samples, "all that a paper day needs")
 
 
 def start_to_first_decision() -> Row:
-    """From the start of the process to the first price decided, the kernel read from disk."""
+    """From the start of the process ``demo`` to its first price decided, the kernel read from disk."""
     kernel_of()
-    return Row.of("start_to_first_decision", "s", (_process("-c", _FIRST) for _ in range(3)), "warm")
+
+    def once() -> float:
+        began = time.monotonic_ns()
+        return (int(child(_FIRST, "demo", "--speed", "60", "--no-input")) - began) / SECOND
+
+    return Row.of("start_to_first_decision", "s", [once() for _ in range(5)], "demo, kernel on disk")
 
 
-def rss_demo() -> Row:
-    """Resident memory of a process at the end of a day on paper (compiled in process: numba stays in it)."""
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(  # noqa: S603 - our own code
-            [sys.executable, "-c", _WHOLE], check=True, capture_output=True, text=True,
-            env={**os.environ, "OTRADE_STATE_DIR": folder},
-        )  # fmt: skip
-    return Row.of("rss_demo", "MB", [float(done.stdout.split()[-1])], "peak, whole synthetic day")
+def rss_demo() -> list[Row]:
+    """Resident memory of ``demo`` after its whole day, and the most it ever was."""
+    found = [child(_WHOLE, "demo", "--speed", "max", "--no-input").split() for _ in range(3)]
+    end, peak = ([int(pair[i]) / 1024 for pair in found] for i in (0, 1))
+    return [Row.of("rss_demo", "MB", end, "after the day"), Row.of("rss_demo_peak", "MB", peak, "the most it was")]
 
 
-_JOBS: dict[str, Callable[[], Row]] = {
-    "config_load": config_load,
-    "step": step,
-    "replay_ema_crossover": lambda: replay("ema_crossover"),
-    "replay_momentum_ladder": lambda: replay("momentum_ladder"),
-    "signal_to_paper_order": signal_to_paper_order,
-    "version_command": version_command,
-    "import": import_time,
-    "start_to_first_decision": start_to_first_decision,
-    "rss_demo": rss_demo,
-}
+def _jobs(journal: JournalOf) -> dict[str, Callable[[], list[Row]]]:
+    return {
+        "config_load": lambda: [config_load()],
+        "step": lambda: [step()],
+        "replay_ema_crossover": lambda: [replay("ema_crossover"), replay("ema_crossover", "1m")],
+        "replay_momentum_ladder": lambda: [replay("momentum_ladder"), replay("momentum_ladder", "15m")],
+        "signal_to_paper_order": lambda: signal_to_paper_order(journal),
+        "version_command": lambda: [version_command()],
+        "import": lambda: [import_time()],
+        "start_to_first_decision": lambda: [start_to_first_decision()],
+        "rss_demo": rss_demo,
+    }
 
+
+# What a child runs: the whole command as a user starts it. Figures go to standard error.
+_MAIN = """
+import runpy
+runpy.run_module("otrade_bot", run_name="__main__", alter_sys=True)
+"""
+_IMPORT = """
+import sys, time
+began = time.perf_counter()
+import otrade_bot.service.demo_command
+print(time.perf_counter() - began, file=sys.stderr)
+"""
 _FIRST = """
-import tempfile
-from pathlib import Path
-from otrade_bot.research.bench import paper_engine, ticks
-with tempfile.TemporaryDirectory() as folder:
-    engine, clock, broker = paper_engine(Path(folder))
-    first = ticks(1)[0]
-    clock.advance_to(int(first["ts"]))
-    assert engine.on_price(0, int(first["ts"]), int(first["price"]), int(first["qty"]))
-    broker.close()
-"""
+import os, sys, time
+from otrade_bot.trading.engine import LiveTradingEngine
+decide = LiveTradingEngine.on_price
+def first(*args):
+    if decide(*args):
+        print(time.monotonic_ns(), file=sys.stderr, flush=True)
+        os._exit(0)
+LiveTradingEngine.on_price = first
+""" + _MAIN
 _WHOLE = """
-import contextlib, io, resource
-from otrade_bot.cli import main
-with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-    assert main(["demo", "--speed", "max", "--no-input"]) == 0
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-"""
+import atexit, re, sys
+def told():
+    status = open("/proc/self/status").read()
+    print(*(re.search(name + r":\\s+(\\d+)", status)[1] for name in ("VmRSS", "VmHWM")), file=sys.stderr)
+atexit.register(told)
+""" + _MAIN
 
 
 # --- what it is measured on ---------------------------------------------------------------------------
@@ -236,11 +280,16 @@ def seconds(job: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _process(*arguments: str) -> float:
-    def run() -> None:
-        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own code
-
-    return seconds(run)
+def child(code: str, *arguments: str) -> str:
+    """Run code in a process of its own, on default settings and an empty state; its last line of standard
+    error. Raises CalledProcessError where it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        moved = {"OTRADE_STATE_DIR": f"{folder}/state", "OTRADE_CONFIG_DIR": f"{folder}/config"}
+        done = subprocess.run(  # noqa: S603 - our own code
+            [sys.executable, "-c", code, *arguments], check=True, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, env={**os.environ, **moved},
+        )  # fmt: skip
+    return (done.stderr.splitlines() or [""])[-1]
 
 
 def kernel_of() -> tuple[Kernel, dict[str, TradingStrategy]]:
@@ -260,11 +309,13 @@ def ticks(count: int) -> Any:
     return tick_events([file], [0])
 
 
-def config_of(name: str) -> Config:
+def config_of(name: str, timeframe: str = "tick") -> Config:
     """Limits wide open: what is measured is the work, not the waiting."""
     trading = TradingConfig(
         strategies=(
-            StrategyConfig(name=name, instruments=(SYMBOL,), timeframe="tick", params={**BUSY[name]}),
+            StrategyConfig.model_validate(
+                {"name": name, "instruments": (SYMBOL,), "timeframe": timeframe, "params": {**BUSY[name]}}
+            ),
         )
     )
     risk = RiskConfig(
@@ -273,13 +324,13 @@ def config_of(name: str) -> Config:
     return Config(trading, risk, BrokerConfig(), MarketConfig(), ChargesConfig(), TelegramConfig())
 
 
-def replay_of(name: str, kernel: Kernel, shipped: dict[str, TradingStrategy]) -> Replay:
-    config = config_of(name)
+def replay_of(name: str, kernel: Kernel, shipped: dict[str, TradingStrategy], timeframe: str = "tick") -> Replay:
+    config = config_of(name, timeframe)
     rows = setup.build_rows(config, shipped, InstrumentStore(DAY).get)
     return Replay(config, kernel, rows, shipped, config.calendar)
 
 
-def paper_engine(folder: Path) -> tuple[LiveTradingEngine, ManualClock, PaperBroker]:
+def paper_engine(folder: Path, journal: JournalOf) -> tuple[LiveTradingEngine, ManualClock, PaperBroker]:
     """An engine on the paper broker, at the open of the day."""
     kernel, shipped = kernel_of()
     config, store = config_of("ema_crossover"), InstrumentStore(DAY)
@@ -287,11 +338,11 @@ def paper_engine(folder: Path) -> tuple[LiveTradingEngine, ManualClock, PaperBro
     holder: list[LiveTradingEngine] = []
     broker = PaperBroker(
         folder / "paper.jsonl", clock, store.get,
-        lambda known, kind, ns: holder[0].market_fault(known, kind, ns), PaperSettings(),
+        lambda known, kind, ns: holder[0].market_fault(known, kind, ns), PaperSettings(latency_ns=SECOND // 2),
     )  # fmt: skip
     engine = LiveTradingEngine(
         config=config, kernel=kernel, rows=setup.build_rows(config, shipped, store.get), strategies=shipped,
-        broker=broker, clock=clock, calendar=config.calendar, journal=NullJournal(),
+        broker=broker, clock=clock, calendar=config.calendar, journal=journal(folder, clock),
     )  # fmt: skip
     holder.append(engine)
     engine.add_price_listener(broker.on_price)

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from otrade_bot.research.bench import Row, config_load, machine, render
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from otrade_bot.research.bench import (
+    BUSY,
+    DAY,
+    Row,
+    child,
+    config_load,
+    disk_time,
+    kernel_of,
+    machine,
+    render,
+    replay_of,
+    ticks,
+)
 
 
 def test_a_row_is_a_median_between_its_extremes() -> None:
@@ -22,3 +41,39 @@ def test_a_measured_row_is_positive_and_printed_with_its_unit() -> None:
 
 def test_the_machine_is_named() -> None:
     assert {"cpu", "cores", "memory_gb", "python", "numba", "numpy"} <= set(machine())
+
+
+@pytest.mark.parametrize("name", sorted(BUSY))
+def test_the_replay_that_is_measured_trades_at_least_once_in_a_thousand_ticks(name: str) -> None:
+    run = replay_of(name, *kernel_of()).start()
+    run.day(DAY, ticks(20_000))
+    assert run.tally[0]["ticks"] == 20_000
+    assert run.tally[0]["trades"] >= 20
+    assert run.account[0]["halted"] == 0
+
+
+def test_waits_for_the_disk_are_told_apart(tmp_path: Path) -> None:
+    real = os.fdatasync
+    with (tmp_path / "file").open("w") as file, disk_time() as spent:
+        os.fdatasync(file.fileno())
+        os.fdatasync(file.fileno())
+    assert len(spent) == 2
+    assert min(spent) > 0
+    assert os.fdatasync is real
+
+
+def test_a_child_says_its_figure_last_and_runs_on_an_empty_state() -> None:
+    code = "import os, sys; print('noise'); print(os.path.exists(os.environ['OTRADE_STATE_DIR']), file=sys.stderr)"
+    assert child(code) == "False"
+
+
+def test_a_child_that_fails_is_no_figure() -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        child("raise SystemExit(3)")
+
+
+def test_a_childs_clock_is_ours() -> None:
+    """``start_to_first_decision`` subtracts a moment of this process from one of another."""
+    before = time.monotonic_ns()
+    theirs = int(child("import sys, time; print(time.monotonic_ns(), file=sys.stderr)"))
+    assert before < theirs < time.monotonic_ns()
