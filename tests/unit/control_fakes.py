@@ -1,6 +1,6 @@
 """An engine made of plain values, for the tests of what people see and say."""
 
-# ruff: noqa: E501 - rows of values read better unbroken
+
 
 from __future__ import annotations
 
