@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -43,6 +44,8 @@ SYNTHETIC = {
     "momentum_ladder": ("NSE:DEMOALPHA", "NSE:DEMOBRAVO", "NSE:DEMODELTA"),
     "ema_crossover": ("NSE:DEMOCHARLIE", "NSE:DEMOECHO"),
 }
+#: As in the settings; a file's stem becomes one.
+SYMBOL = re.compile(r"NSE:[A-Z0-9][A-Z0-9&_. -]{0,39}")
 TIMEFRAMES = {"momentum_ladder": "1m", "ema_crossover": "tick"}
 #: Small enough that the synthetic afternoon's losses reach it.
 SYNTHETIC_LOSS_LIMIT = 130
@@ -220,6 +223,12 @@ def _files(options: DemoOptions) -> list[TickFile]:
     if not options.ticks:
         return synthetic_day(DEMO_DAY, options.seed)
     files = [read_ticks(path) for path in options.ticks]
+    for f in files:
+        if not SYMBOL.fullmatch(f.symbol):
+            raise DataException(
+                f"{f.source}: {f.symbol.partition(':')[2]!r} is no symbol; allowed as a file's stem: a letter or "
+                "digit, then letters, digits, space and & _ . - up to 40 in all"
+            )
     names = Counter(f.symbol for f in files)
     twice = [name for name, n in names.items() if n > 1]
     if twice:

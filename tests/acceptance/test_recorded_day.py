@@ -220,3 +220,5 @@ def test_wrong_words_are_refused_in_one_line(cli: Cli, tmp_path: Path) -> None:
     refused(cli.demo([tmp_path / "ABSENT.csv"]), "ABSENT.csv", "no such file")
     refused(cli.demo([tmp_path]), "directory")
     refused(cli.demo([path, path]), "SOME")
+    odd = path.rename(tmp_path / "odd name!.csv")
+    refused(cli.demo([odd]), "odd name!.csv", "no symbol", "allowed")
