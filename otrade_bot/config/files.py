@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,8 @@ class Document(NamedTuple):
 def read(path: str) -> Document | None:
     """The document in a file, None where there is no file. Raises ConfigException."""
     try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            raise ConfigException("is not a regular file", file=path)  # opening a pipe would wait for ever
         with open(path, "rb", buffering=0) as handle:
             raw = handle.read(LARGEST + 1)
     except FileNotFoundError:

@@ -2,7 +2,9 @@
 
 It only *intends*. FILL, REJECT, DONE and ADOPT are the only ways by which positions and pending
 quantities change; they are cumulative, so a report that comes twice or late changes nothing. An
-exit at a stop is never intended while the stop rests at the exchange: the exchange does that.
+exit at the level that rests at the exchange is never intended: the exchange does that. Only where a
+trailing level has risen (step and interval keep it from being sent at once) and the price falls back
+to it before it was sent, the exit is intended here.
 """
 
 from __future__ import annotations

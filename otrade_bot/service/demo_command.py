@@ -60,7 +60,9 @@ def run_demo(args: argparse.Namespace) -> int:
     else:
         print(render(report))
         print(f"Journal: {report['journal']}")
-    return 0
+    if "incomplete" in report:
+        print(f"otrade-bot: the journal and this report are incomplete: {report['incomplete']}", file=sys.stderr)
+    return 1 if report["open_positions"] or "incomplete" in report else 0
 
 
 def _settings(args: argparse.Namespace) -> tuple[Config, Path | None]:

@@ -101,6 +101,8 @@ class LiveTradingEngine:
         self.evaluation_log: dict[str, deque[Evaluation]] = {}
         self.refusal_log: dict[str, deque[tuple[int, str]]] = {}
         self.external: dict[tuple[str, str], int] = {}
+        self.journal_fault = ""  #: why the journal is incomplete
+        self.available: Paise | None = None  #: what the broker's funds were at the last comparison
         self.suspects: dict[tuple[str, str], int] = {}  #: differences that one comparison has seen
         self.known_trades: set[str] = set()  #: that the journal has already
         self.blocks: set[Block] = set()
@@ -118,7 +120,8 @@ class LiveTradingEngine:
             risk.stale_price_seconds * SECOND, risk.duplicate_window_seconds * SECOND,
         )  # fmt: skip
         self.manager = OrderManager(
-            broker, RiskManager(limits, self.market_fault), Tags(config.brokers.instance), clock, rows,
+            broker, RiskManager(limits, self.market_fault, lambda: self.available),
+            Tags(config.brokers.instance), clock, rows,
             self._tell, self.emit, self.post, self._finished, self.critical,
         )  # fmt: skip
         self.view = View(self)
@@ -159,6 +162,7 @@ class LiveTradingEngine:
         try:
             self.journal.append(event, durable=event.kind in _DURABLE)
         except JournalException as error:
+            self.journal_fault = self.journal_fault or str(error)
             if Block.ERROR not in self.blocks:
                 self.blocks.add(Block.ERROR)
                 self._apply_blocks()
@@ -568,6 +572,7 @@ class LiveTradingEngine:
 
     async def reconcile(self) -> list[str]:
         """Compare with the broker's books; the differences, in words."""
+        self.available = (await self.broker.get_funds()).available
         return await Recovery(self).compare()
 
     # --- views -------------------------------------------------------------------------------------------

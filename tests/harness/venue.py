@@ -74,6 +74,7 @@ class FakeVenue(BrokerInterface):
         self.on_send: Callable[[Call], None] = lambda call: None
         #: Answers at once where it gives an outcome, or acts at once where it gives True.
         self.script: Callable[[Call], Outcome | bool | None] = lambda call: None
+        self.funds = Funds(10**12, 0)
         self._tick = 0
 
     # --- writes wait ---
@@ -284,7 +285,7 @@ class FakeVenue(BrokerInterface):
         return list(self.held)
 
     async def get_funds(self) -> Funds:
-        return Funds(0, 0)
+        return self.funds
 
     async def get_gtts(self) -> Sequence[Gtt]:
         return list(self.gtts.values())

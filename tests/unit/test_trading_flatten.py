@@ -12,7 +12,18 @@ from harness.venue import FakeVenue
 from otrade_bot.core.clock import SECOND, at_ist
 from otrade_bot.core.errors import BrokerException
 from otrade_bot.core.events import EventKind
-from otrade_bot.core.model import BrokerPosition, ExitReason, Holding, Product
+from otrade_bot.core.model import (
+    BrokerPosition,
+    ExitReason,
+    Funds,
+    Holding,
+    OrderRequest,
+    OrderType,
+    Product,
+    Refused,
+    Side,
+)
+from otrade_bot.trading.risk import Quote
 
 
 @pytest.fixture
@@ -230,3 +241,16 @@ async def test_in_the_auctions_order_entry_it_exits_by_a_limit(tmp_path: Path, m
     assert "Flat" in await bench.engine.flatten("owner")
 
 
+async def test_an_entry_that_the_funds_do_not_cover_is_refused_by_the_gate(slow: Bench) -> None:
+    slow.broker.funds = Funds(100, 0)
+    await slow.engine.reconcile()
+    assert slow.engine.available == 100
+    approved = slow.engine.manager.gate.entry(
+        OrderRequest("", SHARE, Side.BUY, 1, Product.MIS, OrderType.MARKET),
+        Quote(10_000, slow.now),
+        slow.now,
+        0,
+        lambda: "TAG",
+    )
+    assert isinstance(approved, Refused)
+    assert approved.code == "unaffordable"

@@ -116,8 +116,10 @@ def _price_fault(
     if price <= 0 or price % instrument.tick:
         return _grid(word, price, instrument)
     room = int(desk.base * settings.circuit_percent / 100)
-    # An option's band follows its underlying and is far wider: not modelled.
-    if room > 0 and instrument.kind is not InstrumentKind.OPTION and abs(price - desk.base) > room:
+    # The band follows a price that has left it (shares with derivatives have no fixed one): what the tape
+    # prints can be traded. An option's band follows its underlying and is far wider: not modelled.
+    near = desk.price > 0 and abs(price - desk.price) <= int(desk.price * settings.circuit_percent / 100)
+    if room > 0 and instrument.kind is not InstrumentKind.OPTION and abs(price - desk.base) > room and not near:
         low, high = rupees_text(desk.base - room), rupees_text(desk.base + room)
         return f"{word} {rupees_text(price)} is outside the day's circuit limits {low} to {high}."
     return ""
