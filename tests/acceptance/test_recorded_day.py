@@ -222,3 +222,28 @@ def test_wrong_words_are_refused_in_one_line(cli: Cli, tmp_path: Path) -> None:
     refused(cli.demo([path, path]), "SOME")
     odd = path.rename(tmp_path / "odd name!.csv")
     refused(cli.demo([odd]), "odd name!.csv", "no symbol", "allowed")
+
+
+def test_a_price_that_halves_for_good_traps_nobody(cli: Cli, tmp_path: Path) -> None:
+    whole = part(synthetic_day(date(2026, 9, 16), 1)[3], 9000)
+    price = whole.price.copy()
+    price[4000:] = price[4000:] // 2
+    path = tmp_path / "HALVED.csv"
+    write_ticks(replace(whole, price=price), path)
+    ran = cli.demo([path])
+    assert ran.code == 0
+    report = ran.report
+    assert report["open_positions"] == []
+    assert any(trade["entry_time"] > to_ist(int(whole.ts[4000])).isoformat() for trade in report["trades"])
+    rejected = [line for line in cli.lines(report["day"]) if line.get("status") == "rejected"]
+    assert rejected == []
+
+
+def test_a_wrong_request_leaves_the_last_day_s_journal_and_book_alone(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "SOME.csv"
+    write_ticks(part(synthetic_day(date(2026, 9, 16), 1)[3], 2000), path)
+    day = cli.demo([path]).report["day"]
+    before = cli.lines(day)
+    refused(cli.demo([path], "--history", tmp_path / "none.csv"), "none.csv", "no such file")
+    refused(cli.demo([path], "--resume", "--strategy", "momentum_ladder"), "--resume", "begun with something else")
+    assert cli.lines(day) == before
