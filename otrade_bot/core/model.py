@@ -31,7 +31,6 @@ __all__ = [
     "Refused",
     "Side",
     "Unknown",
-    "Variety",
 ]
 
 
@@ -61,11 +60,6 @@ class OrderType(StrEnum):
     LIMIT = "LIMIT"
     SL = "SL"
     SL_M = "SL-M"
-
-
-class Variety(StrEnum):
-    REGULAR = "regular"
-    AMO = "amo"
 
 
 class InstrumentKind(StrEnum):

@@ -8,7 +8,7 @@ believed: "cancelled, then filled" happens at real exchanges.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.model import BrokerOrder, Instrument, Leg, OrderRequest, OrderStatus, OrderType, Side
@@ -229,8 +229,3 @@ class OrderBook:
 
     def __len__(self) -> int:
         return len(self.by_tag)
-
-
-def request_like(order: Order, **changes: object) -> OrderRequest:
-    """The order's request with some fields changed."""
-    return replace(order.request, **changes)  # type: ignore[arg-type]

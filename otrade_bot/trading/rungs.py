@@ -81,7 +81,6 @@ class RungLife:
     charged: Paise = 0  #: booked with what is ``before``
     first_fill_ns: int = 0
     last_exit_ns: int = 0
-    armed_quantity: int = 0
 
     def reopen(self) -> None:
         """More has filled after the end: what was booked stays booked, the rest begins anew."""
