@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 import numpy.typing as npt
 
-from otrade_bot.core.clock import SECOND, ManualClock
+from otrade_bot.brokers.feeds import TickFile, merge
+from otrade_bot.core.clock import DAY, SECOND, ManualClock, midnight_ns
 from otrade_bot.trading.engine import LiveTradingEngine
 from otrade_bot.trading.recover import HistoryTick
 
-__all__ = ["DayDriver", "Pace", "Stream"]
+__all__ = ["DayDriver", "Pace", "Stream", "outliers", "stream_of"]
 
 #: At full speed the event loop gets a turn this often, in seconds of wall time.
 BREATH = 0.02
@@ -35,6 +38,37 @@ class Stream:
 
     def __len__(self) -> int:
         return len(self.ts)
+
+
+def stream_of(
+    files: Sequence[TickFile], day: date, engine: LiveTradingEngine
+) -> tuple[Stream, int, Counter[str]]:
+    """The day's prices in order, the number of lines behind them, and why lines are not among them.
+
+    Every symbol has a row of the engine. What cannot be used at all is counted by reason: the files' own,
+    ``other_day``, and ``out_of_order`` for a stamp that lies far ahead of what follows it.
+    """
+    unread: Counter[str] = Counter()
+    kept = [_of_day(f, day, unread) for f in files]
+    ts, index, price, volume = merge(kept)
+    ts = ts + index + 1  # a moment of its own for every price, so that a killed day is resumed behind the last one
+    rows = np.array([engine.by_symbol[f.symbol] for f in kept], np.int64)
+    return Stream(ts, rows[index], price, volume), sum(f.lines for f in files), +unread
+
+
+def _of_day(file: TickFile, day: date, unread: Counter[str]) -> TickFile:
+    """The file's lines of ``day`` without misread clocks; what is left out is added to ``unread``."""
+    unread.update(file.dropped)
+    start = midnight_ns(day)
+    other = (file.ts < start) | (file.ts >= start + DAY)
+    ahead = np.zeros(len(file), bool)
+    ahead[~other] = outliers(file.ts[~other])
+    unread["other_day"] += int(other.sum())
+    unread["out_of_order"] += int(ahead.sum())
+    use = ~(other | ahead)
+    return TickFile(
+        file.symbol, file.source, file.ts[use], file.price[use], file.volume[use], file.lines, file.dropped
+    )
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from otrade_bot import __version__
-from otrade_bot.brokers.feeds import BarFile, TickFile, merge, read_any, read_ticks, synthetic_day
+from otrade_bot.brokers.feeds import BarFile, TickFile, read_any, read_ticks, synthetic_day
 from otrade_bot.brokers.instruments import InstrumentStore
 from otrade_bot.brokers.paper import PaperBroker, PaperSettings
 from otrade_bot.config.models import BrokerConfig, Config, MarketConfig, SpecialDay, StrategyConfig
@@ -26,7 +26,7 @@ from otrade_bot.core.jsonlines import LineLog
 from otrade_bot.core.model import Instrument
 from otrade_bot.core.money import Paise, to_paise
 from otrade_bot.research.report import day_report
-from otrade_bot.service.day import DayDriver, Pace, Stream, outliers
+from otrade_bot.service.day import DayDriver, Pace, stream_of
 from otrade_bot.service.journal import DayJournal, day_path, read_day
 from otrade_bot.service.logs import timed
 from otrade_bot.service.warm import warm_up
@@ -122,7 +122,7 @@ class Demo:
         )  # fmt: skip
         holder.append(engine)
         engine.add_price_listener(broker.on_price, broker.resume)
-        stream, lines, unread = _stream(files, day, engine)
+        stream, lines, unread = stream_of(files, day, engine)
         demo = cls(
             options, engine, broker, clock, DayDriver(engine, clock, stream), journal, day, lines, unread,
             history, "recorded" if options.ticks else "synthetic",
@@ -297,26 +297,6 @@ def _shipped_first(strategies: dict[str, TradingStrategy]) -> list[TradingStrate
 
     shipped = {name: load_strategy(name) for name in ("ema_crossover", "momentum_ladder")}
     return list({**shipped, **strategies}.values())
-
-
-def _stream(files: Sequence[TickFile], day: date, engine: LiveTradingEngine) -> tuple[Stream, int, Counter[str]]:
-    """The day's prices in order, the number of lines behind them, and why lines are not among them."""
-    unread: Counter[str] = Counter()
-    kept = []
-    for f in files:
-        unread.update(f.dropped)
-        start = at_ist(day, 0)
-        other = (f.ts < start) | (f.ts >= start + 86_400 * 10**9)
-        ahead = np.zeros(len(f), bool)
-        ahead[~other] = outliers(f.ts[~other])
-        unread["other_day"] += int(other.sum())
-        unread["out_of_order"] += int(ahead.sum())
-        use = ~(other | ahead)
-        kept.append(TickFile(f.symbol, f.source, f.ts[use], f.price[use], f.volume[use], f.lines, f.dropped))
-    ts, index, price, volume = merge(kept)
-    ts = ts + index + 1  # a moment of its own for every price, so that a killed day is resumed behind the last one
-    rows = np.array([engine.by_symbol[f.symbol] for f in kept], np.int64)
-    return Stream(ts, rows[index], price, volume), sum(f.lines for f in files), +unread
 
 
 def _fresh_state(options: DemoOptions, day: date) -> None:
