@@ -21,6 +21,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Self
@@ -111,6 +112,23 @@ class LineLog:
         with self._lock:
             self._check_usable()
             self._flush()
+
+    def rename(self, path: str | os.PathLike[str]) -> None:
+        """Take the place of ``path``, in one step for whoever opens it; this log stays open and locked.
+
+        Raises JournalException: both files are what they were.
+        """
+        self._check_owner()
+        target = Path(path)
+        with self._lock:
+            self._check_usable()
+            try:
+                os.replace(self._path, target)
+            except OSError as error:
+                raise JournalException(f"{target}: cannot be replaced: {_why(error)}") from error
+            self._path = target
+        with suppress(OSError):  # a power cut may bring the old file back, whole
+            _sync_folder(target.parent)
 
     def close(self) -> None:
         """Release file and lock. Does not fsync. A second call does nothing."""

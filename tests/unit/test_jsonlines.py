@@ -236,6 +236,25 @@ def test_a_deleted_file_is_noticed(tmp_path: Path) -> None:
             log.append({"n": 2}, durable=False)
 
 
+def test_a_new_file_takes_the_place_of_an_old_one_and_stays_locked_and_writable(tmp_path: Path) -> None:
+    path, other = tmp_path / "book.jsonl", tmp_path / "book.new"
+    with LineLog(path) as old, LineLog(other) as new:
+        old.append({"n": 1}, durable=False)
+        new.append({"n": 2}, durable=True)
+        new.rename(path)
+        old.close()
+        new.append({"n": 3}, durable=False)
+        assert numbers(path) == [2, 3]
+        assert new.path == path
+        assert not other.exists()
+        with pytest.raises(JournalException, match="another writer"):
+            LineLog(path)
+        with pytest.raises(JournalException, match=r"nowhere.*cannot be replaced"):
+            new.rename(tmp_path / "nowhere" / "book.jsonl")
+        new.append({"n": 4}, durable=False)
+    assert numbers(path) == [2, 3, 4]
+
+
 def test_what_is_not_json_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with LineLog(tmp_path / "a.jsonl") as log:
         for bad in ({"n": object()}, {"n": {1, 2}}, {1: 2}, {"n": "\ud800"}, {"n": 2**70}):
