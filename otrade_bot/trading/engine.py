@@ -7,7 +7,7 @@ call, say) wait in a queue, so each is seen by a consistent state, in order.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -37,7 +37,7 @@ from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView
 from otrade_bot.trading.table import Row
 from otrade_bot.trading.views import View
 
-__all__ = ["LiveTradingEngine", "PriceListener"]
+__all__ = ["Keeper", "LiveTradingEngine", "PriceListener"]
 
 REASONS = {code: reason for reason, code in CODES.items()}
 LIMIT_WORDS = {
@@ -56,6 +56,9 @@ LIMIT_WORDS = {
     abi.L_STALE: ("stale", "the last price is too old to act on"),
 }
 PriceListener = Callable[[str, int, Paise, int], None]
+#: Puts on the disk what a human decided, before anyone is told; returns why it could not, '' if it is there.
+Keeper = Callable[[Event], str]
+_KEPT = frozenset({EventKind.BLOCK, EventKind.FLATTEN})
 _DURABLE = frozenset({EventKind.TRADE, EventKind.COMMAND, EventKind.DAY})
 
 
@@ -107,6 +110,7 @@ class LiveTradingEngine:
         self.known_trades: set[str] = set()  #: that the journal has already
         self.blocks: set[Block] = set()
         self._boundaries: deque[tuple[int, str]] = deque()
+        self.keeper: Keeper | None = None  #: is given blocks and flattens first of all
         self._observers: list[Observer] = []
         self._listeners: list[PriceListener] = []
         self.past_listeners: list[PriceListener] = []
@@ -159,16 +163,24 @@ class LiveTradingEngine:
 
     def emit(self, event: Event) -> None:
         """Into the journal first, then to the observers. No journal, no entries."""
+        lost = self._keep(event) if event.kind in _KEPT else ""
         try:
             self.journal.append(event, durable=event.kind in _DURABLE)
         except JournalException as error:
             self.journal_fault = self.journal_fault or str(error)
-            if Block.ERROR not in self.blocks:
-                self.blocks.add(Block.ERROR)
-                self._apply_blocks()
-                text = f"the journal cannot be written: {error}; entries stopped"
+            text = f"the journal cannot be written: {error}; entries stopped"
+            if self._set_block(Block.ERROR, True, error=text):
                 self.on_event(Event(EventKind.ALERT, self.clock.now_ns(), text=text, severity=Severity.RISK))
         self.on_event(event)
+        if lost:
+            self.alert(lost)
+
+    def _keep(self, event: Event) -> str:
+        """A keeper that fails stops nothing, and is said."""
+        try:
+            return self.keeper(event) if self.keeper else ""
+        except Exception as error:
+            return f"what was decided is not kept for a restart: {type(error).__name__}: {error}"
 
     def alert(self, text: str, symbol: str = "") -> None:
         """Something a human must know."""
@@ -176,8 +188,8 @@ class LiveTradingEngine:
 
     def critical(self, text: str) -> None:
         """An error after which nothing new is bought until a human has looked."""
+        self._set_block(Block.ERROR, True, error=text)
         self.alert(f"{text}; entries paused")
-        self.block(Block.ERROR)
 
     # --- the day ---------------------------------------------------------------------------------------
 
@@ -534,13 +546,19 @@ class LiveTradingEngine:
         """Take one reason back; entries flow when none is left."""
         return self._set_block(why, False)
 
-    def _set_block(self, why: Block, on: bool, by: str = "") -> bool:
+    def _set_block(self, why: Block, on: bool, by: str = "", error: str = "") -> bool:
         if (why in self.blocks) is on:
             return False
         (self.blocks.add if on else self.blocks.discard)(why)
         self._apply_blocks()
-        self.emit(Event(EventKind.BLOCK, self.clock.now_ns(), data={"on": on, "reason": why.value, "by": by}))
+        data = {"on": on, "reason": why.value, "by": by} | ({"error": error} if error else {})
+        self.emit(Event(EventKind.BLOCK, self.clock.now_ns(), data=data))
         return True
+
+    def restore(self, blocks: Iterable[Block]) -> None:
+        """Blocks of an earlier process hold again. No news: whoever restores them says so."""
+        self.blocks.update(blocks)
+        self._apply_blocks()
 
     def _apply_blocks(self) -> None:
         mask = sum(1 << i for i, why in enumerate(Block) if why in self.blocks)
@@ -569,6 +587,7 @@ class LiveTradingEngine:
     async def recover(self, **given: Any) -> None:
         """Rebuild from the broker's books; see ``trading.recover``."""
         await Recovery(self).run(**given)
+        self.flattener.after_recovery()
 
     async def reconcile(self) -> list[str]:
         """Compare with the broker's books; the differences, in words."""

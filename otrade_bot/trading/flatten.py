@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from otrade_bot.core.clock import SECOND
 from otrade_bot.core.errors import BrokerException
 from otrade_bot.core.events import Event, EventKind, Severity
-from otrade_bot.core.model import OrderType
+from otrade_bot.core.model import Block, OrderType
 from otrade_bot.core.money import rupees_text
 from otrade_bot.core.session import Phase
 from otrade_bot.kernel import state as abi
@@ -51,13 +51,29 @@ class Flattener:
         return await asyncio.shield(self._task)
 
     def at_open(self) -> None:
-        """Called at the open: what was queued happens, what was asked for yesterday is asked again."""
+        """Called at the open: what was queued happens, what was asked for yesterday is asked again.
+
+        Not before our positions are known again: ``after_recovery`` comes back to it."""
+        if Block.RECOVERY in self.engine.blocks:
+            return
         if self.queued:
             self.queued = False
             self._later()
         if self.ask_again:
             self.ask_again = False
             self.engine.alert("flatten was asked for while the market was closed: send /flatten again to do it now")
+            self._say("asked", "", "", Severity.DEBUG)
+
+    def after_recovery(self) -> None:
+        """The open may have passed while nobody was here: what an earlier process left undone is due at once."""
+        if (self.queued or self.ask_again) and self._orders_taken(self.lives()):
+            self.at_open()
+
+    def _orders_taken(self, lives: list[RungLife]) -> bool:
+        """The exchange takes an exit of one of them now; without any, an order of any instrument."""
+        engine, now = self.engine, self.engine.clock.now_ns()
+        rows = [engine.table[life.row] for life in lives] or engine.table
+        return any(not engine.market_fault(row.instrument, OrderType.LIMIT, now) for row in rows)
 
     def _later(self) -> None:
         """What was queued: the demand now, the verdict when the broker has it."""
@@ -82,12 +98,13 @@ class Flattener:
     async def _run(self, by: str) -> str:
         engine = self.engine
         engine.pause(by)
+        self.queued = self.ask_again = False  # the newer request stands for an older one
         lives = self.lives()
         if not lives:
             return await self._verdict([], "Nothing to close.")
         waiting = self._wait_for_market(lives)
         if waiting:
-            self._say("queued", waiting, by)
+            self._say("queued" if self.queued else "remembered", waiting, by)
             return waiting
         self.demand()
         return await self._work(lives, by)
@@ -100,8 +117,7 @@ class Flattener:
     def _wait_for_market(self, lives: list[RungLife]) -> str:
         """'' where exits can be sent now, else the answer that says when they will be."""
         engine, now = self.engine, self.engine.clock.now_ns()
-        instruments = [engine.table[life.row].instrument for life in lives]
-        if any(not engine.market_fault(i, OrderType.LIMIT, now) for i in instruments):
+        if self._orders_taken(lives):
             return ""
         phases = [engine.sessions[life.row].phase(now) for life in lives]
         phase = next((p for p in phases if p.pre_open or p is Phase.CAS_REFERENCE), None)
@@ -186,7 +202,8 @@ class Flattener:
                 return f"an exit rests at {rupees_text(working[0].price)} and has not filled"
         return "no exit order is working"
 
-    def _say(self, state: str, text: str, by: str) -> None:
-        severity = Severity.RISK if state in ("not_flat", "unconfirmed") else Severity.WARNING
+    def _say(self, state: str, text: str, by: str, severity: Severity = Severity.WARNING) -> None:
+        if state in ("not_flat", "unconfirmed"):
+            severity = Severity.RISK
         data = {"state": state, "by": by, "reason": abi.R_FLATTEN}
         self.engine.emit(Event(EventKind.FLATTEN, self.engine.clock.now_ns(), text=text, severity=severity, data=data))
