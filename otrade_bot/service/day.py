@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -21,10 +21,12 @@ from otrade_bot.core.clock import DAY, SECOND, ManualClock, midnight_ns
 from otrade_bot.trading.engine import LiveTradingEngine
 from otrade_bot.trading.recover import HistoryTick
 
-__all__ = ["DayDriver", "Pace", "Stream", "outliers", "stream_of"]
+__all__ = ["DayDriver", "Pace", "Stream", "inputs", "outliers", "prices", "stream_of"]
 
 #: At full speed the event loop gets a turn this often, in seconds of wall time.
 BREATH = 0.02
+#: Prices made into Python numbers at a time.
+PIECE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,38 @@ def _of_day(file: TickFile, day: date, unread: Counter[str]) -> TickFile:
     )
 
 
+def inputs(stream: Stream, timers: Iterable[int]) -> Iterator[HistoryTick]:
+    """Every input of a day in order: prices, and minute timers (row -1) before what is at or after them."""
+    waiting = iter(timers)
+    timer = next(waiting, None)
+    for step in prices(stream):
+        while timer is not None and timer <= step[0]:
+            yield timer, -1, 0, 1
+            timer = next(waiting, None)
+        yield step
+    while timer is not None:
+        yield timer, -1, 0, 1
+        timer = next(waiting, None)
+
+
+def prices(stream: Stream, after: int = 0) -> Iterator[HistoryTick]:
+    """Those later than ``after``, in order; made piece by piece, since a day of Python tuples is large."""
+    first = int(np.searchsorted(stream.ts, after, side="right"))
+    for start in range(first, len(stream), PIECE):
+        part = slice(start, start + PIECE)
+        columns = (stream.ts, stream.row, stream.price, stream.volume)
+        yield from zip(*(column[part].tolist() for column in columns), strict=True)
+
+
 @dataclass(slots=True)
 class Pace:
-    """``speed`` times faster than the market; 0 = as fast as it goes."""
+    """``speed`` times faster than the market; 0 = as fast as it goes.
+
+    ``behind``: how many seconds too late the last moment came.
+    """
 
     speed: float
+    behind: float = 0.0
     _market: int = 0
     _wall: float = 0.0
     _breath: float = field(default=0.0)
@@ -91,6 +120,7 @@ class Pace:
         if self._market == 0:
             self._market, self._wall = ts, now
         wait = self._wall + (ts - self._market) / SECOND / self.speed - now
+        self.behind = max(0.0, -wait)
         if wait > 0.001:
             await asyncio.sleep(wait)
         elif now - self._breath > BREATH:
@@ -106,21 +136,8 @@ class DayDriver:
         self.stopped = False
 
     def steps(self) -> Iterator[HistoryTick]:
-        """Every input of the day in order: prices, and minute timers (row -1) before what is at or after
-        them."""
-        timers = iter(self.engine.timers)
-        timer = next(timers, None)
-        stream = self.stream
-        for ts, row, price, volume in zip(
-            stream.ts.tolist(), stream.row.tolist(), stream.price.tolist(), stream.volume.tolist(), strict=True
-        ):
-            while timer is not None and timer <= ts:
-                yield timer, -1, 0, 1
-                timer = next(timers, None)
-            yield ts, row, price, volume
-        while timer is not None:
-            yield timer, -1, 0, 1
-            timer = next(timers, None)
+        """Every input of the day in order."""
+        return inputs(self.stream, self.engine.timers)
 
     def past(self, until: int) -> Iterator[HistoryTick]:
         """The inputs up to and with ``until``."""
