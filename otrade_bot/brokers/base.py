@@ -60,6 +60,13 @@ class BrokerInterface(ABC):
     def _tasks(self) -> set[Any]:
         return self.__dict__.setdefault("_running", set())  # type: ignore[no-any-return]
 
+    async def session_fault(self) -> str:
+        """Why the broker would take no order of ours now (no token, an expired one); '' where it would.
+
+        Raises BrokerException where it cannot be asked. A broker without a login has nothing to say.
+        """
+        return ""
+
     # --- writes ---
     @abstractmethod
     async def place(self, request: OrderRequest) -> Outcome: ...

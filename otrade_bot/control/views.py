@@ -21,9 +21,10 @@ _PRICES = {"simulated": "simulated prices", "replay": "recorded prices"}
 def label(state: StatusView) -> str:
     """'PAPER · simulated prices'; empty where orders and prices are both real."""
     prices = _PRICES.get(state.feed)
+    note = f" · {state.note}" if state.note else ""
     if state.mode == "live":
-        return f"LIVE · {prices}" if prices else ""
-    return f"{state.mode.upper() or 'MODE UNKNOWN'} · {prices or f'{state.feed} prices'}"
+        return f"LIVE · {prices}{note}" if prices else ""
+    return f"{state.mode.upper() or 'MODE UNKNOWN'} · {prices or f'{state.feed} prices'}{note}"
 
 
 def status(state: StatusView, now_ns: int) -> Reply:

@@ -284,3 +284,4 @@ class Block(Enum):
     FLATTEN = "flatten in progress"
     STALE = "prices are stale"
     TOKEN = "broker token missing or expired"  # noqa: S105
+    STOPPING = "the service is stopping"

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import fcntl
 import json
 import sys
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from otrade_bot import __version__
@@ -25,20 +22,18 @@ from otrade_bot.core.errors import ConfigException
 from otrade_bot.research.report import render
 from otrade_bot.service import logs
 from otrade_bot.service.demo import Demo, DemoOptions
-from otrade_bot.service.logs import get_logger
+from otrade_bot.service.folder import guest_folder, only_one
+from otrade_bot.service.logs import get_logger, tail
 from otrade_bot.service.observe import command_event, log_observer
 from otrade_bot.trading.setup import user_strategies
 
-__all__ = ["run_demo"]
-
-#: Marks a state folder as a demo's own; a service's account is never touched by a demo.
-MARK = "demo.json"
+__all__ = ["progress", "run_demo"]
 
 
 def run_demo(args: argparse.Namespace) -> int:
     """0 after a day that ended as it should, 1 where something is left open."""
     config, folder = _settings(args)
-    state = demo_state(state_dir())
+    state = guest_folder(state_dir(), "demo")
     options = DemoOptions(
         state_dir=state, ticks=tuple(args.ticks), history=tuple(args.history), strategy=args.strategy,
         timeframe=args.timeframe, strategies_dir=args.strategies or folder, seed=args.seed, speed=args.speed,
@@ -46,7 +41,7 @@ def run_demo(args: argparse.Namespace) -> int:
     )  # fmt: skip
     with only_one(state):
         logs.configure(state, level="INFO", console=False)
-        demo = Demo.prepare(config, options, _progress)
+        demo = Demo.prepare(config, options, progress)
         demo.engine.add_observer(log_observer)
         try:
             asyncio.run(_attend(demo, args))
@@ -74,33 +69,7 @@ def _settings(args: argparse.Namespace) -> tuple[Config, Path | None]:
     return config, user_strategies(config, manager.config_dir)
 
 
-def demo_state(state: Path) -> Path:
-    """The state folder itself where it is new or a demo's own, else its ``demo`` subfolder."""
-    try:
-        mine = not state.exists() or (state / MARK).exists() or not any(state.iterdir())
-        chosen = state if mine else state / "demo"
-        chosen.mkdir(parents=True, exist_ok=True)
-        (chosen / MARK).write_text('{"demo": true}\n')
-    except OSError as error:
-        what = f"cannot be written: {error.strerror}"
-        raise ConfigException(what, key="OTRADE_STATE_DIR", value=str(state)) from error
-    return chosen
-
-
-@contextlib.contextmanager
-def only_one(state: Path) -> Iterator[None]:
-    """One process a state folder. Raises ConfigException for the second."""
-    with (state / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigException(
-                "another otrade-bot is using this folder", key="OTRADE_STATE_DIR", value=str(state)
-            ) from error
-        yield
-
-
-def _progress(what: str, fraction: float) -> None:
+def progress(what: str, fraction: float) -> None:
     """The one start that compiles says so."""
     if fraction == 0.0:
         print("Compiling the trading kernel, once for this version (about half a minute):", file=sys.stderr)
@@ -136,7 +105,7 @@ def _answerer(demo: Demo) -> Callable[[str], Awaitable[Reply]]:
         now_ns=demo.clock.now_ns,
         version=__version__,
         config_text=lambda: json.dumps(as_documents(demo.engine.config), indent=1, ensure_ascii=False),
-        log_tail=lambda newest: _tail(demo.options.state_dir / "logs" / "system.log", newest),
+        log_tail=lambda newest: tail(demo.options.state_dir / "logs" / "system.log", newest),
         log_error=lambda what, error: get_logger("error").error(what, error=repr(error)),
         audit=lambda heard: demo.engine.emit(command_event(heard, demo.clock.now_ns())),
     )
@@ -155,12 +124,3 @@ async def _until_either(demo: Demo, mouth: TerminalUI | PlainTerminal) -> None:
     finally:
         mouth.stop()
         await asyncio.wait({talk})
-
-
-def _tail(path: Path, newest: int) -> list[str]:
-    """The last lines of a log."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return [line.rstrip("\n") for line in deque(file, maxlen=newest)]
-    except FileNotFoundError:
-        return []

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from logging.handlers import RotatingFileHandler
@@ -37,7 +38,7 @@ if _HIDE_TWISTED:
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
-__all__ = ["STREAMS", "configure", "get_logger", "mask", "mask_text", "register_secret", "shutdown", "timed"]
+__all__ = ["STREAMS", "configure", "get_logger", "mask", "mask_text", "register_secret", "shutdown", "tail", "timed"]
 
 STREAMS = ("system", "trade", "error", "performance")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -131,6 +132,15 @@ def timed(name: str, **fields: object) -> Iterator[None]:
     finally:
         ms = (time.perf_counter_ns() - start) / 1e6
         get_logger("performance").info(name, **{**fields, "ms": round(ms, 3), **outcome})
+
+
+def tail(path: Path, newest: int) -> list[str]:
+    """The last lines of a log, none where there is no such file."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return [line.rstrip("\n") for line in deque(file, maxlen=newest)]
+    except FileNotFoundError:
+        return []
 
 
 def _install(files: dict[str, _File], level: str, console: _Console | None) -> None:

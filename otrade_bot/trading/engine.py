@@ -110,6 +110,7 @@ class LiveTradingEngine:
         self.known_trades: set[str] = set()  #: that the journal has already
         self.blocks: set[Block] = set()
         self._boundaries: deque[tuple[int, str]] = deque()
+        self.note = ""  #: what besides mode and feed every message says of this run
         self.keeper: Keeper | None = None  #: is given blocks and flattens first of all
         self._observers: list[Observer] = []
         self._listeners: list[PriceListener] = []
@@ -202,7 +203,7 @@ class LiveTradingEngine:
             row.volume = row.ticks = row.first = 0
             opened = self.sessions[row.index].open
             self._kernel(abi.PHASE, row.index, ts=opened, code=abi.PHASE_DAY, value=day.toordinal())
-        self._boundaries = deque(sorted(self._day_boundaries()))
+        self._boundaries = deque(self.boundaries)
         _, before_first = self.config.charges.row_for(day)
         if before_first:
             self.emit(Event(
@@ -224,7 +225,9 @@ class LiveTradingEngine:
         for index in self._failed_rows:
             self._switch_off(index)
 
-    def _day_boundaries(self) -> set[tuple[int, str]]:
+    @property
+    def boundaries(self) -> list[tuple[int, str]]:
+        """(ns UTC, name) of what the market does on the prepared day, in order."""
         found: set[tuple[int, str]] = set()
         warning = self.config.market.warning_minutes * MINUTE
         for row in self.table:
@@ -235,7 +238,7 @@ class LiveTradingEngine:
                 found |= {(int(p["entry_until"]), "entries_stop"), (int(p["square_off"]), "square_off")}
                 if warning:
                     found.add((int(p["square_off"]) - warning, "square_off_warning"))
-        return found
+        return sorted(found)
 
     @property
     def timers(self) -> list[int]:

@@ -135,6 +135,7 @@ class StatusView:
     feed_age_ns: int = 0
     loss_limit: Paise = 0
     halted: bool = False
+    note: str = ""  #: e.g. that this is a rehearsal
 
     @property
     def net(self) -> Paise:

@@ -30,6 +30,7 @@ class View:
             mode=engine.config.trading.mode,
             broker=engine.broker.name,
             feed=engine.feed,
+            note=engine.note,
             now_ns=now,
             phase=str(self.phase(now)),
             paused=Block.PAUSED in engine.blocks,

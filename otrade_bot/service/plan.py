@@ -1,0 +1,56 @@
+"""What the service does at which moment of a trading day: one list, whoever keeps the time.
+
+Times hang on the day's own session, so that a special session is prepared and reported like any other.
+On a regular day: 08:15 token check, 08:45 card, 09:15 open, then the boundaries that the engine names
+(entries stop, square-off warning, square-off, close), a minute after the last close the report, and
+half an hour after it the look at the next session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from otrade_bot.core.clock import MINUTE
+from otrade_bot.core.session import DaySession
+
+__all__ = ["Job", "day_jobs"]
+
+#: Before the first open, and after the last close.
+TOKEN_CHECK, CARD = 60 * MINUTE, 30 * MINUTE
+REPORT, NEXT = MINUTE, 30 * MINUTE
+#: From here on a job says that it is late.
+LATE = 30_000_000_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Job:
+    """Due at ``at`` (ns UTC). A late one still runs, once, before ``until``; after it, it is skipped."""
+
+    at: int
+    name: str
+    until: int
+
+    def late(self, now: int) -> bool:
+        """Late enough to be worth a word."""
+        return now - self.at > LATE
+
+    def stale(self, now: int) -> bool:
+        """No longer right to run."""
+        return now >= self.until
+
+
+def day_jobs(sessions: Iterable[DaySession], boundaries: Iterable[tuple[int, str]]) -> list[Job]:
+    """The jobs of a day in order. ``boundaries``: (ns UTC, name) as the engine knows them."""
+    known = list(sessions)
+    first, last = min(s.open for s in known), max(s.close for s in known)
+    midnight = max(s.phases[-1][1] for s in known)
+    own = [
+        Job(first - TOKEN_CHECK, "token_check", last),
+        Job(first - CARD, "card", first),
+        Job(last + REPORT, "report", midnight),
+        Job(last + NEXT, "next_session", midnight),
+    ]
+    # The engine itself knows what of a late boundary is still right, so it hears of each.
+    market = [Job(at, name, midnight) for at, name in boundaries]
+    return sorted([*own, *market])
