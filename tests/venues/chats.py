@@ -1,0 +1,195 @@
+"""The bot's side of Telegram: its chats, its messages, and the methods it may call."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .messages import Refusal, Sent, Version, as_message, content, inline_rows, markup
+from .updates import Terminated, Updates
+
+Params = dict[str, str]
+
+BOT_ID = 7_700_000_001
+ME = {
+    "id": BOT_ID,
+    "is_bot": True,
+    "first_name": "OTrade",
+    "username": "otrade_loopback_bot",
+    "can_join_groups": True,
+    "can_read_all_group_messages": True,
+    "supports_inline_queries": False,
+}
+WEBHOOK = "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
+STALE_QUERY = "query is too old and response timeout expired or query ID is invalid"
+UNCHANGED = (
+    "message is not modified: specified new message content and reply markup are exactly the same as a current "
+    "content and reply markup of the message"
+)
+
+
+@dataclass(frozen=True)
+class CallbackAnswer:
+    """What a person sees after pressing a button."""
+
+    text: str
+    show_alert: bool
+
+
+class Chats:
+    """Who knows the bot, what it wrote, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+        self.answers: dict[str, CallbackAnswer] = {}
+        self.commands: list[dict[str, str]] = []
+        self.webhook = ""
+        self.updates = Updates()
+        self._chats: dict[int, dict[str, Any]] = {}
+        self._theirs: set[tuple[int, int]] = set()
+        self._open_queries: set[str] = set()
+        self._message_ids, self._query_ids = itertools.count(1), itertools.count(4_000_000_000_000_000_001)
+
+    def open(self, chat_id: int, chat_type: str | None = None, name: str | None = None) -> dict[str, Any]:
+        """Make a chat known to the bot. Negative ids are groups."""
+        kind = chat_type or ("private" if chat_id > 0 else "supergroup" if chat_id < -(10**12) else "group")
+        named = {"first_name": name or f"user {chat_id}"} if kind == "private" else {"title": name or "Desk"}
+        self._chats[chat_id] = {"id": chat_id, "type": kind, **named}
+        return self._chats[chat_id]
+
+    def where(self, user_id: int, chat_id: int | None, chat_type: str | None, name: str) -> dict[str, Any]:
+        """The chat somebody writes in; one that is new becomes known."""
+        chat_id = user_id if chat_id is None else chat_id
+        known = self._chats.get(chat_id)
+        if known is not None and chat_type in (None, known["type"]):
+            return known
+        return self.open(chat_id, chat_type, name if chat_id == user_id else None)
+
+    def incoming(self, chat: dict[str, Any]) -> int:
+        """The id of a message from a person."""
+        message_id = next(self._message_ids)
+        self._theirs.add((chat["id"], message_id))
+        return message_id
+
+    def query(self, sent: Sent) -> tuple[str, dict[str, Any]]:
+        """A new callback query on a message: its id, and the message as it stands."""
+        query_id = str(next(self._query_ids))
+        self._open_queries.add(query_id)
+        return query_id, as_message(sent, self._chats[sent.chat_id], ME)
+
+    async def get_updates(self, params: Params) -> list[dict[str, Any]]:
+        if self.webhook:
+            raise Refusal(WEBHOOK, 409)
+        if "allowed_updates" in params:
+            self.updates.allowed = frozenset(json.loads(params["allowed_updates"]))
+        offset, limit, wait = (int(params.get(n, d)) for n, d in (("offset", 0), ("limit", 100), ("timeout", 0)))
+        try:
+            return await self.updates.get(offset, limit, wait)
+        except Terminated as other:
+            raise Refusal(str(other), 409) from None
+
+    def get_me(self, _: Params) -> dict[str, Any]:
+        return ME
+
+    def delete_webhook(self, params: Params) -> bool:
+        self.webhook = ""
+        if params.get("drop_pending_updates") == "true":
+            self.updates.forget()
+        return True
+
+    def set_my_commands(self, params: Params) -> bool:
+        found = json.loads(params.get("commands", "[]"))
+        if len(found) > 100:
+            raise Refusal("BOT_COMMANDS_TOO_MUCH")
+        if not all(re.fullmatch(r"[a-z0-9_]{1,32}", each["command"]) for each in found):
+            raise Refusal("BOT_COMMAND_INVALID")
+        if not all(1 <= len(each["description"]) <= 256 for each in found):
+            raise Refusal("BOT_COMMAND_DESCRIPTION_INVALID")
+        self.commands = found
+        return True
+
+    def send_message(self, params: Params) -> dict[str, Any]:
+        text, html, entities = content(params, "message is too long")
+        keys = markup(params)
+        rows = inline_rows(keys)
+        chat = self._known(params)
+        reply_to = self._replied(params, chat["id"])
+        first = Version(text, html, entities, rows, time.time())
+        silent = params.get("disable_notification") == "true"
+        keyboard = {} if rows else keys
+        sent = Sent(next(self._message_ids), chat["id"], silent, [first], reply_to, keyboard)
+        self.sent.append(sent)
+        return as_message(sent, chat, ME)
+
+    def edit_message_text(self, params: Params) -> dict[str, Any]:
+        text, html, entities = content(params, "MESSAGE_TOO_LONG")
+        return self._edit(params, lambda old: replace(old, text=text, html=html, entities=entities))
+
+    def edit_message_reply_markup(self, params: Params) -> dict[str, Any]:
+        return self._edit(params, lambda old: old)
+
+    def _edit(self, params: Params, change: Callable[[Version], Version]) -> dict[str, Any]:
+        rows = inline_rows(markup(params))
+        chat = self._known(params)
+        sent = self._own(params, chat["id"])
+        new = replace(change(sent.now), rows=rows, at=time.time())
+        if (new.text, new.entities, new.rows) == (sent.text, sent.entities, sent.now.rows):
+            raise Refusal(UNCHANGED)
+        sent.versions.append(new)
+        return as_message(sent, chat, ME)
+
+    def answer_callback_query(self, params: Params) -> bool:
+        query_id = params.get("callback_query_id", "")
+        if query_id not in self._open_queries:
+            raise Refusal(STALE_QUERY)
+        if len(params.get("text", "")) > 200:
+            raise Refusal("MESSAGE_TOO_LONG")
+        self._open_queries.remove(query_id)
+        self.answers[query_id] = CallbackAnswer(params.get("text", ""), params.get("show_alert") == "true")
+        return True
+
+    def _known(self, params: Params) -> dict[str, Any]:
+        asked = params.get("chat_id", "")
+        if not asked:
+            raise Refusal("chat_id is empty")
+        chat = self._chats.get(int(asked)) if re.fullmatch(r"-?\d+", asked) else None
+        if chat is None:
+            raise Refusal("chat not found")
+        return chat
+
+    def _own(self, params: Params, chat_id: int) -> Sent:
+        asked = params.get("message_id", "")
+        if not asked:
+            raise Refusal("message identifier is not specified")
+        found = next((s for s in self.sent if s.chat_id == chat_id and str(s.message_id) == asked), None)
+        if found is None:
+            theirs = (chat_id, int(asked)) in self._theirs
+            raise Refusal("message can't be edited" if theirs else "message to edit not found")
+        return found
+
+    def _replied(self, params: Params, chat_id: int) -> int | None:
+        asked = json.loads(params.get("reply_parameters", "{}"))
+        message_id: int | None = asked.get("message_id")
+        there = self._theirs | {(sent.chat_id, sent.message_id) for sent in self.sent}
+        if message_id is None or (chat_id, message_id) in there:
+            return message_id
+        if asked.get("allow_sending_without_reply"):
+            return None
+        raise Refusal("message to be replied not found")
+
+
+METHODS: dict[str, Callable[[Chats, Params], Any]] = {
+    "answercallbackquery": Chats.answer_callback_query,
+    "deletewebhook": Chats.delete_webhook,
+    "editmessagereplymarkup": Chats.edit_message_reply_markup,
+    "editmessagetext": Chats.edit_message_text,
+    "getme": Chats.get_me,
+    "getupdates": Chats.get_updates,
+    "sendmessage": Chats.send_message,
+    "setmycommands": Chats.set_my_commands,
+}

@@ -1,0 +1,165 @@
+"""Messages a bot sends: what Telegram takes, what it refuses and in which words, and what stays in the chat."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from .markup import Entity, MarkupError, parse_html, tidy, units
+
+LONGEST_TEXT = 4096  # UTF-16 units after parsing
+MOST_BUTTONS = 100
+
+
+class Refusal(Exception):  # noqa: N818
+    """Telegram says no: an HTTP status and its words."""
+
+    def __init__(self, description: str, code: int = 400) -> None:
+        super().__init__(description)
+        self.code = code
+        self.description = f"Bad Request: {description}" if code == 400 else description
+
+
+@dataclass(frozen=True)
+class Button:
+    """One inline button."""
+
+    label: str
+    data: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class Version:
+    """A message as it stood from ``at`` (wall, s) on."""
+
+    text: str  #: as people read it: no tags
+    html: str  #: as it was sent
+    entities: tuple[Entity, ...]
+    rows: tuple[tuple[Button, ...], ...]
+    at: float
+
+
+@dataclass
+class Sent:
+    """A message that Telegram accepted, with everything it has been since."""
+
+    message_id: int
+    chat_id: int
+    silent: bool
+    versions: list[Version]
+    reply_to: int | None = None
+    keyboard: dict[str, Any] = field(default_factory=dict)  #: a reply keyboard or its removal, as sent
+
+    @property
+    def now(self) -> Version:
+        return self.versions[-1]
+
+    @property
+    def text(self) -> str:
+        return self.now.text
+
+    @property
+    def html(self) -> str:
+        return self.now.html
+
+    @property
+    def entities(self) -> tuple[Entity, ...]:
+        return self.now.entities
+
+    @property
+    def buttons(self) -> list[Button]:
+        """All inline buttons it has now, row after row."""
+        return [button for row in self.now.rows for button in row]
+
+    @property
+    def at(self) -> float:
+        """When it was accepted: wall, s."""
+        return self.versions[0].at
+
+    @property
+    def edits(self) -> list[Version]:
+        """What it became, oldest first; empty if it was never edited."""
+        return self.versions[1:]
+
+    def button(self, data_or_label: str) -> Button | None:
+        """A button it has, or once had."""
+        for version in reversed(self.versions):
+            for row in version.rows:
+                for button in row:
+                    if data_or_label in (button.label, button.data):
+                        return button
+        return None
+
+
+def content(params: dict[str, str], too_long: str) -> tuple[str, str, tuple[Entity, ...]]:
+    """Text, source and entities of a message to be. Raises Refusal."""
+    source = params.get("text", "")
+    mode = params.get("parse_mode", "")
+    if mode.lower() not in ("", "html"):
+        raise Refusal(f"unsupported parse_mode {mode}: this bot speaks HTML only")
+    try:
+        text, entities = parse_html(source) if mode else (source, json.loads(params.get("entities", "[]")))
+    except MarkupError as error:
+        raise Refusal(f"can't parse entities: {error}") from None
+    text, entities = tidy(text, entities)
+    if not text:
+        raise Refusal("message text is empty")
+    if units(text) > LONGEST_TEXT:
+        raise Refusal(too_long)
+    return text, source, tuple(entities)
+
+
+def markup(params: dict[str, str]) -> dict[str, Any]:
+    """The ``reply_markup`` as an object. Raises Refusal."""
+    try:
+        found = json.loads(params.get("reply_markup") or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Refusal("can't parse reply keyboard markup JSON object")
+    return found
+
+
+def inline_rows(found: dict[str, Any]) -> tuple[tuple[Button, ...], ...]:
+    """Its inline buttons. Raises Refusal."""
+    rows = tuple(tuple(_button(each) for each in row) for row in found.get("inline_keyboard", []) if row)
+    if sum(len(row) for row in rows) > MOST_BUTTONS:
+        raise Refusal("reply markup is too long")
+    return rows
+
+
+def _button(raw: dict[str, Any]) -> Button:
+    button = Button(raw.get("text", ""), raw.get("callback_data"), raw.get("url"))
+    if not button.label.strip():
+        raise Refusal("can't parse inline keyboard button: text must be non-empty")
+    if button.data is None and button.url is None:
+        raise Refusal("text buttons are unallowed in the inline keyboard")
+    if button.data is not None and not 1 <= len(button.data.encode()) <= 64:
+        raise Refusal("BUTTON_DATA_INVALID")
+    return button
+
+
+def as_rows(rows: tuple[tuple[Button, ...], ...]) -> dict[str, Any]:
+    """An InlineKeyboardMarkup."""
+    named = {"label": "text", "data": "callback_data", "url": "url"}
+    return {
+        "inline_keyboard": [
+            [{api: getattr(b, ours) for ours, api in named.items() if getattr(b, ours) is not None} for b in row]
+            for row in rows
+        ]
+    }
+
+
+def as_message(sent: Sent, chat: dict[str, Any], bot: dict[str, Any]) -> dict[str, Any]:
+    """A Message, as Telegram shows it to the bot."""
+    now = sent.now
+    message = {"message_id": sent.message_id, "from": bot, "chat": chat, "date": int(sent.at), "text": now.text}
+    if sent.edits:
+        message["edit_date"] = int(now.at)
+    if now.entities:
+        message["entities"] = list(now.entities)
+    if now.rows:
+        message["reply_markup"] = as_rows(now.rows)
+    return message
