@@ -271,6 +271,64 @@ def test_a_restart_knows_the_volume_of_before(room: Room) -> None:
     assert room.row(order_id).filled == 4
 
 
+def away(room: Room, *prices: int, of: str = SHARE.symbol) -> list[tuple[str, int, int, int]]:
+    """Prices of the next seconds, which came while the process was dead; it is started an hour later."""
+    now = room.clock.now_ns()
+    room.clock.advance_to(now + 3600 * SECOND)
+    room.restart()
+    return [(of, now + (k + 1) * SECOND, price, 0) for k, price in enumerate(prices)]
+
+
+def test_a_stop_that_was_touched_while_nobody_looked_is_filled_at_its_own_time_and_not_told(room: Room) -> None:
+    room.placed()
+    stop = room.placed(SL, SELL, trigger=99_000, price=98_000)
+    room.seen.clear()
+    prices = away(room, 99_500, 98_900, 99_800)
+    (fill,) = room.broker.catch_up(prices)
+    assert (fill.order_id, fill.quantity, fill.price, fill.ts_ns) == (stop, 10, 98_900, prices[1][1])
+    assert room.row(stop).updated_ns == prices[1][1]
+    assert (room.net(), room.seen) == (0, [])
+    assert room.broker.catch_up(prices) == []
+    room.tick(99_900)
+    room.placed()
+    assert room.prices()[-1] == (10, 99_900)
+    assert room.seen
+
+
+def test_a_price_from_before_an_order_does_not_meet_it_when_it_is_seen_again(room: Room) -> None:
+    first = room.clock.now_ns()
+    room.tick(98_000)
+    room.tick(100_000)
+    stop = room.placed(SL, BUY, trigger=102_000, price=103_000)
+    room.tick(101_000)
+    assert room.modify(stop, trigger=101_500) == Accepted(stop)
+    seen = [(SHARE.symbol, first + k * SECOND, price, 0) for k, price in enumerate((100_000, 98_000, 101_900, 101_000))]
+    away(room)
+    assert room.broker.catch_up(seen) == []
+    assert room.row(stop).status is OrderStatus.TRIGGER_PENDING
+
+
+def test_a_gtt_of_yesterday_goes_off_while_today_has_not_been_looked_at_yet(room: Room) -> None:
+    room.placed(product=CNC)
+    room.gtt((98_000, 97_000))
+    room.clock.advance_to(room.clock.now_ns() + 26 * 3600 * SECOND)  # the book is rolled late in the morning
+    room.broker.start_day(NEXT)
+    nine_thirty = room.clock.now_ns() - 90 * 60 * SECOND
+    (fill,) = room.broker.catch_up([(SHARE.symbol, nine_thirty, 97_500, 0)])
+    assert (fill.price, fill.ts_ns, room.row(fill.order_id).placed_ns) == (97_500, nine_thirty, nine_thirty)
+
+
+def test_prices_of_another_day_are_not_taken_for_today_s(tmp_path: Path) -> None:
+    room = Room(tmp_path / "paper.jsonl", start=False)
+    now = room.clock.now_ns()
+    with pytest.raises(ValueError, match="start_day comes first"):
+        room.broker.catch_up([(SHARE.symbol, now, 100_000, 0)])
+    room.broker.start_day(DAY)
+    with pytest.raises(ValueError, match="a price of 2026-11-21, the book is in 2026-11-20"):
+        room.broker.catch_up([(SHARE.symbol, now + 24 * 3600 * SECOND, 100_000, 0)])
+    room.broker.close()
+
+
 def test_an_existing_account_keeps_its_own_cash(tmp_path: Path) -> None:
     path = tmp_path / "paper.jsonl"
     Room(path, cash=5_000).broker.close()

@@ -14,7 +14,7 @@ from otrade_bot.brokers.paper.exchange import Exchange, resting_status
 from otrade_bot.brokers.paper.records import STOPS, PaperGtt, PaperOrder
 from otrade_bot.brokers.paper.rules import Terms, fault, gtt_fault
 from otrade_bot.brokers.paper.settings import CanPlace, ChargeOf, InstrumentOf, PaperSettings
-from otrade_bot.core.clock import Clock
+from otrade_bot.core.clock import DAY, Clock, ist_date, midnight_ns
 from otrade_bot.core.errors import JournalException, TradingException
 from otrade_bot.core.model import (
     Accepted,
@@ -66,7 +66,8 @@ class PaperBroker(BrokerInterface):
         self._clock = clock
         self._can_place = can_place
         self._settings = settings
-        self._exchange = Exchange(path, instruments, settings, charge, lambda row: self.report(row))
+        self._away = False  #: what happens now has happened before this start
+        self._exchange = Exchange(path, instruments, settings, charge, self._tell)
         self.book = self._exchange.book
 
     def close(self) -> None:
@@ -94,6 +95,32 @@ class PaperBroker(BrokerInterface):
     def resume(self, symbol: str, ts: int, price: Paise, volume: int = 0) -> None:
         """After a restart: a price that came before it. It fills nothing; the volume counts from there."""
         self._exchange.resume(symbol, ts, price, volume)
+
+    def catch_up(self, prices: Iterable[tuple[str, int, Paise, int]]) -> list[BrokerFill]:
+        """After a restart, before recovery: what the exchange did while nobody was looking; the fills of it.
+
+        ``prices``: (symbol, ts, paise, day's volume), the accepted ones of the book's day from its first on,
+        in order. What the book has lived through is only known again; later ones meet orders, stops and
+        GTTs as if they came now, all stamped with the price's time, and no report is made. Asked again, or
+        killed on the way and asked again, it does nothing twice. Raises ValueError for a price of another
+        day, JournalException where the book cannot be written.
+        """
+        if self.book.day is None:
+            raise ValueError("the book has no day yet: start_day comes first")
+        start, seen = midnight_ns(self.book.day), len(self.book.fills)
+        self._away = True
+        try:
+            for symbol, ts, price, volume in prices:
+                if not start <= ts < start + DAY:
+                    raise ValueError(f"a price of {ist_date(ts)}, the book is in {self.book.day}")
+                self._exchange.catch_up(symbol, ts, price, volume, self._place_leg)
+        finally:
+            self._away = False
+        return self.book.fills[seen:]
+
+    def _tell(self, row: BrokerOrder) -> None:
+        if not self._away:
+            self.report(row)
 
     def start_day(self, day: date) -> None:
         """Roll to ``day``; the day that the book is in already changes nothing. Ends an open day first."""
@@ -412,7 +439,7 @@ class PaperBroker(BrokerInterface):
 
     def _place_leg(self, gtt: PaperGtt, k: int, ts: int) -> None:
         """A leg's trigger was reached: its limit order, or why there is none; the other leg is void."""
-        now = max(ts, self._clock.now_ns())
+        now = ts if self._away else max(ts, self._clock.now_ns())
         price = gtt.legs[k].price
         terms = Terms(gtt.side, gtt.quantity, gtt.product, OrderType.LIMIT, price, 0, -1.0)
         line: Line = {"k": "gtt_trigger", "id": gtt.gtt_id, "leg": k, "ts": now, "reason": ""}

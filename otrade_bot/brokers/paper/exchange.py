@@ -81,6 +81,21 @@ class Exchange:
             self._see(desk, ts, price, volume)
         desk.live = True
 
+    def catch_up(self, symbol: str, ts: int, price: Paise, volume: int, trigger: PlaceLeg) -> None:
+        """A price of which it is not known whether this book has lived through it.
+
+        Up to the symbol's mark it has. Later ones are met, perhaps once more: that changes nothing, since
+        what a price causes is a line, and an order meets no price before its own last line. The mark's own
+        moment is met again with what the book says was left of its volume: a kill may have parted its lines.
+        """
+        desk = self.book.desk(symbol)
+        if ts > desk.ts:
+            self.on_price(symbol, ts, price, volume, trigger)
+            return
+        desk.live = True
+        if (ts, price, volume) == (desk.ts, desk.price, desk.volume):
+            self._work(desk, ts, price, trigger)
+
     def _see(self, desk: Desk, ts: int, price: Paise, volume: int) -> None:
         if volume:
             traded = volume - desk.volume
@@ -99,14 +114,18 @@ class Exchange:
         for order in tuple(desk.orders):
             self.meet(desk, order, ts)
         for gtt in tuple(desk.gtts):
-            if gtt in desk.gtts and ts >= gtt.ready_ns:
+            if gtt in desk.gtts and self._later(gtt, ts):
                 leg = gtt.reached(price)
                 if leg >= 0:
                     trigger(gtt, leg, ts)
 
+    def _later(self, gtt: PaperGtt, ts: int) -> bool:
+        """A GTT goes off at a price that comes later than the moment at which it was set."""
+        return ts >= gtt.ready_ns and ts > gtt.ready_ns - self.settings.latency_ns
+
     def meet(self, desk: Desk, order: PaperOrder, ts: int) -> None:
-        """Let an order meet the desk's price: go off, get its limit, fill."""
-        while not order.status.final and ts >= order.ready_ns:
+        """Let an order meet the desk's price: go off, get its limit, fill. None from before its last change."""
+        while not order.status.final and ts >= order.ready_ns and ts >= order.updated_ns:
             if order.waits:
                 if not triggered(order.side, order.trigger, desk.price):
                     return
