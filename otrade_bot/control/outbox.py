@@ -1,0 +1,153 @@
+"""Messages for chats, kept on disk from before they are sent until Telegram has taken them.
+
+``put`` is called from the trading path: one append, no flush, no network, and it never raises. Lanes
+(``control/lanes.py``) carry the messages, one lane a chat; what is on disk is in ``control/outbox_file.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from itertools import count
+from pathlib import Path
+
+from otrade_bot.control.lanes import ROOM, Lane, LaneState, Sender, Surroundings
+from otrade_bot.control.outbox_file import Entry, Item, OutboxFile, html_units
+from otrade_bot.control.reply import Reply, Run, text
+from otrade_bot.core.masking import mask_text
+
+__all__ = ["LaneState", "Outbox", "Sender"]
+
+_log = logging.getLogger("otrade.system")
+
+
+class Outbox:
+    """``admins``: the chats that are told when a message could not be shown. ``sleep`` and ``spread`` (0 to 1,
+    the jitter of back-offs) are for tests.
+
+    Raises JournalException where ``path`` cannot be opened or another process has it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        wall_ns: Callable[[], int] = time.time_ns,
+        log_error: Callable[[str], None] = _log.error,
+        admins: Callable[[], Sequence[int]] = tuple,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        spread: Callable[[], float] = random.random,
+    ) -> None:
+        self._file = OutboxFile(path, log_error)
+        self._wall_ns, self._log_error, self._admins = wall_ns, log_error, admins
+        self._around = Surroundings(self._file, wall_ns, sleep, spread, log_error, self._given_up, self._moved_on)
+        waiting, highest = self._file.load()
+        self._numbers = count(highest + 1)
+        self._lanes = {chat: Lane(chat, self._around, items) for chat, items in waiting.items()}
+        self._opened, self._moved = asyncio.Event(), asyncio.Event()
+        self._file.rewrite(self._waiting())
+
+    def put(self, reply: Reply, chats: Sequence[int], *, silent: bool = False) -> None:
+        """A message to each of these chats, once each; buttons are left out: they age badly.
+
+        Longer ones become several. A disk that fails keeps them in memory, and is told once.
+        """
+        self._put(reply, chats, silent=silent)
+
+    @property
+    def waiting(self) -> int:
+        """Messages not taken yet; one to two chats counts twice."""
+        return sum(len(lane.items) for lane in self._lanes.values())
+
+    def lag_s(self) -> float:
+        """Age of the oldest unsent one, wall; 0 where none waits."""
+        return max((lane.lag_s() for lane in self._lanes.values()), default=0.0)
+
+    def lanes(self) -> tuple[LaneState, ...]:
+        """How each chat is doing."""
+        return tuple(lane.state() for lane in self._lanes.values())
+
+    async def run(self, sender: Sender) -> None:
+        """Send for ever; only cancellation ends it. What was under way then is in doubt, as after a kill."""
+        started: set[int] = set()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._opened.clear()
+                for chat, lane in self._lanes.items():
+                    if chat not in started:
+                        started.add(chat)
+                        group.create_task(lane.run(sender), name=f"outbox {chat}")
+                await self._opened.wait()
+
+    def wake(self, chat_id: int | None = None) -> None:
+        """Telegram is there again, or this person wrote: try now. A 429's time is waited for all the same."""
+        for chat, lane in self._lanes.items():
+            if chat_id is None or chat == chat_id:
+                lane.wake()
+
+    def restrict(self, chats: Collection[int]) -> int:
+        """Drop what waits for every other chat, of people who may not read it any more. How many that were."""
+        dropped = sum(lane.clear() for chat, lane in self._lanes.items() if chat not in chats)
+        if dropped:
+            self._log_error(f"outbox: {dropped} messages to chats that are not in telegram.json were dropped")
+        return dropped
+
+    async def flush(self, seconds: float) -> int:
+        """Wait until nothing can be sent any more, at most so long; how many are left. They stay on disk."""
+        for lane in self._lanes.values():
+            if lane.word == "offline":
+                lane.wake()
+        try:
+            async with asyncio.timeout(seconds):
+                while any(lane.items and lane.word not in ("blocked", "refused") for lane in self._lanes.values()):
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            pass
+        return self.waiting
+
+    def close(self) -> None:
+        """Release the file. What waits is in it."""
+        self._file.close()
+
+    def _put(self, reply: Reply, chats: Sequence[int], *, silent: bool, about: bool = False) -> None:
+        once = tuple(dict.fromkeys(chats))
+        if not once:
+            return
+        now = self._wall_ns()
+        clean = Reply(tuple(Run(mask_text(run.text), run.tags) for run in reply.runs))
+        fits = html_units(clean) <= ROOM
+        parts = [part for part in ([clean] if fits else clean.split(ROOM)) if part.to_plain().strip()]
+        entries = [Entry(next(self._numbers), once, part, silent, now, html_units(part), about) for part in parts]
+        self._file.add(entries)
+        for chat in once:
+            lane = self._lane(chat)
+            for entry in entries:
+                lane.put(entry)
+
+    def _lane(self, chat: int) -> Lane:
+        lane = self._lanes.get(chat)
+        if lane is None:
+            lane = self._lanes[chat] = Lane(chat, self._around)
+            self._opened.set()
+        return lane
+
+    def _waiting(self) -> dict[int, deque[Item]]:
+        return {chat: lane.items for chat, lane in self._lanes.items()}
+
+    def _moved_on(self) -> None:
+        self._moved.set()
+        self._file.tidy(self._waiting(), self._wall_ns())
+
+    def _given_up(self, chat: int, entry: Entry, error: str) -> None:
+        """Say it where it can be read; once, lest one fault becomes a flood."""
+        head = entry.reply.to_plain()[:200]
+        self._log_error(f"outbox, chat {chat}: a message could not be shown ({error}): {head!r}")
+        if not entry.about:
+            others = [admin for admin in self._admins() if admin != chat] or [chat]
+            said = f"A message to chat {chat} could not be shown and was given up: {error}. The log has its text."
+            self._put(text(said), others, silent=False, about=True)
