@@ -37,11 +37,11 @@ class Heard:
     """One line a human said and what was decided about it, told before anything is done."""
 
     user: str
-    role: Role
+    role: Role | None  #: None: a stranger
     session: str
     line: str
     command: str  #: empty where there is none of that name
-    outcome: str  #: allowed, denied, unknown, usage
+    outcome: str  #: allowed, denied, unknown, usage; from the phone also stranger, expired, refused
 
 
 def _no_config() -> str:

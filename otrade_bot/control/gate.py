@@ -1,0 +1,185 @@
+"""Who is let in from the phone: one function that every update passes before anything else happens.
+
+Deny by default. A person is known by user id and chat id together: the right person in a wrong chat is a
+stranger. Strangers hear nothing at all; the admins are told once in ten minutes of each, and a crowd of them costs
+neither memory nor disk: what exceeds the limits is only counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from otrade_bot.config.models import User
+from otrade_bot.control.auth import Role
+from otrade_bot.control.commands import Heard
+from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
+from otrade_bot.control.words import count, short
+from otrade_bot.core.masking import mask_text
+
+__all__ = ["Caller", "Gate", "Knock", "headed"]
+
+#: Strangers remembered at a time; each costs a few hundred bytes.
+MOST_STRANGERS = 64
+
+#: Alerts about strangers in one burst's time, whoever they are.
+MOST_ALERTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Someone who was let in, in the chat where he is heard."""
+
+    user_id: int
+    chat_id: int
+    name: str
+    role: Role
+
+    @property
+    def session(self) -> str:
+        """Names person and place: a confirmation holds for both together."""
+        return f"telegram:{self.user_id}:{self.chat_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """Somebody at the door. ``user_id`` is None where Telegram names no person: channels, anonymous admins."""
+
+    user_id: int | None
+    chat_id: int | None
+    name: str = ""
+    line: str = ""
+    what: str = "message"  #: or "button"
+    aside: bool = False  #: talk in a group that is not meant for the bot
+
+
+@dataclass(slots=True)
+class _Stranger:
+    since: float
+    untold: int = 0
+
+
+class Gate:
+    """Lets in the users of telegram.json and nobody else.
+
+    ``tell`` puts a message into the chats of the admins (the outbox's ``put``), ``log`` takes one masked line,
+    ``audit`` the record; all three are called once a burst, and their failure changes no verdict. ``wall`` gives
+    seconds that always advance, ``label`` the mode that stands on top of every message.
+    """
+
+    def __init__(
+        self,
+        users: Iterable[User],
+        *,
+        tell: Callable[[Reply, Sequence[int]], None],
+        log: Callable[[str], None] = lambda line: None,
+        audit: Callable[[Heard], None] = lambda heard: None,
+        label: Callable[[], str] = str,
+        wall: Callable[[], float] = time.monotonic,
+        burst_s: float = 600.0,
+    ) -> None:
+        self._callers = {(user.user_id, user.chat_id): _caller(user) for user in users}
+        self._chats = {chat for _, chat in self._callers}
+        self._tell, self._log, self._audit, self._label = tell, log, audit, label
+        self._wall, self._burst_s = wall, burst_s
+        self._strangers: dict[tuple[int | None, int | None], _Stranger] = {}
+        self._alerts: list[float] = []
+        self._uncounted = 0
+
+    def allows(self, user_id: int | None, chat_id: int | None) -> Caller | None:
+        """The caller of exactly this person in exactly this chat, else None."""
+        if user_id is None or chat_id is None:
+            return None
+        return self._callers.get((user_id, chat_id))
+
+    def passes(self, knock: Knock) -> Caller | None:
+        """The one door. None: a stranger, who has been counted and is to be left without an answer."""
+        caller = self.allows(knock.user_id, knock.chat_id)
+        if caller is None and not (knock.aside and knock.chat_id in self._chats):
+            self._refuse(knock)
+        return caller
+
+    @property
+    def admin_chats(self) -> tuple[int, ...]:
+        """Each chat with an admin once; groups only where no admin has a chat of his own."""
+        chats = dict.fromkeys(one.chat_id for one in self._callers.values() if one.role is Role.ADMIN)
+        return tuple(chat for chat in chats if chat > 0) or tuple(chats)
+
+    def _refuse(self, knock: Knock) -> None:
+        """Count; told is the first knock of a burst, with the number of those that were not told before."""
+        now, key = self._wall(), (knock.user_id, knock.chat_id)
+        known = self._strangers.get(key)
+        if known is not None and now - known.since < self._burst_s:
+            known.untold += 1
+            return
+        self._alerts = [at for at in self._alerts if now - at < self._burst_s]
+        if len(self._alerts) >= MOST_ALERTS:
+            self._uncounted += 1
+            return
+        self._alerts.append(now)
+        untold = known.untold if known is not None else 0
+        self._strangers.pop(key, None)
+        self._make_room()
+        self._strangers[key] = _Stranger(now)
+        others, self._uncounted = self._uncounted, 0
+        self._report(knock, untold, others, last=len(self._alerts) == MOST_ALERTS)
+
+    def _make_room(self) -> None:
+        """The longest known is forgotten first."""
+        while len(self._strangers) >= MOST_STRANGERS:
+            del self._strangers[next(iter(self._strangers))]
+
+    def _report(self, knock: Knock, untold: int, others: int, *, last: bool) -> None:
+        known = any(user == knock.user_id for user, _ in self._callers)
+        said = _alert(knock, untold, others, self._burst_s / 60, known=known, last=last)
+        plain = mask_text(" ".join(said.to_plain().split()))
+        heard = Heard(
+            f"stranger {knock.user_id or 'without an id'}",
+            None,
+            f"telegram:{knock.user_id or ''}:{knock.chat_id or ''}",
+            mask_text(short(knock.line, 200)),
+            "",
+            "stranger",
+        )
+        # What fails here must let nobody in and stop no poller.
+        with suppress(Exception):
+            self._log(plain)
+        with suppress(Exception):
+            self._audit(heard)
+        with suppress(Exception):
+            self._tell(headed(self._label, said), self.admin_chats)
+
+
+def _caller(user: User) -> Caller:
+    return Caller(user.user_id, user.chat_id, user.name or f"user {user.user_id}", Role.of(user.role))
+
+
+def headed(label: Callable[[], str], said: Reply) -> Reply:
+    """With the mode label on top, as every message has it; a label that fails is told as unknown."""
+    try:
+        top = label()
+    except Exception:
+        top = "MODE UNKNOWN"
+    return lines(text(italic(top)), said) if top else said
+
+
+def _alert(knock: Knock, untold: int, others: int, minutes: float, *, known: bool, last: bool) -> Reply:
+    """Names and words of strangers are shortened, masked and escaped; ids are tap-to-copy."""
+    who = mask_text(short(knock.name, 60)) or "without a name"
+    verb = "pressed a button" if knock.what == "button" else "wrote to the bot"
+    return lines(
+        bold(f"A stranger {verb}"),
+        text(who, " · user ", _id(knock.user_id), " · chat ", _id(knock.chat_id)),
+        text("Said: ", code(mask_text(short(knock.line, 80)))) if knock.line.strip() else "",
+        "This person may command from another chat, not from this one." if known else "",
+        "Nothing was done and nothing was answered.",
+        f"{count(untold, 'more knock')} since the alert before." if untold else "",
+        f"{count(others, 'knock')} of others went untold meanwhile." if others else "",
+        f"More strangers are only counted for the next {minutes:.0f} min." if last else "",
+    )
+
+
+def _id(number: int | None) -> Reply:
+    return code(str(number)) if number is not None else text("unknown")

@@ -1,0 +1,65 @@
+"""What an update says, and who says it, before anybody has judged it."""
+
+from __future__ import annotations
+
+import re
+
+from telegram import Message, Update
+from telegram.constants import ChatType
+
+from otrade_bot.control.gate import Knock
+
+__all__ = ["addressed", "knock_of", "line_of", "secondhand", "thread_of"]
+
+_TO_A_BOT = re.compile(r"/\s*\w*@(\w+)")
+
+
+def knock_of(update: Update, username: str) -> Knock | None:
+    """Who is at the door; None for a kind of update that is nobody's command (edited messages, channel posts).
+
+    A message in the name of a chat (channels, anonymous admins) has no person, whoever Telegram fills in for one.
+    """
+    if (query := update.callback_query) is not None:
+        chat = query.message.chat if query.message is not None else None
+        person = query.from_user
+        return Knock(person.id, chat.id if chat else None, _name(person), query.data or "", "button")
+    if (message := update.message) is None:
+        return None
+    sender = message.from_user if message.sender_chat is None else None
+    name = _name(sender) if sender is not None else getattr(message.sender_chat, "title", None) or ""
+    aside = not addressed(message, username)
+    return Knock(sender.id if sender else None, message.chat_id, name, line_of(message), aside=aside)
+
+
+def _name(person: object) -> str:
+    full, handle = getattr(person, "full_name", ""), getattr(person, "username", None)
+    return f"{full} @{handle}" if handle else str(full)
+
+
+def line_of(message: Message) -> str:
+    """The words of a message, also those under a picture; empty where it has none."""
+    return message.text or message.caption or ""
+
+
+def addressed(message: Message, username: str) -> bool:
+    """Whether it is meant for us: everything in a private chat; in a group commands, unless they name another bot."""
+    if message.chat.type == ChatType.PRIVATE:
+        return bool(line_of(message)) or message.effective_attachment is not None
+    line = line_of(message).lstrip()
+    if not line.startswith("/"):
+        return False
+    named = _TO_A_BOT.match(line)
+    return named is None or named[1].casefold() == username.casefold()
+
+
+def secondhand(message: Message) -> bool:
+    """Words of another mouth: forwarded, or written by an inline bot."""
+    return message.forward_origin is not None or message.via_bot is not None
+
+
+def thread_of(message: object) -> int | None:
+    """The topic of a group that a message stands in; replies elsewhere have a thread too, but no topic."""
+    if not getattr(message, "is_topic_message", None):
+        return None
+    thread: int | None = getattr(message, "message_thread_id", None)
+    return thread

@@ -1,0 +1,220 @@
+"""Asks Telegram for updates, for ever. Whatever goes wrong is one visible state, tried again, never the end.
+
+An update is confirmed (by the offset of the next question) only after it was taken: what a kill interrupts comes
+again. Nothing that is logged or shown here holds the token, which stands in every URL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from telegram import Bot, Update, error
+
+from otrade_bot.control.telegram_errors import judge
+from otrade_bot.core.masking import mask_text
+
+__all__ = ["FAULTS", "Fault", "Line", "Patience", "PhoneState", "Poller", "fault_of"]
+
+#: Only these are asked for: edited messages, channel posts and reactions are nobody's command.
+KINDS = ("message", "callback_query")
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneState:
+    """How it stands with Telegram. Times are wall seconds since the epoch; ``last_ok`` is 0 before the first answer."""
+
+    word: str = "starting"  #: starting, polling, offline, throttled, refused (401, 403, 404), conflict (409)
+    since: float = 0.0
+    last_ok: float = 0.0
+    error: str = ""  #: masked
+    cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds. ``first`` doubles up to ``cap`` while the network fails; up to half of what was added is left out, so
+    that many bots do not come back in one moment."""
+
+    refused: float = 30.0
+    conflict: float = 15.0
+    first: float = 0.5
+    cap: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What an error means for polling."""
+
+    word: str
+    cure: str
+
+
+_WAIT = "Nothing to do: it is tried again by itself."
+_CHECK = "Compare OTRADE_TELEGRAM_TOKEN with @BotFather's (/token), look at OTRADE_TELEGRAM_BASE_URL, then start again."
+_OTHER = (
+    "Another program asks for this bot's updates: stop it. Where you run no other, the token has leaked: "
+    "get a new one from @BotFather (/revoke)."
+)
+
+#: Total over ``telegram.error``: the nearest class of an error's ancestry holds. The library's BadRequest is a
+#: NetworkError.
+FAULTS: dict[type[BaseException], Fault] = {
+    error.InvalidToken: Fault("refused", _CHECK),
+    error.Forbidden: Fault("refused", _CHECK),
+    error.EndPointNotFound: Fault("refused", _CHECK),
+    error.Conflict: Fault("conflict", _OTHER),
+    error.RetryAfter: Fault("throttled", _WAIT),
+    error.TimedOut: Fault("offline", _WAIT),
+    error.NetworkError: Fault("offline", _WAIT),
+    error.BadRequest: Fault("offline", _WAIT),
+    error.ChatMigrated: Fault("offline", _WAIT),
+    error.PassportDecryptionError: Fault("offline", _WAIT),
+    error.TelegramError: Fault("offline", _WAIT),
+    Exception: Fault("offline", _WAIT),
+}
+
+
+def fault_of(problem: Exception) -> Fault:
+    """The row of FAULTS for an error of any class."""
+    return next(FAULTS[kind] for kind in type(problem).__mro__ if kind in FAULTS)
+
+
+class Line(Bot):
+    """The library's bot, and a way around an update that the library cannot read."""
+
+    __slots__ = ()
+
+    async def readable(self, **question: Any) -> list[tuple[int, Update | None]]:
+        """Ids and updates, None for one that cannot be read; ``get_updates`` would raise for all of them."""
+        read_s = question.pop("read_timeout")
+        raw: list[dict[str, Any]] = await self._post("getUpdates", question, read_timeout=read_s)
+        out: list[tuple[int, Update | None]] = []
+        for one in raw:
+            update: Update | None = None
+            with suppress(Exception):
+                update = Update.de_json(one, self)
+            out.append((int(one["update_id"]), update))
+        return out
+
+
+class Poller:
+    """``take`` gets each update in order and returns when it may be confirmed; ``changed`` hears of each new state.
+
+    ``greet`` runs before the first question and must succeed; ``wall`` gives seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        bot: Line,
+        take: Callable[[Sequence[Update]], Awaitable[None]],
+        *,
+        greet: Callable[[], Awaitable[None]],
+        changed: Callable[[PhoneState], None] = lambda state: None,
+        log: Callable[[str], None] = lambda line: None,
+        patience: Patience | None = None,
+        poll_s: int = 25,
+        wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._bot, self._take, self._greet = bot, take, greet
+        self._changed, self._log = changed, log
+        self._patience, self._poll_s = patience or Patience(), poll_s
+        self._wall, self._sleep, self._jitter = wall, sleep, jitter
+        self._offset: int | None = None
+        self._failures = 0
+        self._unreadable = False
+        self.state = PhoneState(since=wall())
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        greeted = False
+        while True:
+            try:
+                if not greeted:
+                    await self._greet()
+                    greeted = True
+                updates = await self._ask()
+            except Exception as problem:
+                wait = self._failed(problem)
+                await self._free(problem)
+                await self._sleep(wait)
+                continue
+            self._enter("polling", "", "")
+            await self._hand_over(updates)
+
+    async def confirm(self, seconds: float) -> None:
+        """At an orderly end: tell Telegram what was taken, so that the next start does not hear it again."""
+        if self._offset is not None and self.state.word == "polling":
+            with suppress(Exception):
+                async with asyncio.timeout(seconds):
+                    await self._bot.get_updates(offset=self._offset, limit=1, timeout=0, allowed_updates=KINDS)
+
+    async def _ask(self) -> list[tuple[int, Update | None]]:
+        began = time.monotonic()
+        question: dict[str, Any] = {"offset": self._offset, "limit": 100, "allowed_updates": list(KINDS)}
+        if self._unreadable:
+            found = await self._bot.readable(timeout=0, read_timeout=10.0, **question)
+            self._unreadable = False
+            return found
+        try:
+            updates = await self._bot.get_updates(timeout=self._poll_s, read_timeout=10.0, **question)
+        except error.TelegramError:
+            raise
+        except Exception:
+            self._unreadable = True
+            raise
+        # A server or proxy that answers at once instead of waiting must not cost the trading loop its core.
+        if not updates and time.monotonic() - began < 0.05:
+            await asyncio.sleep(0.05)
+        return [(one.update_id, one) for one in updates]
+
+    async def _hand_over(self, updates: list[tuple[int, Update | None]]) -> None:
+        unread = [number for number, update in updates if update is None]
+        if unread:
+            self._log(f"phone: {len(unread)} updates cannot be read and are passed over, the first is {unread[0]}")
+        try:
+            await self._take([update for _, update in updates if update is not None])
+        except Exception as problem:
+            self._log(mask_text(f"phone: an update could not be handled: {type(problem).__name__}: {problem}"))
+        if updates:
+            self._offset = updates[-1][0] + 1
+
+    async def _free(self, problem: Exception) -> None:
+        """A webhook that is set keeps us from asking at all: take it away, and keep what waits."""
+        if isinstance(problem, error.Conflict) and "webhook" in str(problem).lower():
+            with suppress(Exception):
+                await self._bot.delete_webhook(drop_pending_updates=False)
+
+    def _failed(self, problem: Exception) -> float:
+        """Note the state; how long to wait."""
+        fault = fault_of(problem)
+        self._enter(fault.word, mask_text(f"{type(problem).__name__}: {problem}"), fault.cure)
+        if isinstance(problem, error.RetryAfter):
+            return judge(problem).seconds
+        if fault.word in ("refused", "conflict"):
+            return self._patience.refused if fault.word == "refused" else self._patience.conflict
+        first = self._patience.first
+        most = min(first * 2.0 ** min(self._failures, 30), self._patience.cap)
+        self._failures += 1
+        return first + (most - first) * (1 - self._jitter() / 2)
+
+    def _enter(self, word: str, what: str, cure: str) -> None:
+        """Each state is told when it begins, and not again while it lasts."""
+        now, before = self._wall(), self.state
+        last_ok = now if word == "polling" else before.last_ok
+        if word == "polling":
+            self._failures = 0
+        since = before.since if word == before.word else now
+        self.state = PhoneState(word, since, last_ok, what, cure)
+        if word == before.word:
+            return
+        self._log(f"phone: {word}" + (f": {what}. {cure}" if what else ""))
+        with suppress(Exception):
+            self._changed(self.state)
