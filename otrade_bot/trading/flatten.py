@@ -133,12 +133,13 @@ class Flattener:
         self._news = asyncio.Event()
         try:
             while any(not life.closed for life in lives):
-                left = deadline - loop.time()
-                if left <= 0 or self.engine.clock.now_ns() > market:
+                if loop.time() >= deadline or self.engine.clock.now_ns() > market:
                     return
                 self._news.clear()
                 try:
-                    await asyncio.wait_for(self._news.wait(), left)
+                    # Not wait_for: in Python 3.11 it swallows a cancellation that meets the news.
+                    async with asyncio.timeout_at(deadline):
+                        await self._news.wait()
                 except TimeoutError:
                     return
         finally:

@@ -95,6 +95,20 @@ async def test_the_answer_waits_for_the_fill_and_a_second_request_joins_the_firs
     assert states(slow) == ["started", "flat"]
 
 
+@pytest.mark.parametrize("turn", [0, 1, 2])
+async def test_a_service_that_ends_while_news_comes_need_not_wait_for_the_flatten(slow: Bench, turn: int) -> None:
+    hold(slow)
+    asked = asyncio.create_task(slow.engine.flatten("owner"))
+    await turns()
+    slow.engine.flattener.progress()
+    await turns(turn)
+    running = [t for t in asyncio.all_tasks() if t not in (asked, asyncio.current_task())]
+    for task in running:
+        task.cancel()
+    await turns(10)
+    assert asked.cancelled()
+
+
 async def test_an_entry_that_has_not_filled_is_cancelled_and_said(slow: Bench) -> None:
     slow.signal()
     slow.broker.accept()
