@@ -1,0 +1,111 @@
+"""The live clock: APScheduler fires the day's jobs, a metronome gives the engine its seconds and minutes.
+
+Every order asks the pure function of the session again, so nothing here decides what may be traded; it
+only sees to it that what is due is looked at, also where no price comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from otrade_bot.core.clock import IST, SECOND, Clock, to_ist
+from otrade_bot.core.errors import BrokerException
+from otrade_bot.service.plan import Job
+from otrade_bot.trading.engine import LiveTradingEngine
+from otrade_bot.trading.recover import HistoryTick
+
+if TYPE_CHECKING:
+    from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+__all__ = ["Clockwork", "feed", "metronome"]
+
+#: A sleeping feed looks at the clock at least this often: the clock may be set meanwhile.
+GLANCE = 1.0
+#: A late feed gives the event loop a turn after this many prices.
+BREATH = 50
+
+
+class Clockwork:
+    """Jobs at their times. Late ones (a machine that slept) run once when it wakes."""
+
+    def __init__(self, run_job: Callable[[Job], Awaitable[None]]) -> None:
+        # Loaded with the service: 50 ms that a demo or a report need not pay.
+        from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+        self._run_job = run_job
+        self._scheduler: AsyncIOScheduler = AsyncIOScheduler(
+            timezone=IST, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+        )
+
+    def start(self) -> None:
+        """Needs a running event loop."""
+        self._scheduler.start()
+
+    def plan(self, jobs: Sequence[Job]) -> None:
+        """These, and no others, from now on."""
+        self._scheduler.remove_all_jobs()
+        for job in jobs:
+            self._scheduler.add_job(
+                self._run_job, "date", run_date=to_ist(job.at), args=(job,), id=f"{job.name}@{job.at}", name=job.name
+            )
+
+    def wake(self) -> None:
+        """Look at the clock again: it was set, or the machine slept."""
+        self._scheduler.wakeup()
+
+    def next_job(self) -> tuple[str, datetime] | None:
+        """Name and time of what comes next."""
+        jobs = self._scheduler.get_jobs()
+        return (jobs[0].name, jobs[0].next_run_time) if jobs else None
+
+    def stop(self) -> None:
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+
+async def metronome(
+    engine: Callable[[], LiveTradingEngine], clock: Clock, tick: Callable[[], Awaitable[None]]
+) -> None:
+    """For ever: each second a pulse, each of the day's minutes a timer and a comparison with the broker.
+
+    ``engine`` names today's; ``tick`` is awaited each second before it.
+    """
+    minutes: list[int] = []
+    served: LiveTradingEngine | None = None
+    while True:
+        await tick()
+        today, now = engine(), clock.now_ns()
+        if today is not served:  # a fresh engine has lived through the minutes before now in its recovery
+            served, minutes = today, [ts for ts in today.timers if ts > now]
+        due = [ts for ts in minutes if ts <= now]
+        del minutes[: len(due)]
+        for ts in due:
+            today.on_time(ts)
+        today.pulse(now)
+        if due:
+            await compare(today)
+        await asyncio.sleep(1.0 - clock.now_ns() % SECOND / SECOND)
+
+
+async def compare(engine: LiveTradingEngine) -> None:
+    """One look at the broker's books; a book that cannot be read is told and asked again next minute."""
+    try:
+        await engine.reconcile()
+    except BrokerException as error:
+        engine.alert(f"the broker's books cannot be read: {error}")
+
+
+async def feed(engine: LiveTradingEngine, clock: Clock, steps: Iterable[HistoryTick]) -> None:
+    """Push made-up or recorded prices at their own moments; ends with the last one."""
+    late = 0
+    for ts, row, price, volume in steps:
+        while (wait := (ts - clock.now_ns()) / SECOND) > 0.001:
+            await asyncio.sleep(min(wait, GLANCE))
+            late = 0
+        late += 1
+        if late % BREATH == 0:
+            await asyncio.sleep(0)
+        engine.on_price(row, ts, price, volume)

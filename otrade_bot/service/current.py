@@ -1,0 +1,46 @@
+"""Today's engine as one view that outlives the day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView, Trade, TradingView
+
+__all__ = ["CurrentView"]
+
+
+class CurrentView:
+    """A ``TradingView`` that asks whichever engine is open."""
+
+    def __init__(self, view: Callable[[], TradingView]) -> None:
+        self._view = view
+
+    def status(self) -> StatusView:
+        return self._view().status()
+
+    def positions(self) -> list[Position]:
+        return self._view().positions()
+
+    def trades(self) -> list[Trade]:
+        return self._view().trades()
+
+    def orders(self) -> list[OrderView]:
+        return self._view().orders()
+
+    def rows(self) -> list[RowView]:
+        return self._view().rows()
+
+    def evaluations(self, symbol: str) -> list[Evaluation]:
+        return self._view().evaluations(symbol)
+
+    def refusals(self, symbol: str) -> list[tuple[int, str]]:
+        return self._view().refusals(symbol)
+
+    def pause(self, by: str) -> bool:
+        return self._view().pause(by)
+
+    def resume(self, by: str) -> bool:
+        return self._view().resume(by)
+
+    async def flatten(self, by: str) -> str:
+        return await self._view().flatten(by)

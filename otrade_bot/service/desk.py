@@ -1,0 +1,136 @@
+"""One trading day's engine with its broker, built and recovered the same way at every start.
+
+The morning, a restart after a crash and a machine that slept all come through ``open_desk``: a fresh
+engine, warmed up on earlier days, the exchange brought up to now, then rebuilt from the broker's books.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from otrade_bot.brokers.instruments import InstrumentStore
+from otrade_bot.brokers.paper import PaperBroker, PaperSettings
+from otrade_bot.config.models import BrokerConfig, Config
+from otrade_bot.core.clock import Clock
+from otrade_bot.core.model import Instrument
+from otrade_bot.core.money import Paise, to_paise
+from otrade_bot.core.ports import Journal
+from otrade_bot.kernel.compile import Kernel
+from otrade_bot.service.warm import warm_up
+from otrade_bot.strategies.loader import TradingStrategy, build_kernel, load_strategy
+from otrade_bot.trading import setup
+from otrade_bot.trading.engine import LiveTradingEngine
+from otrade_bot.trading.recover import HistoryTick
+
+if TYPE_CHECKING:
+    from otrade_bot.brokers.feeds import BarFile, TickFile
+
+__all__ = ["Desk", "Strategies", "build_desk", "charge_of", "kernel_for", "paper_settings"]
+
+Strategies = dict[str, TradingStrategy]
+
+
+@dataclass(slots=True)
+class Desk:
+    """The day's engine and the exchange it trades at."""
+
+    day: date
+    engine: LiveTradingEngine
+    broker: PaperBroker
+
+    def start(self, history: Sequence[TickFile | BarFile]) -> None:
+        """Warm indicators, then the day's hours and numbers for engine and exchange."""
+        warm_up(self.engine, history, self.day)
+        self.broker.start_day(self.day)
+        self.engine.start_day(self.day)
+
+    async def recover(self, past: Iterable[HistoryTick], known_trades: Iterable[str]) -> None:
+        """Bring the exchange up to the newest of ``past``, then rebuild the engine from its books."""
+        inputs = list(past)
+        self.broker.catch_up(self._accepted(inputs))
+        await self.engine.recover(history=inputs, known_trades=set(known_trades))
+
+    def end(self) -> None:
+        """The exchange's close: what intraday is still open is squared off by it, day orders end."""
+        self.broker.end_day()
+
+    def close(self) -> None:
+        """Release the book."""
+        self.broker.close()
+
+    def _accepted(self, inputs: Iterable[HistoryTick]) -> Iterator[tuple[str, int, Paise, int]]:
+        """The prices that the engine will take, seen by rows of their own: its own see them at recovery."""
+        engine = self.engine
+        state, account = engine.state.copy(), engine.account.copy()
+        for ts, row, price, volume in inputs:
+            if row >= 0 and not engine.kernel.accept_one(state, account, engine.params, row, ts, price, volume):
+                yield engine.table[row].instrument.symbol, ts, price, volume
+
+
+def build_desk(
+    config: Config,
+    strategies: Strategies,
+    kernel: Kernel,
+    *,
+    day: date,
+    clock: Clock,
+    state_dir: Path,
+    journal: Journal,
+    feed: str,
+    first_prices: dict[str, Paise],
+    watched: Iterable[str] = (),
+) -> Desk:
+    """Check and connect a day's parts. ``first_prices``: a price of each symbol, which some tick sizes need.
+
+    Raises ConfigException, StrategyException, JournalException.
+    """
+    store = InstrumentStore(day, config.market.instrument_overrides())
+
+    def instrument(symbol: str) -> Instrument:
+        return store.build(symbol, day, first_prices.get(symbol, 0))
+
+    rows = setup.build_rows(config, strategies, instrument, watched)
+    setup.dry_run(kernel, rows, strategies, config)
+    holder: list[LiveTradingEngine] = []
+    broker = PaperBroker(
+        state_dir / "paper.jsonl",
+        clock,
+        instrument,
+        lambda known, kind, ns: holder[0].market_fault(known, kind, ns),
+        paper_settings(config.brokers),
+        lambda symbol, product, side, value: charge_of(holder[0], symbol, side, value),
+    )
+    engine = LiveTradingEngine(
+        config=config, kernel=kernel, rows=rows, strategies=strategies, broker=broker, clock=clock,
+        calendar=config.calendar, journal=journal, feed=feed,
+    )  # fmt: skip
+    holder.append(engine)
+    engine.add_price_listener(broker.on_price, broker.resume)
+    return Desk(day, engine, broker)
+
+
+def kernel_for(strategies: Strategies, progress: Callable[[str, float], None] | None = None) -> Kernel:
+    """Both shipped strategies go into every kernel, so that one compiled kernel serves most runs."""
+    shipped = {name: load_strategy(name) for name in ("ema_crossover", "momentum_ladder")}
+    return build_kernel(list({**shipped, **strategies}.values()), progress=progress)
+
+
+def paper_settings(brokers: BrokerConfig) -> PaperSettings:
+    """The paper broker's numbers in its own units."""
+    paper = brokers.paper
+    return PaperSettings(
+        cash=to_paise(paper.cash),
+        latency_ns=paper.latency_ms * 1_000_000,
+        slip_ppm=round(paper.slippage_bps * 100),
+        participation=paper.participation,
+        circuit_percent=paper.circuit_percent,
+    )
+
+
+def charge_of(engine: LiveTradingEngine, symbol: str, side: int, value: Paise) -> Paise:
+    """An order's charges by the one function that books them everywhere."""
+    return engine.kernel.charge_one(engine.params, engine.by_symbol[symbol], int(side), value)
