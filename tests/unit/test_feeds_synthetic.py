@@ -240,3 +240,10 @@ def test_merging_the_day_loses_nothing_and_follows_time() -> None:
     assert int((np.diff(np.maximum.accumulate(ts)) < 0).sum()) == 0
     for number, file in enumerate(files):
         np.testing.assert_array_equal(price[index == number], file.price)
+
+
+@pytest.mark.parametrize("gap", [10, 30, 100, 500, 30_000])
+def test_a_thin_day_has_its_dirt_as_long_as_there_is_room_for_it(gap: float) -> None:
+    for f in synthetic_day(DAY, 1, Profile(gap=gap)):
+        assert len(f) == f.lines >= 1
+        assert bool((np.diff(f.ts) < 0).any()) == (gap <= 100)

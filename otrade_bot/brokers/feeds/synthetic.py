@@ -22,6 +22,7 @@ Randomness comes from ``PCG64([seed, number])`` alone, so a day depends on nothi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from itertools import accumulate
@@ -35,7 +36,7 @@ from otrade_bot.brokers.instruments import tick_size
 from otrade_bot.core.clock import SECOND, at_ist
 from otrade_bot.core.model import InstrumentKind
 
-__all__ = ["Profile", "opening_price", "synthetic_day"]
+__all__ = ["DAY_SECONDS", "Hours", "Profile", "demo_day", "levels", "make", "opening_price", "synthetic_day"]
 
 Floats = NDArray[np.float64]
 DAY_SECONDS = 22_500  #: 9:15 to 15:30
@@ -53,8 +54,7 @@ class Profile:
 
 def synthetic_day(day: date, seed: int, profile: Profile | None = None) -> list[TickFile]:
     """Ticks of the five stocks from 09:15:00 to 15:30:00 IST of ``day``; about 75,000 in all."""
-    profile = profile or Profile()
-    return [_stock_day(stock, day, seed, number, profile) for number, stock in enumerate(STOCKS)]
+    return [demo_day(number, day, seed, profile) for number in range(len(STOCKS))]
 
 
 def generator(seed: int, number: int) -> np.random.Generator:
@@ -70,25 +70,54 @@ def opening_price(seed: int, number: int, day: date) -> tuple[int, int]:
     return round(price / tick) * tick, tick
 
 
-def _stock_day(stock: Stock, day: date, seed: int, number: int, profile: Profile) -> TickFile:
-    rng = generator(seed, number)
+def demo_day(number: int, day: date, seed: int, profile: Profile | None = None, hours: Hours | None = None) -> TickFile:
+    """One of the five stocks, by its number; ``hours`` other than the regular ones squeeze its day."""
+    stock, rng = STOCKS[number], generator(seed, number)
     start, tick = opening_price(seed, number, day)
-    level = _levels(stock, rng) + profile.noise * _noise(rng)
-    at = _times(stock, rng, profile.gap)
+    story = levels(stock, rng)
+    hours = hours or Hours(at_ist(day, 9, 15))
+    made = make(stock, story, rng, profile or Profile(), hours, lambda path: start * (1 + path / 100), tick)
+    return TickFile(f"NSE:{stock.name}", f"synthetic day, seed {seed}", *made, lines=len(made[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When a session opens (ns UTC) and how many seconds it trades: a whole day's story is told in them."""
+
+    open: int
+    seconds: int = DAY_SECONDS
+
+
+Made = tuple[Ints, Ints, Ints]  #: times, prices, the day's volume so far
+
+
+def make(
+    stock: Stock, story: Floats, rng: np.random.Generator, profile: Profile, hours: Hours,
+    value: Callable[[Floats], Floats], tick: int,
+) -> Made:  # fmt: skip
+    """A day's ticks. ``story``: percent from the open, one a second; ``value`` turns percent into paise.
+
+    Of the stock its volume, its halt and its bad print count; its path is in the story already.
+    """
+    level = story + profile.noise * _noise(rng)
+    pace = hours.seconds / DAY_SECONDS
+    at = _times(stock, rng, profile.gap / pace)
     path = np.interp(at / SECOND, np.arange(DAY_SECONDS + 1), level)
     # The last trade was at the bid or at the ask: half a tick to either side.
     bounce = rng.choice([-0.5, 0.0, 0.5], size=len(at)) * tick
-    price = _grid(start * (1 + path / 100) + bounce, tick)
+    price = np.maximum(_grid(value(path) + bounce, tick), tick)
     volume = np.cumsum(_volumes(stock, rng, at))
     if stock.bad_print:
         clock, percent = stock.bad_print
-        hit = int(np.searchsorted(at, _second(clock) * SECOND))
+        hit = min(int(np.searchsorted(at, _second(clock) * SECOND)), len(at) - 1)
         price[hit] = _grid(price[hit] * (1 + percent / 100), tick)
-    columns = (at, price, volume)
+    if hours.seconds != DAY_SECONDS:
+        at = (at * pace).astype(np.int64) // 1000 * 1000
+        keep = np.append(True, np.diff(at) > 0)
+        at, price, volume = at[keep], price[keep], volume[keep]
     if profile.dirt:
-        columns = _dirt(rng, *columns)
-    ts = at_ist(day, 9, 15) + columns[0]
-    return TickFile(f"NSE:{stock.name}", f"synthetic day, seed {seed}", ts, *columns[1:], lines=len(ts))
+        at, price, volume = _dirt(rng, at, price, volume)
+    return hours.open + at, price, volume
 
 
 def _second(clock: str) -> int:
@@ -97,16 +126,16 @@ def _second(clock: str) -> int:
     return (int(hour) * 60 + int(minute) - 555) * 60
 
 
-def _levels(stock: Stock, rng: np.random.Generator) -> Floats:
-    """Percent from the opening price, second by second, without noise."""
+def levels(stock: Stock, rng: np.random.Generator, seconds: Floats | None = None) -> Floats:
+    """Percent from the opening price without noise, second by second or at the given ``seconds``."""
     path = stock.path or chop(rng)
     times = np.array([_second(clock) for clock, _ in path], dtype=np.float64)
     size = rng.uniform(0.94, 1.06)
-    levels = np.array([level for _, level in path]) * size
+    stations = np.array([level for _, level in path]) * size
     room = np.minimum(np.diff(times)[:-1], np.diff(times)[1:])
     times[1:-1] += np.clip(rng.normal(0, 60, len(room)), -0.3 * room, 0.3 * room).round()
-    second = np.arange(DAY_SECONDS + 1)
-    level = np.interp(second, times, levels)
+    second = np.arange(DAY_SECONDS + 1) if seconds is None else seconds
+    level = np.interp(second, times, stations)
     if stock.jump:
         clock, percent = stock.jump
         level += np.clip((second - _second(clock)) / 20, 0, 1) * percent
@@ -140,7 +169,7 @@ def _noise(rng: np.random.Generator) -> Floats:
 
 def _times(stock: Stock, rng: np.random.Generator, gap: float) -> Ints:
     """Times of the ticks in ns after the open, whole µs, increasing, none in a halt."""
-    count = int(DAY_SECONDS / gap)
+    count = max(1, int(DAY_SECONDS / gap))
     # Equal steps of the day's cumulated activity: more ticks where there is more of it.
     second = np.arange(DAY_SECONDS + 1, dtype=np.float64)
     done = np.cumsum(np.sqrt(_activity(second)))
@@ -169,8 +198,14 @@ def _grid(price: Floats, tick: int) -> Ints:
 
 
 def _dirt(rng: np.random.Generator, at: Ints, price: Ints, volume: Ints) -> tuple[Ints, Ints, Ints]:
-    """Four lines sent twice, three that come some seconds late, one whose volume fell."""
-    spots = np.sort(rng.choice(np.arange(200, len(at) - 200, 50), 8, replace=False))
+    """Four lines sent twice, three that come some seconds late, one whose volume fell. Where there are too
+    few ticks for all of it they stay clean."""
+    places = np.arange(200, len(at) - 200, 50)
+    if len(places) < 8:
+        places = np.arange(8, len(at) - 8, 8)
+    if len(places) < 8:
+        return at, price, volume
+    spots = np.sort(rng.choice(places, 8, replace=False))
     rng.shuffle(spots)
     twice, late, back = spots[:4], spots[4:7], int(spots[7])
     volume = volume.copy()
