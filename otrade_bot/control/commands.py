@@ -71,6 +71,7 @@ class Context:
     config_text: Callable[[], str] = _no_config
     log_tail: Callable[[int], Sequence[str]] = _no_log
     checks: Callable[[], Sequence[Check]] = field(default=tuple)
+    delivery: Callable[[], str] = str  #: how late messages are; empty where none waits
     log_error: Callable[[str, Exception], None] = lambda what, error: None
     audit: Callable[[Heard], None] = lambda heard: None
 

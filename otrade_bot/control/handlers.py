@@ -57,7 +57,7 @@ async def _help(context: Context, _: Arguments) -> Reply:
 
 
 async def _status(context: Context, _: Arguments) -> Reply:
-    return views.status(context.view.status(), context.now_ns())
+    return views.status(context.view.status(), context.now_ns(), context.delivery())
 
 
 async def _positions(context: Context, _: Arguments) -> Reply:

@@ -8,12 +8,16 @@ from itertools import groupby
 
 from otrade_bot.control import words
 from otrade_bot.control.reply import Reply, bold, code, lines, pre, text
+from otrade_bot.core.clock import SECOND
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.model import OrderStatus, OrderType
 from otrade_bot.core.money import rupees_text
 from otrade_bot.trading.snapshot import OrderView, Position, StatusView, Trade
 
-__all__ = ["blocks", "config", "label", "logs", "orders", "pnl", "positions", "status", "trades", "version"]
+__all__ = ["blocks", "config", "feed_old", "label", "logs", "orders", "pnl", "positions", "status", "trades", "version"]
+
+#: A feed older than this in an open market deserves a look; the engine has its own limit for entries.
+OLD_FEED = 15 * SECOND
 
 _PRICES = {"simulated": "simulated prices", "replay": "recorded prices"}
 
@@ -27,11 +31,12 @@ def label(state: StatusView) -> str:
     return f"{state.mode.upper() or 'MODE UNKNOWN'} · {prices or f'{state.feed} prices'}{note}"
 
 
-def status(state: StatusView, now_ns: int) -> Reply:
+def status(state: StatusView, now_ns: int, delivery: str = "") -> Reply:
+    """``delivery``: how late messages are; empty where none waits."""
     return lines(
         text(bold("Status"), f" {words.moment_text(now_ns)}"),
         text("Mode ", bold(state.mode), f" · broker {state.broker} · feed {state.feed}"),
-        text("Phase ", bold(state.phase), " · entries ", bold(_entries(state))),
+        text("Phase ", bold(state.phase.replace("_", " ")), " · entries ", bold(_entries(state))),
         blocks(state),
         pre(_money(state)),
         _use(state),
@@ -39,6 +44,7 @@ def status(state: StatusView, now_ns: int) -> Reply:
         f"{words.count(state.orders, 'order')}",
         _loss(state),
         _feed(state),
+        bold(delivery),
     )
 
 
@@ -74,8 +80,10 @@ def _use(state: StatusView) -> str:
     share = (
         f" ({words.percent(100 * state.capital_used / state.total_capital)})" if state.total_capital else ""
     )
+    external = f" and {state.external} not ours" if state.external else ""
     return (
-        f"Positions {state.open_rungs} of {state.max_rungs} · capital {rupees_text(state.capital_used)} "
+        f"Positions {state.held}{external} · rungs taken {state.open_rungs} of {state.max_rungs} · "
+        f"capital {rupees_text(state.capital_used)} "
         f"of {rupees_text(state.total_capital)}{share}"
     )
 
@@ -87,11 +95,17 @@ def _loss(state: StatusView) -> str:
     return f"Loss limit {rupees_text(state.loss_limit)} · {left}"
 
 
-def _feed(state: StatusView) -> str:
+def feed_old(state: StatusView) -> bool:
+    """In an open market a price should have come by now."""
+    return state.phase == "open" and state.feed_age_ns > OLD_FEED
+
+
+def _feed(state: StatusView) -> Reply | str:
     if not state.ticks:
         return f"Feed: no prices yet, {words.dropped_text(state.dropped)}"
     ticks = words.count(state.ticks, "price")
-    return f"Feed age {words.ago(state.feed_age_ns)} · {ticks}, {words.dropped_text(state.dropped)}"
+    age = f"Feed age {words.ago(state.feed_age_ns)}"
+    return text(bold(f"{age}: OLD") if feed_old(state) else age, f" · {ticks}, {words.dropped_text(state.dropped)}")
 
 
 def positions(held: Sequence[Position]) -> Reply:

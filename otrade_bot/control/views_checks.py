@@ -8,15 +8,12 @@ from itertools import groupby
 
 from otrade_bot.control import words
 from otrade_bot.control.reply import Action, Reply, bold, code, lines, pre, text
-from otrade_bot.control.views import blocks
+from otrade_bot.control.views import blocks, feed_old
 from otrade_bot.core.clock import SECOND
 from otrade_bot.core.money import rupees_text
 from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView
 
 __all__ = ["Check", "flatten_preview", "flatten_result", "health", "health_checks", "why"]
-
-#: A feed older than this in an open market deserves a look; the engine has its own limit for entries.
-OLD_FEED = 15 * SECOND
 
 #: A symbol is told as quiet when it is this much older than the newest price of all.
 QUIET = 300 * SECOND
@@ -86,7 +83,7 @@ def _named(what: str, names: list[str], most: int = 12) -> str:
 def _feed_check(state: StatusView) -> Check:
     if not state.ticks:
         return Check("Feed", False, f"no price from {state.feed} yet")
-    old = state.phase == "open" and state.feed_age_ns > OLD_FEED
+    old = feed_old(state)
     said = f"{state.feed}, last price {words.ago(state.feed_age_ns)} ago, {words.count(state.ticks, 'price')}"
     return Check("Feed", not old, said)
 

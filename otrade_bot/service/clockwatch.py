@@ -41,7 +41,9 @@ class Step:
     kind: StepKind
     seconds: float
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
+        """One line for a human."""
         if self.kind is StepKind.STEPPED:
             way = "forward" if self.seconds > 0 else "back"
             return f"the machine's clock was set {way} by {abs(self.seconds):.1f} s"

@@ -136,6 +136,8 @@ class StatusView:
     loss_limit: Paise = 0
     halted: bool = False
     note: str = ""  #: e.g. that this is a rehearsal
+    held: int = 0  #: rungs with a quantity; ``open_rungs`` counts those that are being bought too
+    external: int = 0  #: positions at the broker that are not ours
 
     @property
     def net(self) -> Paise:

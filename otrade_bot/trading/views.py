@@ -50,6 +50,8 @@ class View:
             feed_age_ns=max(0, now - newest) if newest else 0,
             loss_limit=int(a["loss_limit"]),
             halted=bool(a["halted"]),
+            held=sum(1 for life in engine.manager.lives.values() if life.held and not life.closed),
+            external=sum(1 for quantity in engine.external.values() if quantity),
         )
 
     def phase(self, now: int) -> Phase:

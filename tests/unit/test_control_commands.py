@@ -156,6 +156,27 @@ def test_status_tells_pause_every_block_and_what_is_left_of_the_limit() -> None:
     assert "₹2,40,000.00" in said
 
 
+def test_status_tells_held_positions_apart_from_those_being_bought_and_not_ours() -> None:
+    engine = FakeEngine(3)
+    engine.state = replace(engine.state, held=2, external=1, phase="pre_open_entry")
+    said = say(context(engine), "/status")
+    assert "Positions 2 and 1 not ours · rungs taken 3 of 90" in said
+    assert "Phase pre open entry" in said
+
+
+@pytest.mark.parametrize(("phase", "age_s", "old"), [("open", 16, True), ("open", 14, False), ("closed", 900, False)])
+def test_status_says_that_prices_are_old_in_an_open_market(phase: str, age_s: int, old: bool) -> None:
+    engine = FakeEngine(3)
+    engine.state = replace(engine.state, phase=phase, feed_age_ns=age_s * 1_000_000_000)
+    assert (": OLD" in say(context(engine), "/status")) is old
+
+
+def test_status_says_how_late_messages_are_where_some_wait() -> None:
+    late = replace(context(FakeEngine(3)), delivery=lambda: "3 messages wait, the oldest for 2 min 5 s")
+    assert say(late, "/status").endswith("\n3 messages wait, the oldest for 2 min 5 s")
+    assert "wait" not in say(context(FakeEngine(3)), "/status")
+
+
 @pytest.mark.parametrize(
     ("mode", "feed", "top"),
     [
