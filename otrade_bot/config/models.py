@@ -454,14 +454,15 @@ class User(_Model):
 
 
 class Notifications(_Model):
-    """What the phone is told unasked: on, silent (no sound) or off. Risk alerts always come, with sound."""
+    """What the phone is told unasked: on, silent (no sound) or off. Risk alerts, blocks of entries, a flatten, start
+    and stop always come, with sound."""
 
     signal: Loudness = "silent"
     """A strategy wants to enter."""
-    order: Loudness = "off"
-    """Every change of an order."""
+    order: Loudness = "silent"
+    """An order was accepted, refused or cancelled."""
     fill: Loudness = "on"
-    """A fill."""
+    """A fill, also of a part."""
     stop: Loudness = "silent"
     """A stop was armed or moved."""
     trade: Loudness = "on"
@@ -469,7 +470,7 @@ class Notifications(_Model):
     refusal: Loudness = "silent"
     """A limit or the gate said no."""
     session: Loudness = "silent"
-    """Open, close, square-off."""
+    """The card before the open, open, square-off, close, the next session."""
     recovery: Loudness = "on"
     """What a comparison with the broker found."""
     day: Loudness = "on"

@@ -270,7 +270,8 @@ def _events(picture: Picture, height: int) -> Panel:
     from rich.console import Group
 
     room = max(height - 2, 0)
-    newest = [styled(one) for one in picture.events[-room:]] if room else []
+    shown = [line for one in picture.events[-room:] for line in styled(one).split("\n")] if room else []
+    newest = shown[-room:]
     for one in newest:
         one.no_wrap, one.overflow = True, "ellipsis"
     return _panel(Group(*newest), "Events", height)

@@ -6,24 +6,49 @@ or of another type are left out: a notice must never fail.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
-from otrade_bot.control.reply import Reply, bold, italic, lines, text
-from otrade_bot.control.words import clock_text, dropped_text, symbol_text
+from otrade_bot.control.pieces import (
+    Data,
+    amount,
+    by,
+    commas,
+    join,
+    number,
+    paise,
+    prefixed,
+    real,
+    rung,
+    rupees,
+    share,
+    word,
+)
+from otrade_bot.control.reply import Part, Reply, bold, code, italic, lines, text
+from otrade_bot.control.summaries import day_head, day_lines, run_lines
+from otrade_bot.control.words import clock_text, count, symbol_text
 from otrade_bot.core.events import Event, EventKind, Severity
-from otrade_bot.core.money import rupees_text, to_paise
+from otrade_bot.core.money import rupees_text
 
 __all__ = ["describe"]
 
-_Said = tuple[str, str]  # headline, detail
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """``detail`` gives way to the engine's own words; ``more`` are lines below that never do."""
+
+    head: str
+    detail: str = ""
+    more: Iterable[Part] = ()
 
 
 def describe(event: Event, label: str = "") -> Reply | None:
     """What to tell a human about an event, None where it is not worth a message.
 
     ``label`` ("PAPER · simulated prices") is put under it, for mouths that send each notice on its own.
-    The time of the event stands first: a notice that was delayed says when it happened.
+    The time of the event stands first: a notice that was delayed says when it happened. The symbol is code,
+    which a tap on a phone copies.
     """
     if event.severity <= Severity.DEBUG:
         return None
@@ -31,76 +56,63 @@ def describe(event: Event, label: str = "") -> Reply | None:
     if said is None:
         if not event.text or event.kind in _SILENT:
             return None
-        said = (event.kind.value.capitalize(), "")
-    head, detail = said
-    name = f" {symbol_text(event.symbol)}" if event.symbol else ""
-    detail = event.text or detail
-    main = text(f"{clock_text(event.ts_ns)} ", bold(head + name), f" {detail}" if detail else "")
-    return lines(main, italic(label) if label else "")
+        said = _Said(_head(event))
+    name = symbol_text(event.symbol)
+    detail = _own_words(event, said.head) or said.detail
+    apart = event.kind in _LONG
+    main = text(
+        f"{clock_text(event.ts_ns)} ",
+        bold(said.head),
+        *((" ", code(name)) if name else ()),
+        f" {detail}" if detail and not apart else "",
+    )
+    return lines(main, detail if apart else "", *said.more, italic(label) if label else "")
 
 
+#: Their own words stand on lines of their own.
+_LONG = frozenset({EventKind.RUN, EventKind.DAY, EventKind.FLATTEN})
 _SILENT = frozenset({EventKind.EVALUATION, EventKind.COMMAND, EventKind.ORDER, EventKind.RUN})
 
 
-def _word(data: Mapping[str, Any], key: str) -> str:
-    value = data.get(key)
-    return value if isinstance(value, str) else ""
+def _head(event: Event) -> str:
+    head = "Recovered" if event.kind is EventKind.RECOVERY else event.kind.value.capitalize()
+    return head.upper() if event.severity >= Severity.RISK else head
 
 
-def _number(data: Mapping[str, Any], key: str) -> int | None:
-    value = data.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+_NSE = re.compile(r"\bNSE:(?=[A-Z0-9])")
 
 
-def _paise(data: Mapping[str, Any], key: str, *, sign: bool = False) -> str:
-    value = _number(data, key)
-    return "" if value is None else rupees_text(value, sign=sign)
+def _own_words(event: Event, head: str) -> str:
+    """The event's text without what stands before it already, the symbol or the headline, and without the
+    exchange that nearly everything is of."""
+    said = event.text.strip()
+    for before in (event.symbol, head):
+        if before and said.lower().startswith(before.lower()) and said[len(before) : len(before) + 1] in " :":
+            said = said[len(before) :].lstrip(" :")
+    return _NSE.sub("", said)
 
 
-def _rupees(data: Mapping[str, Any], key: str) -> str:
-    """Of a ``*_price`` key, which holds rupees."""
-    value = data.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e12:
-        return ""
-    return rupees_text(to_paise(value))
+def _signal(data: Data) -> _Said:
+    price = number(data, "price_paise")
+    size = join(rung(data), word(data, "side"), amount(data), prefixed("@", paise(data, "price_paise")))
+    levels = (prefixed(name, _level(data, f"{name}_paise", price)) for name in ("stop", "target"))
+    by_strategy = f"({strategy})" if (strategy := word(data, "strategy")) else ""
+    return _Said("Signal", join(commas(size, *levels), by_strategy))
 
 
-def _rung(data: Mapping[str, Any]) -> str:
-    rung = _number(data, "rung")
-    return f"P{rung}" if rung else ""
+def _level(data: Data, key: str, price: int | None) -> str:
+    """'₹2,086.50 (-2.50 %)' from the price; empty for 0, which is none."""
+    level = number(data, key)
+    return join(rupees_text(level), share(None if price is None else level - price, price)) if level else ""
 
 
-def _join(*pieces: str) -> str:
-    return " ".join(piece for piece in pieces if piece)
+def _refusal(data: Data) -> _Said:
+    return _Said("Refused", join(rung(data), word(data, "reason") or word(data, "code")))
 
 
-def _with(name: str, value: str) -> str:
-    return f"{name} {value}" if value else ""
-
-
-def _commas(*pieces: str) -> str:
-    return ", ".join(piece for piece in pieces if piece)
-
-
-def _amount(data: Mapping[str, Any]) -> str:
-    number = _number(data, "quantity")
-    return "" if number is None else str(number)
-
-
-def _signal(data: Mapping[str, Any]) -> _Said | None:
-    size = _join(_rung(data), _word(data, "side"), _amount(data), _with("@", _paise(data, "price_paise")))
-    stop, target = (_paise(data, key) if _number(data, key) else "" for key in ("stop_paise", "target_paise"))
-    by = f"({strategy})" if (strategy := _word(data, "strategy")) else ""
-    return "Signal", _join(_commas(size, _with("stop", stop), _with("target", target)), by)
-
-
-def _refusal(data: Mapping[str, Any]) -> _Said | None:
-    return "Refused", _join(_rung(data), _word(data, "reason") or _word(data, "code"))
-
-
-def _order(data: Mapping[str, Any]) -> _Said | None:
+def _order(data: Data) -> _Said | None:
     """Accepted, refused, cancelled. Pending says nothing yet; of a complete order the fills speak."""
-    status = _word(data, "status")
+    status = word(data, "status")
     head = {
         "open": "Order accepted",
         "trigger_pending": "Order accepted",
@@ -109,34 +121,24 @@ def _order(data: Mapping[str, Any]) -> _Said | None:
     }.get(status)
     if head is None:
         return None
-    filled = _number(data, "filled")
+    filled = number(data, "filled")
     if filled and status in ("open", "trigger_pending"):
         return None  # not news: the fill has its own notice
-    price = _with("@", _paise(data, "price_paise")) if _number(data, "price_paise") else ""
-    trigger = _with("trigger", _paise(data, "trigger_paise")) if _number(data, "trigger_paise") else ""
-    what = _join(
-        _rung(data),
-        _word(data, "leg"),
-        _word(data, "side"),
-        _amount(data),
-        _word(data, "type"),
-        price,
-        trigger,
-    )
-    done = f"{filled} filled" if filled else ""
-    return head, _commas(what, done, _word(data, "reason"))
+    price = prefixed("@", paise(data, "price_paise")) if number(data, "price_paise") else ""
+    trigger = prefixed("trigger", paise(data, "trigger_paise")) if number(data, "trigger_paise") else ""
+    side_and_type = (word(data, "side"), amount(data), word(data, "type"))
+    what = join(rung(data), word(data, "leg"), *side_and_type, price, trigger)
+    return _Said(head, commas(what, f"{amount(data, 'filled')} filled" if filled else "", word(data, "reason")))
 
 
-def _fill(data: Mapping[str, Any]) -> _Said | None:
-    quantity, ordered = _number(data, "quantity"), _number(data, "ordered")
-    value = _number(data, "value_paise")
+def _fill(data: Data) -> _Said:
+    quantity, ordered = number(data, "quantity"), number(data, "ordered")
+    value = number(data, "value_paise")
     partial = quantity is not None and ordered is not None and quantity < ordered
-    size = f"{quantity} of {ordered}" if partial else _amount(data)
-    average = (
-        f"@ {rupees_text(round(value / quantity))}" if quantity and value is not None and quantity > 0 else ""
-    )
+    size = f"{amount(data)} of {amount(data, 'ordered')}" if partial else amount(data)
+    price = f"@ {rupees_text(round(value / quantity))}" if quantity and value is not None and quantity > 0 else ""
     head = "Partly filled" if partial else "Filled"
-    return head, _join(_rung(data), _word(data, "leg"), _word(data, "side"), size, average)
+    return _Said(head, join(rung(data), word(data, "leg"), word(data, "side"), size, price))
 
 
 _STOPS = {
@@ -147,62 +149,80 @@ _STOPS = {
 }
 
 
-def _stop(data: Mapping[str, Any]) -> _Said | None:
-    head = _STOPS.get(_word(data, "state"), "Stop")
-    return head, _join(_rung(data), _with("at", _paise(data, "level_paise")), _with("for", _amount(data)))
+def _stop(data: Data) -> _Said:
+    head = _STOPS.get(word(data, "state"), "Stop")
+    at = prefixed("at", paise(data, "level_paise"))
+    return _Said(head, join(rung(data), at, prefixed("for", amount(data))))
 
 
-def _trade(data: Mapping[str, Any]) -> _Said | None:
-    reason = _word(data, "exit_reason").replace("_", " ")
-    way = " → ".join(piece for piece in (_rupees(data, "entry_price"), _rupees(data, "exit_price")) if piece)
-    net = _with("net", _paise(data, "net_paise", sign=True))
-    size = _join(_rung(data), _word(data, "side"), _amount(data), _with("×", way))
-    return "Closed", _commas(size, reason, net, _with("charges", _paise(data, "charges_paise")))
+def _trade(data: Data) -> _Said:
+    """The result first, also as a part of what was put in."""
+    paid, net, held = real(data, "entry_price"), number(data, "net_paise"), number(data, "quantity")
+    gain = share(net, 100 * paid * held if paid and held else None)
+    result = join(rung(data), prefixed("net", paise(data, "net_paise", sign=True)), gain if net is not None else "")
+    way = " → ".join(piece for piece in (rupees(data, "entry_price"), rupees(data, "exit_price")) if piece)
+    size = join(word(data, "side"), amount(data), prefixed("×", way))
+    charges = prefixed("charges", paise(data, "charges_paise"))
+    return _Said("Closed", commas(result, word(data, "exit_reason").replace("_", " "), size, charges))
 
 
-def _block(data: Mapping[str, Any]) -> _Said | None:
-    return ("Entries released" if data.get("on") is False else "Entries BLOCKED"), _word(data, "reason")
+def _block(data: Data) -> _Said:
+    """A block that is lifted may leave others: that entries flow again is not said here."""
+    who = by(data)
+    reason = word(data, "reason").removesuffix(" by command" if who else "")
+    return _Said("Block lifted" if data.get("on") is False else "Entries BLOCKED", join(reason, who))
 
 
 _BOUNDARIES = {
+    "card": ("Before the open", ""),
+    "prepared": ("New day prepared", ""),
     "open": ("Market open", ""),
     "entries_stop": ("No more entries today", "exits go on"),
-    "square_off_warning": ("Square-off is near", "intraday positions will be closed"),
+    "square_off_warning": ("Square-off", "is near: intraday positions will be closed"),
     "square_off": ("Square-off", "closing intraday positions"),
     "close": ("Market closed", ""),
+    "next": ("Next session", ""),
 }
 
 
-def _session(data: Mapping[str, Any]) -> _Said | None:
-    boundary = _word(data, "boundary")
-    return _BOUNDARIES.get(boundary, ("Session", boundary.replace("_", " ")))
+def _session(data: Data) -> _Said:
+    boundary = word(data, "boundary")
+    head, detail = _BOUNDARIES.get(boundary, ("Session", boundary.replace("_", " ")))
+    held = number(data, "positions")
+    return _Said(head, commas(detail, count(held, "open position") if held else ""))
 
 
-def _flatten(data: Mapping[str, Any]) -> _Said | None:
-    return "Flatten", _word(data, "state").replace("_", " ")
+_FLATTENS = {
+    "queued": "Flatten queued",
+    "remembered": "Flatten remembered",
+    "started": "Flatten started",
+    "flat": "Flatten done",
+    "not_flat": "NOT FLAT",
+    "unconfirmed": "Flatten NOT CONFIRMED",
+}
 
 
-def _day(data: Mapping[str, Any]) -> _Said | None:
-    trades = data.get("trades")
-    number = len(trades) if isinstance(trades, (list, tuple)) else _number(data, "trades")
-    booked = "" if number is None else f"{number} trade{'' if number == 1 else 's'}"
-    money = (
-        _with(name, _paise(data, f"{name}_paise", sign=name != "charges"))
-        for name in ("gross", "charges", "net")
-    )
-    held = data.get("open_positions")
-    still = f"{len(held)} STILL OPEN" if isinstance(held, (list, tuple)) and held else ""
-    return "Day ended", _commas(booked, *money, still, _dropped(data.get("dropped")))
+def _flatten(data: Data) -> _Said:
+    state = word(data, "state")
+    return _Said(join(_FLATTENS.get(state, "Flatten"), by(data)), "" if state in _FLATTENS else state.replace("_", " "))
 
 
-def _dropped(value: object) -> str:
-    if not isinstance(value, Mapping):
-        return ""
-    counts = {key: number for key, number in value.items() if isinstance(key, str) and type(number) is int}
-    return dropped_text(counts) if any(counts.values()) else ""
+def _run(data: Data) -> _Said | None:
+    """Of a run that says where it begins and where it ends."""
+    state = word(data, "state")
+    if state not in ("started", "stopped"):
+        return None
+    version = prefixed("version", word(data, "version")) if state == "started" else ""
+    resumed = "the day goes on after a stop" if state == "started" and data.get("resumed") is True else ""
+    return _Said(state.capitalize(), "", (commas(version, resumed), *run_lines(data)))
 
 
-_SAYERS: Mapping[EventKind, Callable[[Mapping[str, Any]], _Said | None]] = {
+def _day(data: Data) -> _Said:
+    return _Said(day_head(data), "", tuple(day_lines(data)))
+
+
+_SAYERS: Mapping[EventKind, Callable[[Data], _Said | None]] = {
+    EventKind.RUN: _run,
     EventKind.SIGNAL: _signal,
     EventKind.REFUSAL: _refusal,
     EventKind.ORDER: _order,

@@ -39,7 +39,7 @@ class Entry:
     reply: Reply
     silent: bool
     put_ns: int  #: wall time
-    units: int  #: length of its HTML in UTF-16 units
+    units: int  #: length of its HTML in UTF-16 units, at most
     about: bool = False  #: says that another message could not be shown; of this one nothing more is said
 
 
@@ -60,7 +60,14 @@ Waiting = Mapping[int, "deque[Item]"]  #: by chat, oldest first
 
 
 def html_units(reply: Reply) -> int:
-    return len(reply.to_html().encode("utf-16-le")) // 2
+    """Length of the HTML in UTF-16 units; a little more where runs share a style."""
+    return sum(
+        len(run.text.encode("utf-16-le")) // 2
+        + 4 * run.text.count("&")
+        + 3 * (run.text.count("<") + run.text.count(">"))
+        + sum(2 * len(tag) + 5 for tag in run.tags)
+        for run in reply.runs
+    )
 
 
 class OutboxFile:

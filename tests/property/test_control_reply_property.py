@@ -143,9 +143,22 @@ KEYS = st.sampled_from(
         "trades",
         "open_positions",
         "dropped",
+        "by",
+        "positions",
+        "strategies",
+        "external",
+        "stop_resting",
+        "resumed",
+        "day",
+        "wins",
+        "losses",
+        "best",
+        "worst",
+        "refusals",
+        "next_session",
     ]
 )
-WORDS = st.sampled_from(["open", "rejected", "cancelled", "armed", "missing", "square_off", "BUY"])
+WORDS = st.sampled_from(["open", "rejected", "cancelled", "armed", "missing", "square_off", "BUY", "started", "card"])
 
 
 @given(

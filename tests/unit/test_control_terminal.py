@@ -129,7 +129,7 @@ def test_plain_printer_prints_a_line_an_event_and_survives_a_closed_pipe() -> No
     printer = PlainPrinter(out)
     printer.on_event(SIGNAL)
     printer.on_event(Event(EventKind.EVALUATION, NOON, "NSE:M&M"))
-    assert out.getvalue() == "12:00:00 Signal M&M P1 BUY 12 @ ₹2,140.00, stop ₹2,086.50 (ema_crossover)\n"
+    assert out.getvalue() == "12:00:00 Signal M&M P1 BUY 12 @ ₹2,140.00, stop ₹2,086.50 (-2.50 %) (ema_crossover)\n"
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as gone:
@@ -311,13 +311,17 @@ def _notice(kind: EventKind, text_: str = "", **data: object) -> str:
                 "rung": 1, "side": "BUY", "quantity": 9, "entry_price": 100.05, "exit_price": 105.0,
                 "exit_reason": "square_off", "net_paise": 4_000, "charges_paise": 455,
             },
-            "Closed M&M P1 BUY 9 × ₹100.05 → ₹105.00, square off, net +₹40.00, charges ₹4.55",
+            "Closed M&M P1 net +₹40.00 (+4.44 %), square off, BUY 9 × ₹100.05 → ₹105.00, charges ₹4.55",
         ),
         ("block", {"on": True, "reason": "prices are stale"}, "Entries BLOCKED M&M prices are stale"),
-        ("block", {"on": False, "reason": "prices are stale"}, "Entries released M&M prices are stale"),
-        ("session", {"boundary": "square_off_warning"}, "Square-off is near M&M intraday positions will be closed"),
+        ("block", {"on": False, "reason": "prices are stale"}, "Block lifted M&M prices are stale"),
+        ("session", {"boundary": "square_off_warning"}, "Square-off M&M is near: intraday positions will be closed"),
+        ("signal", {"price_paise": 10_000, "stop_paise": 9_750, "target_paise": 10_500, "quantity": 1200, "side": "BUY"}, "Signal M&M BUY 1,200 @ ₹100.00, stop ₹97.50 (-2.50 %), target ₹105.00 (+5.00 %)"),
+        ("trade", {"quantity": 9, "side": "SELL", "entry_price": 100.0, "exit_price": 101.0, "net_paise": -1_350}, "Closed M&M net -₹13.50 (-1.50 %), SELL 9 × ₹100.00 → ₹101.00"),
+        ("block", {"on": True, "reason": "paused by command", "by": "owner"}, "Entries BLOCKED M&M paused by owner"),
+        ("run", {"strategies": {}}, ""),
         ("refusal", {"rung": 2, "reason": "no capital left"}, "Refused M&M P2 no capital left"),
-        ("day", {"trades": 2, "net_paise": -500, "open_positions": [1]}, "Day ended M&M 2 trades, net -₹5.00, 1 STILL OPEN"),
+        ("day", {"trades": 2, "net_paise": -500, "open_positions": [1]}, "Day ended M&M\nNet -₹5.00\n2 trades\n1 STILL OPEN\n?"),
         ("evaluation", {}, ""),
     ],
 )  # fmt: skip

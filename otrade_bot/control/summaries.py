@@ -1,0 +1,161 @@
+"""The longer notices: the service began or ended, and the day's summary. Lines that fit a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from otrade_bot.control.pieces import (
+    Data,
+    amount,
+    average,
+    commas,
+    join,
+    mapping,
+    number,
+    objects,
+    paise,
+    prefixed,
+    rung,
+    word,
+)
+from otrade_bot.control.reply import Part, Reply, bold, code, text
+from otrade_bot.control.words import count, day_text, dropped_text, percent, short, symbol_text
+from otrade_bot.core.clock import at_ist
+from otrade_bot.core.money import group_indian
+
+__all__ = ["day_head", "day_lines", "positions_lines", "run_lines"]
+
+#: Longest list of instruments or positions that is spelled out.
+_NAMES, _ROWS = 8, 30
+
+
+def run_lines(data: Data) -> Iterator[Part]:
+    """After 'Started' or 'Stopped': where the orders go, what trades, what is open and where its stops rest."""
+    if word(data, "state") == "started":
+        mode = join(word(data, "mode").upper(), "rehearsal" if data.get("rehearsal") is True else "")
+        yield commas(mode, prefixed("broker", word(data, "broker")), prefixed("prices", word(data, "feed")))
+        for name, symbols in mapping(data, "strategies").items():
+            yield f"{name}: {_names(symbols)}"
+    held = objects(data, "positions")
+    if not held:
+        yield "Nothing is open"
+        return
+    yield bold(f"{count(len(held), 'position')} open")
+    yield from positions_lines(held)
+
+
+def positions_lines(held: list[Data]) -> Iterator[Part]:
+    """A line each."""
+    for one in held[:_ROWS]:
+        size = join(rung(one), word(one, "side"), amount(one), average(one))
+        yield text(code(symbol_text(word(one, "symbol")) or "?"), f" {size}" if size else "", _stop(one))
+    if len(held) > _ROWS:
+        yield f"and {len(held) - _ROWS} more: /positions"
+
+
+def _stop(one: Data) -> Reply:
+    """Where the stop rests; nothing of a list that does not say."""
+    if one.get("external") is True:
+        return text(", not ours: no stop from here")
+    if "stop_resting" not in one:
+        return text("")
+    at = paise(one, "stop_paise") if number(one, "stop_paise") else ""
+    if one["stop_resting"] is True:
+        return text(join(", stop rests", prefixed("at", at)))
+    return text(", ", bold(f"stop {at} is NOT resting" if at else "NO STOP"))
+
+
+def _names(symbols: object) -> str:
+    if not isinstance(symbols, (list, tuple)):
+        return "?"
+    shown = ", ".join(short(symbol_text(str(symbol)), 40) for symbol in symbols[:_NAMES])
+    more = len(symbols) - _NAMES
+    return f"{shown} and {more} more" if more > 0 else shown or "nothing"
+
+
+def day_head(data: Data) -> str:
+    """'Day ended Tue 1 Jun 2021'."""
+    try:
+        day = date.fromisoformat(word(data, "day"))
+        return f"Day ended {day_text(at_ist(day, 12))}"
+    except (ValueError, OverflowError, OSError):
+        return "Day ended"
+
+
+def day_lines(data: Data) -> Iterator[Part]:
+    """The numbers of the report, the result first."""
+    net = paise(data, "net_paise", sign=True)
+    if net:
+        gross, charges = paise(data, "gross_paise", sign=True), paise(data, "charges_paise")
+        sums = commas(prefixed("gross", gross), prefixed("charges", charges))
+        yield text(bold(f"Net {net}"), f" ({sums})" if sums else "")
+    yield commas(_trades(data), _winners(data))
+    yield from _extremes(data)
+    yield commas(_counted(data, "signals", "signal"), _counted(data, "orders", "order"), _refused(data))
+    yield _dropped(data)
+    yield from _left(data)
+    following = word(data, "next_session")
+    yield following if following.lower().startswith("next") or not following else f"Next session: {following}"
+
+
+def _trades(data: Data) -> str:
+    trades = data.get("trades")
+    booked = len(trades) if isinstance(trades, (list, tuple)) else number(data, "trades")
+    return "" if booked is None else count(booked, "trade") if booked else "No trades"
+
+
+def _winners(data: Data) -> str:
+    won, lost = number(data, "wins"), number(data, "losses")
+    if won is None or lost is None or won < 0 or lost < 0 or not won + lost:
+        return ""
+    return f"{won} won, {lost} lost ({percent(100 * won / (won + lost))} won)"
+
+
+def _extremes(data: Data) -> Iterator[Part]:
+    best, worst = (_named(mapping(data, key)) for key in ("best", "worst"))
+    if best and best != worst:
+        yield text("Best ", best)
+    if worst and best != worst:
+        yield text("Worst ", worst)
+
+
+def _named(trade: Data) -> Reply:
+    name, net = symbol_text(word(trade, "symbol")), paise(trade, "net_paise", sign=True)
+    return text(code(name), f" {net}") if name and net else Reply()
+
+
+def _counted(data: Data, key: str, one: str) -> str:
+    value = number(data, key)
+    return "" if value is None else count(value, one)
+
+
+def _counts(data: Data, key: str) -> dict[str, int]:
+    """Those above 0."""
+    found = mapping(data, key).items()
+    return {name: value for name, value in found if isinstance(name, str) and type(value) is int and value > 0}
+
+
+def _refused(data: Data) -> str:
+    codes = _counts(data, "refusals")
+    if not codes:
+        return ""
+    most = sorted(codes.items(), key=lambda one: (-one[1], one[0]))
+    reasons = ", ".join(f"{group_indian(number)} {why.replace('_', ' ')}" for why, number in most)
+    return f"{group_indian(sum(codes.values()))} refused ({reasons})"
+
+
+def _dropped(data: Data) -> str:
+    found = _counts(data, "dropped")
+    return f"Prices: {dropped_text(found)}" if found else ""
+
+
+def _left(data: Data) -> Iterator[Part]:
+    if not isinstance(data.get("open_positions"), (list, tuple)):
+        return
+    held = objects(data, "open_positions")
+    if not held:
+        yield "Nothing is open"
+        return
+    yield bold(f"{len(held)} STILL OPEN")
+    yield from positions_lines(held)
