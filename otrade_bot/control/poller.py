@@ -34,6 +34,7 @@ class PhoneState:
     last_ok: float = 0.0
     error: str = ""  #: masked
     cure: str = ""
+    times: int = 0  #: errors in a row in this state
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,11 @@ class Line(Bot):
 
 
 class Poller:
-    """``take`` gets each update in order and returns when it may be confirmed; ``changed`` hears of each new state.
+    """``take`` gets each update in order and returns when it may be confirmed; ``changed`` hears of each
+    new state and each error.
 
     ``greet`` runs before the first question and must succeed; ``wall`` gives seconds since the epoch.
+    A long poll lasts ``poll_s`` and is given up ``margin_s`` later.
     """
 
     def __init__(
@@ -119,13 +122,14 @@ class Poller:
         log: Callable[[str], None] = lambda line: None,
         patience: Patience | None = None,
         poll_s: int = 25,
+        margin_s: float = 10.0,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._bot, self._take, self._greet = bot, take, greet
         self._changed, self._log = changed, log
-        self._patience, self._poll_s = patience or Patience(), poll_s
+        self._patience, self._poll_s, self._margin_s = patience or Patience(), poll_s, margin_s
         self._wall, self._sleep, self._jitter = wall, sleep, jitter
         self._offset: int | None = None
         self._failures = 0
@@ -160,11 +164,11 @@ class Poller:
         began = time.monotonic()
         question: dict[str, Any] = {"offset": self._offset, "limit": 100, "allowed_updates": list(KINDS)}
         if self._unreadable:
-            found = await self._bot.readable(timeout=0, read_timeout=10.0, **question)
+            found = await self._bot.readable(timeout=0, read_timeout=self._margin_s, **question)
             self._unreadable = False
             return found
         try:
-            updates = await self._bot.get_updates(timeout=self._poll_s, read_timeout=10.0, **question)
+            updates = await self._bot.get_updates(timeout=self._poll_s, read_timeout=self._margin_s, **question)
         except error.TelegramError:
             raise
         except Exception:
@@ -206,15 +210,16 @@ class Poller:
         return first + (most - first) * (1 - self._jitter() / 2)
 
     def _enter(self, word: str, what: str, cure: str) -> None:
-        """Each state is told when it begins, and not again while it lasts."""
+        """Each state is logged when it begins, and not again while it lasts."""
         now, before = self._wall(), self.state
         last_ok = now if word == "polling" else before.last_ok
         if word == "polling":
             self._failures = 0
-        since = before.since if word == before.word else now
-        self.state = PhoneState(word, since, last_ok, what, cure)
-        if word == before.word:
-            return
-        self._log(f"phone: {word}" + (f": {what}. {cure}" if what else ""))
-        with suppress(Exception):
-            self._changed(self.state)
+        fresh = word != before.word
+        times = (1 if fresh else before.times + 1) if what else 0
+        self.state = PhoneState(word, now if fresh else before.since, last_ok, what, cure, times)
+        if fresh:
+            self._log(f"phone: {word}" + (f": {what}. {cure}" if what else ""))
+        if fresh or what:
+            with suppress(Exception):
+                self._changed(self.state)

@@ -71,10 +71,12 @@ class Phone:
         audit: Callable[[Heard], None] = lambda heard: None,
         patience: Patience | None = None,
         poll_s: int = 25,
+        poll_margin_s: float = 10.0,
         stale_s: float = 60.0,
         settle_s: float = 0.25,
         toast_s: float = 2.0,
         read_s: float = 15.0,
+        grace_s: float = 3.0,
         wall: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -87,7 +89,7 @@ class Phone:
         self._commands, self._label = tuple(bot_commands), label
         self._log, self._log_error, self._audit = log, log_error, audit
         self._stale_s, self._settle_s, self._toast_s = stale_s, settle_s, toast_s
-        self._wall, self._steady = wall, steady
+        self._wall, self._steady, self._grace_s = wall, steady, grace_s
         self._requests = (
             HTTPXRequest(1, read_timeout=10, write_timeout=10, connect_timeout=10, pool_timeout=10),
             HTTPXRequest(64, read_timeout=read_s, write_timeout=10, connect_timeout=10, pool_timeout=10),
@@ -101,7 +103,7 @@ class Phone:
         )
         self._poller = Poller(
             self._bot, self._take, greet=self._greet, changed=self._changed, log=log, patience=patience,
-            poll_s=poll_s, wall=wall, sleep=sleep,
+            poll_s=poll_s, margin_s=poll_margin_s, wall=wall, sleep=sleep,
         )  # fmt: skip
         self._username = ""
         self._offers = Offers(steady)
@@ -119,12 +121,12 @@ class Phone:
         return self._poller.state
 
     async def run(self) -> None:
-        """Until cancelled. Then answers under way get three seconds; what is left of them goes to the outbox."""
+        """Until cancelled. Then answers under way get ``grace_s`` seconds; what is left of them goes to the outbox."""
         try:
             await self._poller.run()
         finally:
             if self._tasks:
-                await asyncio.wait(self._tasks, timeout=3)
+                await asyncio.wait(self._tasks, timeout=self._grace_s)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -159,8 +161,11 @@ class Phone:
         minutes, since two pollers alternate."""
         if state.word == "polling":
             self._outbox.wake()
+        # After a kill Telegram may hold the poll of before for a moment: the first conflict of all proves nothing.
+        if state.word != "conflict" or (state.last_ok == 0 and state.times < 2):
+            return
         now = self._steady()
-        if state.word != "conflict" or (self._warned is not None and now - self._warned < 600):
+        if self._warned is not None and now - self._warned < 600:
             return
         self._warned = now
         said = lines(
