@@ -48,7 +48,7 @@ class Chats:
         self.sent: list[Sent] = []
         self.answers: dict[str, CallbackAnswer] = {}
         self.commands: list[dict[str, str]] = []
-        self.webhook = ""
+        self._webhook = ""
         self.updates = Updates()
         self._chats: dict[int, dict[str, Any]] = {}
         self._theirs: set[tuple[int, int]] = set()
@@ -82,8 +82,13 @@ class Chats:
         self._open_queries.add(query_id)
         return query_id, as_message(sent, self._chats[sent.chat_id], ME)
 
+    def set_webhook(self, address: str) -> None:
+        """Done by somebody with the same token: polling ends until the bot deletes it."""
+        self._webhook = address
+        self.updates.terminate("Conflict: terminated by setWebhook request")
+
     async def get_updates(self, params: Params) -> list[dict[str, Any]]:
-        if self.webhook:
+        if self._webhook:
             raise Refusal(WEBHOOK, 409)
         if "allowed_updates" in params:
             self.updates.allowed = frozenset(json.loads(params["allowed_updates"]))
@@ -97,7 +102,7 @@ class Chats:
         return ME
 
     def delete_webhook(self, params: Params) -> bool:
-        self.webhook = ""
+        self._webhook = ""
         if params.get("drop_pending_updates") == "true":
             self.updates.forget()
         return True
@@ -114,7 +119,7 @@ class Chats:
         return True
 
     def send_message(self, params: Params) -> dict[str, Any]:
-        text, html, entities = content(params, "message is too long")
+        text, html, entities = content(params)
         keys = markup(params)
         rows = inline_rows(keys)
         chat = self._known(params)
@@ -127,7 +132,7 @@ class Chats:
         return as_message(sent, chat, ME)
 
     def edit_message_text(self, params: Params) -> dict[str, Any]:
-        text, html, entities = content(params, "MESSAGE_TOO_LONG")
+        text, html, entities = content(params)
         return self._edit(params, lambda old: replace(old, text=text, html=html, entities=entities))
 
     def edit_message_reply_markup(self, params: Params) -> dict[str, Any]:

@@ -25,10 +25,11 @@ ENTITIES = {
     "blockquote": "blockquote",
 }
 NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"'}
-REFERENCE = re.compile(r"&(?:#x([0-9a-fA-F]+)|#([0-9]+)|([a-z]+));?")
+REFERENCE = re.compile(r"&(?:#x([0-9a-fA-F]+)|#([0-9]+)|([a-zA-Z]+));?")
 START = re.compile(r"<([^\s>]*)")
 ATTRIBUTE = re.compile(r"""\s*([^\s=>/"']*)\s*(?:(=)\s*(?:"([^"]*)"|'([^']*)'|([a-zA-Z0-9.-]*)(?=[\s>])))?""")
 COMMAND = re.compile(r"(?<![\w/])/[A-Za-z0-9_]{1,64}(?:@\w{3,32})?(?![\w/])")
+SPACE = " \n"
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 Entity = dict[str, Any]
@@ -64,13 +65,19 @@ def parse_html(html: str) -> tuple[str, list[Entity]]:
 def tidy(text: str, entities: list[Entity]) -> tuple[str, list[Entity]]:
     """As it is shown: no control characters, no space around. Entities are cut to what is left of the text."""
     text = CONTROL.sub(" ", text.replace("\r", ""))
-    text = text.rstrip()
+    entities = [e for e in entities if cut(text, e).strip()]
+    text = text.rstrip(SPACE)
     first = min((e["offset"] for e in entities), default=units(text))
-    lead = min(units(text) - units(text.lstrip()), first)
-    text = text[lead:]  # what leads is white space: one unit a character
-    kept = [{**e, "offset": e["offset"] - lead} for e in entities]
-    kept = [{**e, "length": min(e["length"], units(text) - e["offset"])} for e in kept]
-    return text, [e for e in kept if e["length"] > 0]
+    lead = min(len(text) - len(text.lstrip(SPACE)), first)  # of white space: one unit a character
+    text = text[lead:]
+    entities = [{**e, "offset": e["offset"] - lead} for e in entities]
+    return text, [{**e, "length": min(e["length"], units(text) - e["offset"])} for e in entities]
+
+
+def cut(text: str, entity: Entity) -> str:
+    """The part of a text that an entity is about."""
+    begin = 2 * entity["offset"]
+    return text.encode("utf-16-le")[begin : begin + 2 * entity["length"]].decode("utf-16-le")
 
 
 def commands(text: str) -> list[Entity]:
@@ -103,6 +110,8 @@ class _Reader:
             self._put(char or self.html[self.at - 1])
 
     def _put(self, char: str) -> None:
+        if char == "\r":
+            return
         self.text.append(char)
         self.length += units(char)
 
@@ -136,7 +145,8 @@ class _Reader:
                 raise MarkupError(f"Unclosed start tag {self._where(begin)}")
             if not name:
                 raise MarkupError(f'Empty attribute name in the tag "{tag}" {self._where(begin)}')
-            value = next((v for v in found.groups()[2:] if v is not None), "") if equals else ""
+            quoted, quoted_too, token = found.groups()[2:]
+            value = (quoted or quoted_too or (token or "").lower()) if equals else ""
             argument = _argument(tag, name, REFERENCE.sub(lambda m: _referred(m) or m.group(), value)) or argument
         self.at = close.end()
         return argument
@@ -150,10 +160,9 @@ class _Reader:
         if not found.group(2):
             raise MarkupError(f"Unclosed end tag {self._where(begin)}")
         expected = self.open[-1]
-        if found.group(1) and found.group(1) != expected.tag:
-            raise MarkupError(
-                f'Unmatched end tag {self._where(begin)}, expected "</{expected.tag}>", found "</{found.group(1)}>"'
-            )
+        tag = found.group(1).lower()
+        if tag and tag != expected.tag:
+            raise MarkupError(f'Unmatched end tag {self._where(begin)}, expected "</{expected.tag}>", found "</{tag}>"')
         self.at = found.end()
         self._close(self.open.pop())
 
@@ -193,7 +202,8 @@ def _referred(found: re.Match[str]) -> str | None:
     if name:
         return NAMED.get(name)
     code = int(hexadecimal, 16) if hexadecimal else int(decimal)
-    return chr(code) if 0 < code < 0x10FFFF and not 0xD800 <= code < 0xE000 else None
+    short = len(found.group().rstrip(";")) < 10
+    return chr(code) if short and 0 < code < 0x10FFFF and not 0xD800 <= code < 0xE000 else None
 
 
 def _argument(tag: str, name: str, value: str) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 from .markup import Entity, MarkupError, parse_html, tidy, units
 
 LONGEST_TEXT = 4096  # UTF-16 units after parsing
+LONGEST_SOURCE = 32768  # bytes
+LONGEST_DATA = 64  # bytes
 MOST_BUTTONS = 100
 
 
@@ -28,6 +30,7 @@ class Button:
     label: str
     data: str | None = None
     url: str | None = None
+    copies: str | None = None  #: what a tap copies
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,14 @@ class Sent:
         return None
 
 
-def content(params: dict[str, str], too_long: str) -> tuple[str, str, tuple[Entity, ...]]:
+def content(params: dict[str, str]) -> tuple[str, str, tuple[Entity, ...]]:
     """Text, source and entities of a message to be. Raises Refusal."""
     source = params.get("text", "")
     mode = params.get("parse_mode", "")
+    if not source:
+        raise Refusal("message text is empty")
+    if len(source.encode()) > LONGEST_SOURCE:
+        raise Refusal("text is too long")
     if mode.lower() not in ("", "html"):
         raise Refusal(f"unsupported parse_mode {mode}: this bot speaks HTML only")
     try:
@@ -104,10 +111,10 @@ def content(params: dict[str, str], too_long: str) -> tuple[str, str, tuple[Enti
     except MarkupError as error:
         raise Refusal(f"can't parse entities: {error}") from None
     text, entities = tidy(text, entities)
-    if not text:
-        raise Refusal("message text is empty")
+    if not text.strip():
+        raise Refusal("text must be non-empty")
     if units(text) > LONGEST_TEXT:
-        raise Refusal(too_long)
+        raise Refusal("message is too long")
     return text, source, tuple(entities)
 
 
@@ -131,25 +138,26 @@ def inline_rows(found: dict[str, Any]) -> tuple[tuple[Button, ...], ...]:
 
 
 def _button(raw: dict[str, Any]) -> Button:
-    button = Button(raw.get("text", ""), raw.get("callback_data"), raw.get("url"))
+    copies = raw.get("copy_text", {}).get("text")
+    button = Button(raw.get("text", ""), raw.get("callback_data") or None, raw.get("url") or None, copies)
     if not button.label.strip():
         raise Refusal("can't parse inline keyboard button: text must be non-empty")
-    if button.data is None and button.url is None:
+    if not (button.data or button.url or button.copies):
         raise Refusal("text buttons are unallowed in the inline keyboard")
-    if button.data is not None and not 1 <= len(button.data.encode()) <= 64:
+    if len((button.data or "").encode()) > LONGEST_DATA:
         raise Refusal("BUTTON_DATA_INVALID")
     return button
 
 
 def as_rows(rows: tuple[tuple[Button, ...], ...]) -> dict[str, Any]:
     """An InlineKeyboardMarkup."""
-    named = {"label": "text", "data": "callback_data", "url": "url"}
-    return {
-        "inline_keyboard": [
-            [{api: getattr(b, ours) for ours, api in named.items() if getattr(b, ours) is not None} for b in row]
-            for row in rows
-        ]
-    }
+    return {"inline_keyboard": [[_as_button(button) for button in row] for row in rows]}
+
+
+def _as_button(button: Button) -> dict[str, Any]:
+    copies = {"text": button.copies} if button.copies else None
+    raw = {"text": button.label, "callback_data": button.data, "url": button.url, "copy_text": copies}
+    return {name: value for name, value in raw.items() if value is not None}
 
 
 def as_message(sent: Sent, chat: dict[str, Any], bot: dict[str, Any]) -> dict[str, Any]:

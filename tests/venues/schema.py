@@ -18,6 +18,8 @@ PRIMITIVES: dict[str, type | tuple[type, ...]] = {
     "Boolean": bool,
     "True": bool,
 }
+# Fields that later versions added to what bots send.
+NEWER = {"InlineKeyboardButton": {"style", "icon_custom_emoji_id"}, "KeyboardButton": {"style", "icon_custom_emoji_id"}}
 
 
 class Schema:
@@ -76,7 +78,8 @@ class Schema:
         if not isinstance(value, dict):
             return [f"{where} = {value!r} is no {kind}"]
         fields = {field["name"]: field for field in self._types[kind].get("fields", [])}
-        wrong = [f"{where}: {kind} has no field {name!r}" for name in value if name not in fields]
+        known = fields.keys() | NEWER.get(kind, set())
+        wrong = [f"{where}: {kind} has no field {name!r}" for name in value if name not in known]
         wrong += [f"{where}: {kind} needs {n!r}" for n, f in fields.items() if f["required"] and n not in value]
         for name in value.keys() & fields.keys():
             wrong += self._any(value[name], fields[name]["types"], f"{where}.{name}")

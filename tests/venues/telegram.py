@@ -181,7 +181,7 @@ class BotApi:
 
     def set_webhook(self, address: str) -> None:
         """Somebody set one: getUpdates gets 409 until deleteWebhook."""
-        self._chats.webhook = address
+        self._chats.set_webhook(address)
 
     def say(
         self,

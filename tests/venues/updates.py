@@ -16,10 +16,7 @@ Update = dict[str, Any]
 
 
 class Terminated(Exception):  # noqa: N818
-    """Another getUpdates came while this one waited: 409."""
-
-    def __init__(self) -> None:
-        super().__init__(CONFLICT)
+    """Something else took the place of this getUpdates while it waited: 409."""
 
 
 class Updates:
@@ -50,12 +47,16 @@ class Updates:
         """Drop everything that waits."""
         self.pending.clear()
 
+    def terminate(self, why: str) -> None:
+        """End the long poll that waits, if any."""
+        if self._poll is not None and not self._poll.done():
+            self._poll.set_exception(Terminated(why))
+
     async def get(self, offset: int, limit: int, wait: int) -> list[Update]:
         """Confirms what is below ``offset`` and hands out what follows; waits up to ``wait`` s for a first one.
 
         Raises Terminated when another call comes meanwhile."""
-        if self._poll is not None and not self._poll.done():
-            self._poll.set_exception(Terminated())
+        self.terminate(CONFLICT)
         limit, wait = min(max(limit, 1), 100), min(max(wait, 0), LONGEST_POLL)
         self._confirm(offset)
         if not self.pending and wait:
