@@ -1,0 +1,274 @@
+"""Is the service well? ``/health`` and ``/status`` ask here; ``heartbeat.json`` tells it to those outside.
+
+The heartbeat is the last known truth for a watchdog: what was held, with which stops, and when. It is
+written every few seconds and flushed by the system at leisure, for it is worth nothing once it is old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from otrade_bot import __version__
+from otrade_bot.control.views_checks import Check
+from otrade_bot.control.words import ago, clock_text, count
+from otrade_bot.core.clock import IST, SECOND, Clock, iso
+from otrade_bot.core.masking import mask_text
+from otrade_bot.core.money import rupees
+from otrade_bot.service.clockwatch import ClockWatch
+from otrade_bot.service.control_state import ControlState
+from otrade_bot.service.loopwatch import LoopWatch
+from otrade_bot.service.statefile import write_state
+from otrade_bot.trading.snapshot import Position, TradingView
+
+__all__ = ["FILE", "Health", "Line", "LoopWatch", "Queue", "Sources", "memory_mb"]
+
+FILE = "heartbeat.json"
+EVERY_S = 5.0
+#: What deserves a look: the loop's lag, a heartbeat's age, memory, free disk, a message's age, a job overdue.
+LAG_MS, SILENT_S, MEMORY_MB, DISK_MB, WAITING_S, LATE_S = 1_000, 20.0, 500, 200, 60.0, 60.0
+STEP_RECENT = 3600 * SECOND
+
+LastJob = tuple[str, int, float, bool]  #: name, due (ns), seconds late, whether it went well
+NextJob = tuple[str, datetime]
+
+
+class Queue(Protocol):
+    """What is asked of the outbox."""
+
+    @property
+    def waiting(self) -> int: ...
+    def lag_s(self) -> float: ...
+
+
+class Line(Protocol):
+    """What is asked of the phone's state; ``since`` is wall seconds."""
+
+    @property
+    def word(self) -> str: ...
+    @property
+    def since(self) -> float: ...
+    @property
+    def error(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the news come from. None, or what returns None: there is no such thing in this run."""
+
+    state_dir: Path
+    clock: Clock
+    engine: Callable[[], TradingView | None]
+    outbox: Callable[[], Queue | None] = lambda: None
+    phone: Callable[[], Line | None] = lambda: None
+    last_job: Callable[[], LastJob | None] = lambda: None
+    next_job: Callable[[], NextJob | None] = lambda: None
+    scheduled: bool = True  #: jobs come from a scheduler, so there must be a next one
+    control: ControlState | None = None
+    clocks: ClockWatch | None = None
+    tell: Callable[[str], None] = lambda text: None  #: good news of its own
+    wall_ns: Callable[[], int] = time.time_ns
+
+
+class Health:
+    """``tasks`` to be kept running; ``checks`` and ``delivery`` for the commands."""
+
+    def __init__(self, sources: Sources, lag: LoopWatch | None = None) -> None:
+        self.sources = sources
+        self.lag = lag or LoopWatch()
+        self.path = sources.state_dir / FILE
+        self.fault = ""  #: why the newest heartbeat is not on the disk
+        self.beat_ns = 0  #: wall time of the newest that is
+
+    def tasks(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+        return [("loop watch", self.lag.run), ("heartbeat", self.run)]
+
+    async def run(self) -> None:
+        """For ever. A heartbeat that cannot be written shows in ``checks`` and ends nothing."""
+        while True:
+            self.beat()
+            self._retry()
+            await asyncio.sleep(EVERY_S)
+
+    def beat(self, *, running: bool = True) -> bool:
+        """Write ``heartbeat.json``; ``running`` False is the last one, of a service that ends in good order.
+        Never raises."""
+        try:
+            write_state(self.path, self._heart(running), durable=False)
+        except Exception as error:
+            self.fault = mask_text(f"{type(error).__name__}: {error}")
+            return False
+        self.fault, self.beat_ns = "", self.sources.wall_ns()
+        return True
+
+    def delivery(self) -> str:
+        """For /status: how many messages wait, and why; '' where none does."""
+        outbox, phone = self.sources.outbox(), self.sources.phone()
+        if outbox is None or not outbox.waiting:
+            return ""
+        many = outbox.waiting != 1
+        said = f"{count(outbox.waiting, 'message')} {'wait' if many else 'waits'}"
+        said += f", the oldest for {ago(_ns(outbox.lag_s()))}" if many else f" for {ago(_ns(outbox.lag_s()))}"
+        if phone is None or phone.word == "polling":
+            return said
+        return f"{said}; Telegram is {phone.word} since {clock_text(_ns(phone.since))}"
+
+    def checks(self) -> list[Check]:
+        """What the engine's own checks do not see."""
+        sources = self.sources
+        checks = [self._loop(), self._memory(), self._outbox(), self._telegram(), self._scheduler(),
+                  self._heartbeat(), self._disk(), self._clock()]  # fmt: skip
+        return [*checks, *([sources.control.check()] if sources.control else [])]
+
+    # --- the heartbeat -----------------------------------------------------------------------------
+
+    def _heart(self, running: bool) -> dict[str, Any]:
+        sources = self.sources
+        last, following = sources.last_job(), sources.next_job()
+        return {
+            "running": running,
+            "pid": os.getpid(),
+            "version": __version__,
+            "at": iso(sources.wall_ns()),
+            "market": iso(sources.clock.now_ns()),
+            **self._trading(),
+            "loop_lag_ms": {"max": self.lag.max_ms, "p99": self.lag.p99_ms},
+            "rss_mb": memory_mb(),
+            "outbox": self._queue(),
+            "telegram": self._line(),
+            "last_job": None if last is None else
+                {"name": last[0], "at": iso(last[1]), "late_s": round(last[2], 1), "ok": last[3]},
+            "next_job": None if following is None else
+                {"name": following[0], "at": following[1].astimezone(IST).isoformat()},
+            "unsaved": sources.control.unsaved if sources.control else "",
+        }  # fmt: skip
+
+    def _trading(self) -> dict[str, Any]:
+        """Of the engine; an empty account where there is none yet."""
+        view = self.sources.engine()
+        if view is None:
+            return {"mode": "", "feed": "", "phase": "", "paused": False, "blocks": [], "feed_age_s": None,
+                    "positions": []}  # fmt: skip
+        state = view.status()
+        return {
+            "mode": state.mode,
+            "broker": state.broker,
+            "feed": state.feed,
+            "phase": state.phase,
+            "paused": state.paused,
+            "blocks": list(state.blocks),
+            "feed_age_s": round(state.feed_age_ns / SECOND, 1) if state.ticks else None,
+            "positions": [_position(one) for one in view.positions()],
+        }
+
+    def _queue(self) -> dict[str, Any] | None:
+        outbox = self.sources.outbox()
+        return None if outbox is None else {"waiting": outbox.waiting, "oldest_s": round(outbox.lag_s(), 1)}
+
+    def _line(self) -> dict[str, Any] | None:
+        phone = self.sources.phone()
+        if phone is None:
+            return None
+        return {"state": phone.word, "since": iso(_ns(phone.since)), "error": mask_text(phone.error)}
+
+    def _retry(self) -> None:
+        news = self.sources.control.retry() if self.sources.control else ""
+        if news:
+            self.sources.tell(news)
+
+    # --- the checks -----------------------------------------------------------------------------------
+
+    def _loop(self) -> Check:
+        worst = self.lag.max_ms
+        said = f"late by {worst:.0f} ms at most, {self.lag.p99_ms:.0f} ms in 99 of 100 cases"
+        return Check("Event loop", worst < LAG_MS, said)
+
+    def _memory(self) -> Check:
+        used = memory_mb()
+        well = used < MEMORY_MB
+        return Check("Memory", well, f"{used:.0f} MB" + ("" if well else "; restart the service after the close"))
+
+    def _outbox(self) -> Check:
+        outbox = self.sources.outbox()
+        if outbox is None:
+            return Check("Messages", True, "none are sent: answers at the terminal")
+        return Check("Messages", outbox.lag_s() < WAITING_S, self.delivery() or "all delivered")
+
+    def _telegram(self) -> Check:
+        phone = self.sources.phone()
+        if phone is None:
+            return Check("Telegram", True, "not set up")
+        why = f": {mask_text(phone.error)}" if phone.error else ""
+        since = f" since {clock_text(_ns(phone.since))}" if phone.since else ""
+        return Check("Telegram", phone.word == "polling", f"{phone.word}{since}{why}")
+
+    def _scheduler(self) -> Check:
+        last, following, now = self.sources.last_job(), self.sources.next_job(), self.sources.clock.now_ns()
+        overdue = following is not None and now / SECOND - following[1].timestamp() > LATE_S
+        done = "" if last is None else f"{_said(last)}; "
+        if following is None:
+            coming = "nothing is planned" if self.sources.scheduled else "no more today"
+        else:
+            coming = f"next: {following[0].replace('_', ' ')} {following[1].astimezone(IST):%a %d %b %H:%M:%S}"
+        well = not overdue and (last is None or last[3]) and (following is not None or not self.sources.scheduled)
+        return Check("Scheduler", well, f"{done}{coming}{' OVERDUE' if overdue else ''}")
+
+    def _heartbeat(self) -> Check:
+        if self.fault:
+            return Check("Heartbeat", False, f"cannot be written: {self.fault}")
+        if not self.beat_ns:
+            return Check("Heartbeat", False, "none written yet")
+        age = self.sources.wall_ns() - self.beat_ns
+        return Check("Heartbeat", abs(age) < SILENT_S * SECOND, f"{ago(age)} old")
+
+    def _disk(self) -> Check:
+        try:
+            free = shutil.disk_usage(self.sources.state_dir).free / 1e6
+        except OSError as error:
+            return Check("Disk", False, f"{self.sources.state_dir}: {error.strerror}")
+        if free >= DISK_MB:
+            return Check("Disk", True, f"{free / 1000:,.1f} GB free")
+        return Check("Disk", False, f"{free:,.0f} MB free; without a journal there are no entries: make room")
+
+    def _clock(self) -> Check:
+        clocks, now = self.sources.clocks, self.sources.wall_ns()
+        said = f"{clock_text(now)} IST on the wall"
+        if clocks is None or clocks.last is None:
+            return Check("Clock", True, f"{said}, no jump seen")
+        recent = abs(now - clocks.last_ns) < STEP_RECENT
+        return Check("Clock", not recent, f"{said}; {clocks.last.text}, seen at {clock_text(clocks.last_ns)}")
+
+
+def memory_mb() -> float:
+    """Resident memory of this process, MB of a million bytes; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
+
+
+def _position(one: Position) -> Mapping[str, Any]:
+    """``stop`` in rupees, 0 = none; ``external``: at the broker, not ours."""
+    return {
+        "symbol": one.symbol, "rung": one.rung, "side": one.side.name, "quantity": one.quantity,
+        "stop": rupees(one.stop), "stop_resting": one.stop_resting, "external": one.external,
+    }  # fmt: skip
+
+
+def _said(job: LastJob) -> str:
+    name, due, late, well = job
+    said = f"{name.replace('_', ' ')} of {clock_text(due)}"
+    said += f" ran {ago(_ns(late))} late" if late >= 1 else " ran in time"
+    return said if well else f"{said} and FAILED"
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * SECOND)
