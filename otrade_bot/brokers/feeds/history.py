@@ -12,7 +12,7 @@ from otrade_bot.brokers.feeds.synthetic import Floats, generator, opening_price
 from otrade_bot.brokers.feeds.ticks import BarFile, Ints
 from otrade_bot.core.clock import MINUTE, at_ist
 
-__all__ = ["synthetic_history"]
+__all__ = ["demo_history", "synthetic_history"]
 
 _BARS = 375  # minutes from 9:15 to 15:30
 _STEPS = 4  # prices within a bar
@@ -27,10 +27,11 @@ def synthetic_history(day: date, seed: int, days: int = 12) -> list[BarFile]:
     """
     if days < 1:
         raise ValueError(f"days must be at least 1, not {days}")
-    return [_stock_history(number, day, seed, days) for number in range(len(STOCKS))]
+    return [demo_history(number, day, seed, days) for number in range(len(STOCKS))]
 
 
-def _stock_history(number: int, day: date, seed: int, days: int) -> BarFile:
+def demo_history(number: int, day: date, seed: int, days: int) -> BarFile:
+    """The same of one stock, by its number."""
     rng = generator(seed, 2000 + number)
     start, tick = opening_price(seed, number, day)
     closes = _closes(rng, days)

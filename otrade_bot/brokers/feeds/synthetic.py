@@ -36,7 +36,18 @@ from otrade_bot.brokers.instruments import tick_size
 from otrade_bot.core.clock import SECOND, at_ist
 from otrade_bot.core.model import InstrumentKind
 
-__all__ = ["DAY_SECONDS", "Hours", "Profile", "demo_day", "levels", "make", "opening_price", "synthetic_day"]
+__all__ = [
+    "DAY_SECONDS",
+    "Hours",
+    "Profile",
+    "Value",
+    "demo_day",
+    "levels",
+    "make",
+    "opening_price",
+    "second_of",
+    "synthetic_day",
+]
 
 Floats = NDArray[np.float64]
 DAY_SECONDS = 22_500  #: 9:15 to 15:30
@@ -76,7 +87,7 @@ def demo_day(number: int, day: date, seed: int, profile: Profile | None = None, 
     start, tick = opening_price(seed, number, day)
     story = levels(stock, rng)
     hours = hours or Hours(at_ist(day, 9, 15))
-    made = make(stock, story, rng, profile or Profile(), hours, lambda path: start * (1 + path / 100), tick)
+    made = make(stock, story, rng, profile or Profile(), hours, lambda path, _: start * (1 + path / 100), tick)
     return TickFile(f"NSE:{stock.name}", f"synthetic day, seed {seed}", *made, lines=len(made[0]))
 
 
@@ -89,13 +100,15 @@ class Hours:
 
 
 Made = tuple[Ints, Ints, Ints]  #: times, prices, the day's volume so far
+#: (percent from the open, share of the day that is over) -> paise.
+Value = Callable[[Floats, Floats], Floats]
 
 
 def make(
     stock: Stock, story: Floats, rng: np.random.Generator, profile: Profile, hours: Hours,
-    value: Callable[[Floats], Floats], tick: int,
+    value: Value, tick: int,
 ) -> Made:  # fmt: skip
-    """A day's ticks. ``story``: percent from the open, one a second; ``value`` turns percent into paise.
+    """A day's ticks. ``story``: percent from the open, one a second.
 
     Of the stock its volume, its halt and its bad print count; its path is in the story already.
     """
@@ -105,11 +118,11 @@ def make(
     path = np.interp(at / SECOND, np.arange(DAY_SECONDS + 1), level)
     # The last trade was at the bid or at the ask: half a tick to either side.
     bounce = rng.choice([-0.5, 0.0, 0.5], size=len(at)) * tick
-    price = np.maximum(_grid(value(path) + bounce, tick), tick)
+    price = np.maximum(_grid(value(path, at / SECOND / DAY_SECONDS) + bounce, tick), tick)
     volume = np.cumsum(_volumes(stock, rng, at))
     if stock.bad_print:
         clock, percent = stock.bad_print
-        hit = min(int(np.searchsorted(at, _second(clock) * SECOND)), len(at) - 1)
+        hit = min(int(np.searchsorted(at, second_of(clock) * SECOND)), len(at) - 1)
         price[hit] = _grid(price[hit] * (1 + percent / 100), tick)
     if hours.seconds != DAY_SECONDS:
         at = (at * pace).astype(np.int64) // 1000 * 1000
@@ -120,7 +133,7 @@ def make(
     return hours.open + at, price, volume
 
 
-def _second(clock: str) -> int:
+def second_of(clock: str) -> int:
     """Seconds after 9:15."""
     hour, minute = clock.split(":")
     return (int(hour) * 60 + int(minute) - 555) * 60
@@ -129,7 +142,7 @@ def _second(clock: str) -> int:
 def levels(stock: Stock, rng: np.random.Generator, seconds: Floats | None = None) -> Floats:
     """Percent from the opening price without noise, second by second or at the given ``seconds``."""
     path = stock.path or chop(rng)
-    times = np.array([_second(clock) for clock, _ in path], dtype=np.float64)
+    times = np.array([second_of(clock) for clock, _ in path], dtype=np.float64)
     size = rng.uniform(0.94, 1.06)
     stations = np.array([level for _, level in path]) * size
     room = np.minimum(np.diff(times)[:-1], np.diff(times)[1:])
@@ -138,7 +151,7 @@ def levels(stock: Stock, rng: np.random.Generator, seconds: Floats | None = None
     level = np.interp(second, times, stations)
     if stock.jump:
         clock, percent = stock.jump
-        level += np.clip((second - _second(clock)) / 20, 0, 1) * percent
+        level += np.clip((second - second_of(clock)) / 20, 0, 1) * percent
     return level
 
 
@@ -178,7 +191,7 @@ def _times(stock: Stock, rng: np.random.Generator, gap: float) -> Ints:
     at = (np.interp(done[0] + share, done, second) * 1e6).astype(np.int64) * 1000
     at = np.unique(at)
     if stock.halt:
-        first, last = (_second(clock) * SECOND for clock in stock.halt)
+        first, last = (second_of(clock) * SECOND for clock in stock.halt)
         at = at[(at < first) | (at >= last)]
     return at
 
