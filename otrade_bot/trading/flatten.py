@@ -48,7 +48,19 @@ class Flattener:
         """Returns when the broker says flat, or with what is not and why."""
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(by))
-        return await asyncio.shield(self._task)
+        work, caller = self._task, asyncio.current_task()
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if not work.cancelled() or (caller is not None and caller.cancelling()):
+                raise
+            return "NOT CONFIRMED: interrupted before the broker's book said flat. Entries are paused; /positions " \
+                   "tells what is left."  # fmt: skip
+
+    def leave(self) -> None:
+        """Another engine takes over: what was demanded stays with the broker, the verdict is the other's."""
+        if self._task is not None:
+            self._task.cancel()
 
     def at_open(self) -> None:
         """Called at the open: what was queued happens, what was asked for yesterday is asked again.

@@ -106,7 +106,30 @@ async def test_a_service_that_ends_while_news_comes_need_not_wait_for_the_flatte
     for task in running:
         task.cancel()
     await turns(10)
+    assert asked.done()
+
+
+async def test_who_asked_is_answered_also_when_another_engine_takes_over(slow: Bench) -> None:
+    hold(slow)
+    asked = asyncio.create_task(slow.engine.flatten("owner"))
+    await turns()
+    slow.engine.flattener.leave()
+    assert "NOT CONFIRMED: interrupted before the broker's book said flat" in await asked
+    assert states(slow) == ["started"]
+
+
+async def test_whoever_stops_waiting_for_a_flatten_does_not_stop_it(slow: Bench) -> None:
+    stop = hold(slow)
+    asked = asyncio.create_task(slow.engine.flatten("owner"))
+    await turns()
+    asked.cancel()
+    await turns()
     assert asked.cancelled()
+    slow.broker.accept()
+    slow.broker.deliver_all()
+    slow.broker.fill(stop)
+    await turns(10)
+    assert states(slow) == ["started", "flat"]
 
 
 async def test_an_entry_that_has_not_filled_is_cancelled_and_said(slow: Bench) -> None:
