@@ -1,39 +1,26 @@
-"""The Bot API on 127.0.0.1, asked by the real telegram.Bot: what works, and that what fails does so as in life."""
+"""The Bot API on 127.0.0.1, asked by the real telegram.Bot: what people say and press, and what bots write."""
 
 from __future__ import annotations
 
 import asyncio
-import html
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from telegram import Bot, BotCommand, InlineKeyboardButton, InlineKeyboardMarkup, ReplyParameters, Update
-from telegram.error import (
-    BadRequest,
-    Conflict,
-    Forbidden,
-    InvalidToken,
-    NetworkError,
-    RetryAfter,
-    TelegramError,
-    TimedOut,
-)
+from telegram import Bot, BotCommand, InlineKeyboardButton, InlineKeyboardMarkup, ReplyParameters
+from telegram.error import BadRequest, Conflict
+from telegram_room import client, keys, texts
 from venues import telegram as venue
-from venues.markup import MarkupError, cut, parse_html, units
-from venues.schema import API, Schema, published
+from venues.chat import HELP, Screen, obey
+from venues.markup import units
 from venues.telegram import BotApi
 
+ROOT = Path(__file__).resolve().parents[2]
 BUTTONS = ["message", "callback_query"]
-needs_schema = pytest.mark.skipif(not API.is_file(), reason="the published Bot API is not here")
-
-
-@pytest.fixture(autouse=True)
-def _time_spans(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PTB_TIMEDELTA", "1")  # else RetryAfter comes with a deprecation warning
 
 
 @pytest.fixture
@@ -42,22 +29,10 @@ async def api() -> AsyncIterator[BotApi]:
         yield api
 
 
-def client(api: BotApi, token: str | None = None) -> Bot:
-    return Bot(token or api.token, base_url=api.base_url, base_file_url=api.base_file_url)
-
-
 @pytest.fixture
 async def bot(api: BotApi) -> AsyncIterator[Bot]:
     async with client(api) as bot:
         yield bot
-
-
-def keys(*labels: str) -> InlineKeyboardMarkup:
-    return InlineKeyboardMarkup([[InlineKeyboardButton(label, callback_data=f"/{label}") for label in labels]])
-
-
-def texts(updates: tuple[Update, ...]) -> list[str]:
-    return [update.message.text or "" for update in updates if update.message]
 
 
 # --- what people say --------------------------------------------------------------------------------
@@ -309,243 +284,30 @@ async def test_a_test_cannot_press_what_was_never_there(api: BotApi, bot: Bot) -
     assert api.waiting == []
 
 
-# --- what goes wrong --------------------------------------------------------------------------------
-
-FAULTS: dict[str, tuple[Callable[[], venue.Fault], type[TelegramError], str, bool]] = {
-    "429": (lambda: venue.TooMany(3), RetryAfter, "Flood control exceeded", False),
-    "502": (venue.BadGateway, NetworkError, r"Bad Gateway \(502\)", False),
-    "502, done": (lambda: venue.BadGateway(after=True), NetworkError, r"Bad Gateway \(502\)", True),
-    "reset": (venue.Reset, NetworkError, "httpx.ReadError", False),
-    "reset, done": (lambda: venue.Reset(after=True), NetworkError, "httpx.ReadError", True),
-    "closed": (venue.Closed, NetworkError, "Server disconnected", False),
-    "closed, done": (lambda: venue.Closed(after=True), NetworkError, "Server disconnected", True),
-    "401": (venue.Unauthorized, InvalidToken, "Unauthorized", False),
-    "404": (venue.NotFound, InvalidToken, "Not Found", False),
-    "409": (venue.Conflict, Conflict, "terminated by other getUpdates", False),
-    "403": (venue.Forbidden, Forbidden, "bot was blocked by the user", False),
-    "400": (lambda: venue.BadRequest("can't parse entities"), BadRequest, "Can't parse entities", False),
-}
+# --- by hand ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", FAULTS)
-async def test_a_fault_shows_as_the_error_of_a_real_outage_and_once_only(api: BotApi, bot: Bot, case: str) -> None:
-    fault, error, words, done = FAULTS[case]
-    api.fail("sendMessage", fault())
-    with pytest.raises(TelegramError, match=words) as told:
-        await bot.send_message(7, "first")
-    assert type(told.value) is error
-    await bot.send_message(7, "second")
-    assert [sent.text for sent in api.sent] == (["first", "second"] if done else ["second"])
-    assert api.calls[-1].outcome == "ok"
+async def test_the_bot_can_be_tried_by_typing(api: BotApi, bot: Bot) -> None:
+    screen = Screen(api)
+    assert [obey(api, line) for line in ("7: /status", "7@-55: /pause", "")] == ["", "", ""]
+    assert texts(await bot.get_updates()) == ["/status", "/pause"]
+    sent = await bot.send_message(7, "<b>Close</b>\nall?", parse_mode="HTML", reply_markup=keys("yes", "no"))
+    assert screen.news() == [f"{sent.message_id} to 7: Close\n    all?\n    [yes]  [no]"]
+    assert obey(api, f"7 presses {sent.message_id} yes") == ""
+    assert obey(api, f"7 presses {sent.message_id} maybe").startswith("no button 'maybe'")
+    await bot.edit_message_reply_markup(7, sent.message_id)
+    query = (await bot.get_updates())[-1].callback_query
+    assert query is not None
+    await bot.answer_callback_query(query.id, "done")
+    assert screen.news() == [f"{sent.message_id} edited to 7: Close\n    all?", "(toast) done"]
+    assert screen.news() == []
+    assert obey(api, "hello") == HELP
 
 
-async def test_flood_control_says_how_long(api: BotApi, bot: Bot) -> None:
-    api.fail("sendMessage", venue.TooMany(17))
-    with pytest.raises(RetryAfter) as told:
-        await bot.send_message(7, "x")
-    assert told.value.retry_after == timedelta(seconds=17)
-
-
-async def test_silence_before_the_message_was_read_loses_it(api: BotApi, bot: Bot) -> None:
-    hang = venue.Hang()
-    api.fail("sendMessage", hang)
-    with pytest.raises(TimedOut):
-        await bot.send_message(7, "x", read_timeout=0.05)
-    await api.until(lambda: not hang.holding)
-    hang.release()
-    await bot.send_message(7, "y")
-    assert [sent.text for sent in api.sent] == ["y"]
-
-
-async def test_silence_after_the_message_was_read_keeps_it(api: BotApi, bot: Bot) -> None:
-    api.fail("sendMessage", venue.Hang(after=True))
-    with pytest.raises(TimedOut):
-        await bot.send_message(7, "x", read_timeout=0.05)
-    assert [sent.text for sent in api.sent] == ["x"]
-
-
-async def test_silence_that_ends_in_time_is_only_slow(api: BotApi, bot: Bot) -> None:
-    hang = venue.Hang()
-    api.fail("sendMessage", hang)
-    sending = asyncio.create_task(bot.send_message(7, "x"))
-    await api.until(lambda: hang.holding)
-    assert api.sent == []
-    hang.release()
-    assert (await sending).text == "x"
-
-
-async def test_an_outage_refuses_and_ends_on_the_same_port(api: BotApi, bot: Bot) -> None:
-    address = api.base_url
-    poll = asyncio.create_task(bot.get_updates(timeout=50))
-    await api.until(lambda: api.polling)
-    api.down()
-    with pytest.raises(NetworkError, match=r"httpx\.ReadError"):
-        await poll
-    for _ in range(2):
-        with pytest.raises(NetworkError, match=r"httpx\.ConnectError"):
-            await bot.send_message(7, "lost")
-    api.say(7, "meanwhile")
-    api.up()
-    assert api.base_url == address
-    assert texts(await bot.get_updates(timeout=50)) == ["meanwhile"]
-    await bot.send_message(7, "back")
-    assert [sent.text for sent in api.sent] == ["back"]
-
-
-async def test_a_fault_may_concern_one_chat_and_last_until_it_is_healed(api: BotApi, bot: Bot) -> None:
-    api.fail("*", venue.Forbidden(), times=None, chat_id=8)
-    for _ in range(3):
-        with pytest.raises(Forbidden):
-            await bot.send_message(8, "x")
-    await bot.send_message(7, "y")
-    api.heal()
-    await bot.send_message(8, "z")
-    assert [(sent.chat_id, sent.text) for sent in api.sent] == [(7, "y"), (8, "z")]
-
-
-@pytest.mark.parametrize(("token", "words"), [(f"123456:{'x' * 35}", "Unauthorized"), ("no-token", "Not Found")])
-async def test_only_the_right_token_is_let_in(api: BotApi, token: str, words: str) -> None:
-    bot = client(api, token)
-    with pytest.raises(InvalidToken, match=words):
-        await bot.get_updates()
-    with pytest.raises(InvalidToken, match="rejected by the server"):
-        await bot.initialize()
-    await bot.shutdown()
-    assert api.calls == []
-
-
-async def test_waiting_in_vain_tells_what_was_there(api: BotApi, bot: Bot) -> None:
-    await bot.send_message(7, "here I am")
-    api.fail("getUpdates", venue.BadGateway())
-    with pytest.raises(TimeoutError, match=r"1 sent, the last .*here I am.*getUpdates: BadGateway"):
-        await api.until(lambda: len(api.sent) > 1, timeout=0.01)
-
-
-# --- what is not the Bot API ------------------------------------------------------------------------
-
-
-@needs_schema
-async def test_a_parameter_that_telegram_does_not_know_fails_the_test() -> None:
-    with pytest.raises(AssertionError, match="sendMessage: unknown parameter 'colour'"):
-        async with BotApi() as api, client(api) as bot:
-            await bot.send_message(7, "x", api_kwargs={"colour": "red"})
-
-
-@needs_schema
-async def test_a_parameter_of_the_wrong_type_fails_the_test() -> None:
-    with pytest.raises(AssertionError, match="sendMessage: disable_notification = 'maybe' is no Boolean"):
-        async with BotApi() as api, client(api) as bot:
-            await bot.send_message(7, "x", api_kwargs={"disable_notification": "maybe"})
-
-
-@needs_schema
-async def test_an_update_that_telegram_would_not_send_fails_the_test() -> None:
-    with pytest.raises(AssertionError, match="Message has no field 'colour'"):
-        async with BotApi() as api:
-            api.say(7, "x", extra={"colour": "red"})
-
-
-async def test_a_method_that_is_not_here_is_told_beside_the_error_it_caused() -> None:
-    with pytest.raises(InvalidToken, match="Not Found") as told:
-        async with BotApi() as api, client(api) as bot:
-            await bot.pin_chat_message(7, 1)
-    assert told.value.__notes__ == ["not the Bot API:\npinChatMessage: not among the methods of this venue"]
-
-
-@needs_schema
-@pytest.mark.parametrize(
-    ("result", "fault"),
-    [
-        ({"message_id": 1, "date": 1}, "Message needs 'chat'"),
-        ({"message_id": "1", "date": 1, "chat": {"id": 7, "type": "private"}}, "message_id = '1' is no Integer"),
-        ({"message_id": 1, "date": 1, "chat": {"id": 7, "type": "private"}, "text": None}, "text = None is no String"),
-        (True, "is no Message"),
-    ],
-)
-def test_an_answer_is_held_against_the_description(result: Any, fault: str) -> None:
-    schema = published()
-    assert isinstance(schema, Schema)
-    assert [wrong for wrong in schema.result("sendMessage", result) if fault in wrong]
-
-
-async def test_a_connection_serves_many_requests(api: BotApi) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(api.base_url.split(":")[2].split("/")[0]))
-    for _ in range(3):
-        writer.write(f"GET /bot{api.token}/getMe HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        head = await reader.readuntil(b"\r\n\r\n")
-        size = int(head.lower().split(b"content-length:")[1].split()[0])
-        assert head.startswith(b"HTTP/1.1 200")
-        assert b'"ok": true' in await reader.readexactly(size)
-    writer.close()
-    await writer.wait_closed()
-    assert [call.outcome for call in api.calls] == ["ok"] * 3
-
-
-# --- HTML -------------------------------------------------------------------------------------------
-
-
-def shown(source: str) -> list[tuple[str, str]]:
-    text, entities = parse_html(source)
-    return [(entity["type"], cut(text, entity)) for entity in entities]
-
-
-@pytest.mark.parametrize(
-    ("source", "text", "entities"),
-    [
-        ("plain", "plain", []),
-        ("<B>x</b> <strong>y</STRONG>", "x y", [("bold", "x"), ("bold", "y")]),
-        ("😀<i>ok</i>", "😀ok", [("italic", "ok")]),
-        ("<b>a<i>b</i></b>", "ab", [("bold", "ab"), ("italic", "b")]),
-        ("<u>a</><s>b</s>", "ab", [("underline", "a"), ("strikethrough", "b")]),
-        ("<b></b>x", "x", []),
-        ("a &lt;b&gt; &amp;&quot;&#8377;&#x20b9;", 'a <b> &"₹₹', []),
-        ("&nbsp;&copy &LT; &", "&nbsp;&copy &LT; &", []),
-        ("a > b", "a > b", []),
-        ('<a href="https://x.in/?a=1&amp;b=2">go</a>', "go", [("text_link", "go")]),
-        ("<a href='nowhere'>go</a>", "go", []),
-        ('<pre><code class="language-py">x</code></pre>', "x", [("pre", "x")]),
-        ("<code>x</code>", "x", [("code", "x")]),
-        ('<span class="tg-spoiler">x</span>', "x", [("spoiler", "x")]),
-        ("<blockquote expandable>x</blockquote>", "x", [("expandable_blockquote", "x")]),
-    ],
-)
-def test_html_is_read_as_telegram_reads_it(source: str, text: str, entities: list[tuple[str, str]]) -> None:
-    assert parse_html(source)[0] == text
-    assert shown(source) == entities
-
-
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [
-        ("<b>x", 'Can\'t find end tag corresponding to start tag "b"'),
-        ("₹<b>x</i>", 'Unmatched end tag at byte offset 7, expected "</b>", found "</i>"'),
-        ("x</b>", "Unexpected end tag at byte offset 1"),
-        ("<br>", 'Unsupported start tag "br" at byte offset 0'),
-        ("a < b", 'Unclosed start tag|Unsupported start tag "" at byte offset 2'),
-        ("a <5%", "Unclosed start tag at byte offset 2"),
-        ("<b/>x", 'Unsupported start tag "b/"'),
-        ("<b>x</b", "Unclosed end tag at byte offset 4"),
-        ("<span>x</span>", 'Tag "span" must have class "tg-spoiler"'),
-        ('<a href="x>go</a>', "Empty attribute name|Unclosed start tag"),
-        ("<p>x</p>", 'Unsupported start tag "p"'),
-        ("<!-- x -->", 'Unsupported start tag "!--"'),
-    ],
-)
-def test_html_that_telegram_refuses_is_refused(source: str, words: str) -> None:
-    with pytest.raises(MarkupError, match=words):
-        parse_html(source)
-
-
-@given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\r")))
-def test_escaped_text_is_shown_as_it_was_written(text: str) -> None:
-    assert parse_html(html.escape(text)) == (text, [])
-    assert shown(f"<b>{html.escape(text)}</b>") == ([("bold", text)] if text else [])
-
-
-@given(st.text("<>/&;abipre= \"'x#1", max_size=30))
-def test_any_text_is_read_or_refused_and_entities_lie_within_it(source: str) -> None:
-    try:
-        text, entities = parse_html(source)
-    except MarkupError:
-        return
-    assert all(0 <= e["offset"] < e["offset"] + e["length"] <= units(text) for e in entities)
+def test_the_terminal_form_says_where_it_is_and_ends_with_its_input() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.venues.telegram"], input="down\nup\n", capture_output=True, text=True, cwd=ROOT
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"OTRADE_TELEGRAM_BASE_URL=http://127\.0\.0\.1:\d+/bot$", done.stdout, re.MULTILINE)
+    assert done.stdout.endswith("Telegram is down\nTelegram is up\n")

@@ -122,7 +122,12 @@ class Loopback:
         connection.setblocking(False)
         task = asyncio.create_task(self._serve(connection))
         self._connections[task] = connection
-        task.add_done_callback(self._connections.pop)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        connection = self._connections.pop(task)
+        if task.cancelled():  # before there was a transport to close it
+            connection.close()
 
     async def _serve(self, connection: socket.socket) -> None:
         reader, writer = await asyncio.open_connection(sock=connection)

@@ -17,11 +17,11 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from inspect import isawaitable
 from types import TracebackType
 from typing import Any, TypeVar
 
+from .calls import Call, Queued, outcome
 from .chats import BOT_ID, METHODS, CallbackAnswer, Chats
 from .faults import (
     BadGateway,
@@ -69,33 +69,6 @@ TOKEN = re.compile(r"[1-9]\d{2,}:[\w-]{30,}")
 T = TypeVar("T")
 
 
-@dataclass
-class Call:
-    """One request. ``outcome``: "ok", "400 Bad Request: ...", "reset", "closed", "gone" (the client did not wait)."""
-
-    method: str
-    params: dict[str, str]  #: as they came over the wire
-    at: float  #: wall, s
-    outcome: str = "under way"
-
-    @property
-    def chat_id(self) -> int | None:
-        found = self.params.get("chat_id", "")
-        return int(found) if re.fullmatch(r"-?\d+", found) else None
-
-
-@dataclass(eq=False)
-class _Queued:
-    method: str
-    fault: Fault
-    times: int | None
-    chat_id: int | None
-
-    def meets(self, call: Call) -> bool:
-        here = self.chat_id is None or self.chat_id == call.chat_id
-        return here and self.method.lower() in ("*", call.method.lower())
-
-
 class BotApi:
     """The Bot API of one bot. ``chats`` are those that know the bot; who says or presses something joins them."""
 
@@ -104,7 +77,7 @@ class BotApi:
         self.calls: list[Call] = []
         self.violations: list[str] = []
         self._chats = Chats()
-        self._faults: list[_Queued] = []
+        self._faults: list[Queued] = []
         self._hangs: list[Hang] = []
         self._changed = asyncio.Event()
         self._loopback = Loopback(self._handle, self.violations.append)
@@ -236,7 +209,7 @@ class BotApi:
         if isinstance(fault, Hang):
             fault.on_change = self._tell
             self._hangs.append(fault)
-        self._faults.append(_Queued(method, fault, times, chat_id))
+        self._faults.append(Queued(method, fault, times, chat_id))
 
     def heal(self, method: str = "*", *, chat_id: int | None = None) -> None:
         """Forget the faults still queued for a method ("*": all), or only those of one chat."""
@@ -288,7 +261,7 @@ class BotApi:
         self._tell()
         try:
             answer = await self._answer(call)
-            call.outcome = _outcome(answer)
+            call.outcome = outcome(answer)
         except asyncio.CancelledError:
             call.outcome = "gone"
             raise
@@ -353,11 +326,7 @@ def _person(user_id: int, name: str) -> dict[str, Any]:
     return {"id": user_id, "is_bot": False, "first_name": name, "language_code": "en"}
 
 
-def _outcome(answer: Answer | Drop) -> str:
-    if isinstance(answer, Drop):
-        return "reset" if answer.reset else "closed"
-    if answer.status == 200:
-        return "ok"
-    if answer.content_type != "application/json":
-        return f"{answer.status} (no JSON)"
-    return f"{answer.status} {json.loads(answer.body)['description']}"
+if __name__ == "__main__":
+    from .chat import main
+
+    asyncio.run(main(BotApi()))
