@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="otrade-bot", description="A trading agent for Indian markets.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     _demo_parser(commands)
+    _run_parser(commands)
     report = commands.add_parser("report", help="what the journal says of a day")
     report.add_argument("--day", type=_day, help="YYYY-MM-DD; default: the newest day with a journal")
     report.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -84,6 +85,23 @@ def _demo_parser(commands: Any) -> None:
     demo.add_argument("--json", action="store_true", help="the day as one JSON object on standard output")
     demo.add_argument("--resume", action="store_true", help="go on with the day that was interrupted")
     demo.set_defaults(run=_demo)
+
+
+def _run_parser(commands: Any) -> None:
+    run = commands.add_parser("run", help="the service: trades on schedule, commanded from Telegram")
+    run.add_argument("--rehearse", metavar="MOMENT", help="a day from this Indian time on: 2026-09-16T09:14:50")
+    run.add_argument("--speed", type=_pace, help="times faster than the market, with --rehearse (default 1)")
+    run.add_argument("--seed", type=_seed, default=1, help="which simulated days (default 1)")
+    run.add_argument("--keep-time", action="store_true", help="the rehearsed market does not wait for a restart")
+    run.set_defaults(run=_run)
+
+
+def _pace(text: str) -> float:
+    """A service cannot answer between prices that never pause."""
+    speed = _speed(text)
+    if not speed:
+        raise argparse.ArgumentTypeError("'max' leaves no time to answer; allowed: a number from 0.01 to 1000000")
+    return speed
 
 
 def _day(text: str) -> date:
@@ -118,6 +136,12 @@ def _demo(args: argparse.Namespace) -> int:
     return run_demo(args)
 
 
+def _run(args: argparse.Namespace) -> int:
+    from otrade_bot.service.run_command import run_service
+
+    return run_service(args)
+
+
 def _report(args: argparse.Namespace) -> int:
     from otrade_bot.config.paths import state_dir
     from otrade_bot.research.report import day_report, render
@@ -125,9 +149,10 @@ def _report(args: argparse.Namespace) -> int:
 
     folder = state_dir()
     known = days(folder)
-    if (not known or (args.day and args.day not in known)) and days(folder / "demo"):
-        folder = folder / "demo"  # a demo keeps out of a service's own folder
-        known = days(folder)
+    for guest in ("rehearsal", "demo"):  # they keep out of a service's own folder
+        if (not known or (args.day and args.day not in known)) and days(state_dir() / guest):
+            folder = state_dir() / guest
+            known = days(folder)
     day = args.day or (known[-1] if known else None)
     if day is None or day not in known:
         have = ", ".join(d.isoformat() for d in known[-5:]) or "none"

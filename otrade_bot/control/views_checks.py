@@ -11,6 +11,7 @@ from otrade_bot.control.reply import Action, Reply, bold, code, lines, pre, text
 from otrade_bot.control.views import blocks, feed_old
 from otrade_bot.core.clock import SECOND
 from otrade_bot.core.money import rupees_text
+from otrade_bot.core.session import Phase
 from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView
 
 __all__ = ["Check", "flatten_preview", "flatten_result", "health", "health_checks", "why"]
@@ -81,6 +82,8 @@ def _named(what: str, names: list[str], most: int = 12) -> str:
 
 
 def _feed_check(state: StatusView) -> Check:
+    if not state.ticks and state.phase != Phase.OPEN:
+        return Check("Feed", True, f"no price from {state.feed} yet, and the market is not open")
     if not state.ticks:
         return Check("Feed", False, f"no price from {state.feed} yet")
     old = feed_old(state)

@@ -149,6 +149,9 @@ class _Tally:
     told_open: list[dict[str, Any]] | None = None  #: by the day line, until something is filled after it
 
     def run(self, row: _Row) -> None:
+        """A process began; that one ended says nothing of the day."""
+        if row.text("state", "") == "stopped":
+            return
         words = {key: row.text(key, "") for key in ("mode", "feed", "broker")}
         self.runs.append({"ts": row.text("ts", ""), **words})
 

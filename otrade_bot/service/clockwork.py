@@ -67,7 +67,7 @@ class Clockwork:
 
 
 async def metronome(
-    engine: Callable[[], LiveTradingEngine], clock: Clock, tick: Callable[[], Awaitable[None]]
+    engine: Callable[[], LiveTradingEngine], clock: Clock, tick: Callable[[], Awaitable[object]]
 ) -> None:
     """For ever: each second a pulse, each of the day's minutes a timer and a comparison with the broker.
 

@@ -17,8 +17,8 @@ from otrade_bot.core.errors import ConfigException
 __all__ = ["GUESTS", "guest_folder", "mark_of", "only_one", "own_folder"]
 
 GUESTS = ("demo", "rehearsal")
-#: An account and its diary.
-ACCOUNT = ("paper.jsonl", "journal")
+#: An account, its diary, and what was decided about it. Messages that wait stay where they are delivered.
+ACCOUNT = ("paper.jsonl", "journal", "control.json", "control.json.broken", "heartbeat.json")
 
 
 def mark_of(guest: str) -> str:

@@ -1,0 +1,362 @@
+"""The service put together: one event loop, one task group, everything connected here and nowhere else.
+
+Trading runs whether or not anybody can be told about it. What only tells (phone, terminal, heartbeat) is
+started again when it fails; what trades ends the process when it fails, so that a supervisor starts it
+afresh and recovery finds the truth at the broker. Nothing in between: never half alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from otrade_bot import __version__
+from otrade_bot.config.models import Config
+from otrade_bot.control.reply import bold, lines
+from otrade_bot.core.clock import Clock, ManualClock, SystemClock, ist_date, to_ist
+from otrade_bot.core.events import Event, EventKind, Observer
+from otrade_bot.core.masking import mask_text
+from otrade_bot.core.model import Block
+from otrade_bot.core.session import Calendar
+from otrade_bot.kernel.compile import Kernel
+from otrade_bot.service.clockwatch import ClockWatch
+from otrade_bot.service.clockwork import Clockwork, feed, metronome
+from otrade_bot.service.control_state import ControlState
+from otrade_bot.service.day import inputs, prices, stream_of
+from otrade_bot.service.desk import Desk, Strategies, build_desk
+from otrade_bot.service.health import Health, Sources
+from otrade_bot.service.jobs import OWN, DayJobs
+from otrade_bot.service.journal import DayJournal, read_day
+from otrade_bot.service.logs import get_logger, timed
+from otrade_bot.service.mouths import Mouths
+from otrade_bot.service.observe import log_observer
+from otrade_bot.service.plan import Job, day_jobs
+from otrade_bot.service.prices import PriceSource
+from otrade_bot.service.rehearsal import Played, Rehearsal, drive
+from otrade_bot.trading.engine import LiveTradingEngine
+
+__all__ = ["Service", "Setting", "first_cause", "trading_day"]
+
+#: A machine or program that stood still for longer is treated like a restart.
+STOOD_STILL = 5.0
+#: How long a stop waits for writes on their way to the broker, and then for the phone.
+WRITES, FAREWELL = 10.0, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a service is made of. ``start``: market time at which a rehearsal (re)starts."""
+
+    config: Config
+    strategies: Strategies
+    kernel: Kernel
+    source: PriceSource
+    state_dir: Path
+    rehearsal: Rehearsal | None = None
+    start: int = 0
+    resumed: bool = False
+
+
+class Service:
+    """``run`` once. ``stop`` may be called from a signal handler."""
+
+    def __init__(self, setting: Setting, mouths: Callable[[Service], Mouths]) -> None:
+        self.setting, self.config = setting, setting.config
+        self.calendar: Calendar = setting.config.calendar
+        self.clock: Clock = ManualClock(setting.start) if setting.rehearsal else SystemClock()
+        self.journal = DayJournal(setting.state_dir, self.clock)
+        self.control = ControlState.load(setting.state_dir / "control.json")
+        self.clockwork = Clockwork(self.run_job)
+        self.watch = ClockWatch()
+        self.played = Played()
+        self.desk: Desk | None = None
+        self.last_job: tuple[str, int, float, bool] | None = None  #: name, due, late s, well
+        self.reason = ""  #: why the service stops
+        self._done: set[tuple[date, str]] = set()  #: jobs of a day that have run
+        self._planned: list[Job] = []
+        self._ran: set[Job] = set()
+        self._restored: list[str] = []
+        self._opened = asyncio.Event()  #: not set while the desk is opened again
+        self._stopping = asyncio.Event()
+        self._began = 0  #: market time at which this process came
+        self._group: asyncio.TaskGroup | None = None
+        self._feed: asyncio.Task[None] | None = None
+        self.mouths = mouths(self)
+        self.health = Health(self._sources())
+        self.jobs = DayJobs(lambda: self.today, self.clock, self.calendar, setting.state_dir, self.health.checks)
+
+    def _sources(self) -> Sources:
+        return Sources(
+            state_dir=self.setting.state_dir, clock=self.clock, engine=lambda: self.desk.engine if self.desk else None,
+            outbox=self.mouths.queue, phone=self.mouths.line, last_job=lambda: self.last_job,
+            next_job=self.clockwork.next_job if self.setting.rehearsal is None else lambda: None,
+            scheduled=self.setting.rehearsal is None, control=self.control, clocks=self.watch,
+            tell=lambda text: self.engine.alert(text),
+        )  # fmt: skip
+
+    @property
+    def today(self) -> Desk:
+        """The desk that is open."""
+        assert self.desk is not None, "the service has not opened a day yet"
+        return self.desk
+
+    @property
+    def engine(self) -> LiveTradingEngine:
+        return self.today.engine
+
+    def stop(self, reason: str) -> None:
+        """End in good order: the first reason counts."""
+        self.reason = self.reason or reason
+        self._stopping.set()
+
+    # --- the whole run ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until ``stop``, or the end of a rehearsal. Raises what a trading task raised."""
+        self._began = self.clock.now_ns()
+        jobs = await self.open()
+        self._opened.set()
+        self._say_run("started")
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                helpers = [
+                    group.create_task(self._survive(name, make), name=name) for name, make in self._tellers()
+                ]
+                market = [group.create_task(task, name="market") for task in self._market(jobs)]
+                self._start_feed()
+                await self._stopping.wait()
+                await self._farewell()
+                for task in (*helpers, *market, *([self._feed] if self._feed else [])):
+                    task.cancel()
+        except BaseException as error:
+            self._say_crash(error)
+            raise
+        finally:
+            self.clockwork.stop()
+            self.close()
+
+    def close(self) -> None:
+        """Release the files."""
+        if self.desk is not None:
+            self.desk.close()
+        self.journal.close()
+        self.mouths.close()
+
+    def _tellers(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+        """What only tells: it may fail, trading goes on."""
+        return [*self.mouths.tasks(), *self.health.tasks()]
+
+    def _market(self, jobs: Sequence[Job]) -> list[Any]:
+        """What trades: it may not fail."""
+        if self.setting.rehearsal is not None:
+            return [self._rehearse(self.setting.rehearsal, jobs)]
+        self.clockwork.start()
+        return [metronome(lambda: self.engine, self.clock, self._opened.wait), self._watch_clock()]
+
+    async def _rehearse(self, rehearsal: Rehearsal, jobs: Sequence[Job]) -> None:
+        assert isinstance(self.clock, ManualClock)
+        with timed("rehearsal", speed=rehearsal.speed):
+            await drive(
+                self.engine, self.clock, inputs(self._stream, self.engine.timers), jobs, self.run_job,
+                after=self.clock.now_ns(), speed=rehearsal.speed, played=self.played,
+            )  # fmt: skip
+        rehearsal.end(self.setting.state_dir, time.time_ns())
+        self.stop("the rehearsed day is over")
+
+    async def _watch_clock(self) -> None:
+        """Once a second: has the clock been set, did we sleep, is it another day?"""
+        while True:
+            step = self.watch.observe()
+            if step is not None:
+                self.engine.alert(step.text)
+                self.clockwork.wake()
+            if step is not None and abs(step.seconds) >= STOOD_STILL:
+                await self._reopen(step.text)
+            elif trading_day(self.calendar, self.clock.now_ns()) != self.today.day:
+                await self._reopen("a new trading day")
+            await asyncio.sleep(1.0)
+
+    async def _survive(self, name: str, make: Callable[[], Awaitable[None]]) -> None:
+        """Run it again whenever it fails, later and later; the failure is told."""
+        delay = 1.0
+        while True:
+            try:
+                await make()
+                return
+            except Exception as error:
+                get_logger("error").exception(f"{name} failed and is started again", delay_s=delay)
+                what = f"{type(error).__name__}: {mask_text(str(error))}"
+                self.engine.alert(f"{name} failed and is started again: {what}")
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 60.0)
+
+    # --- a day -----------------------------------------------------------------------------------------
+
+    async def open(self) -> list[Job]:
+        """Open the desk of the day it is; returns what is still to be done on it, late jobs first.
+
+        On a day without a session the last one stays open to be looked at.
+        """
+        now = self.clock.now_ns()
+        day = trading_day(self.calendar, now)
+        before = read_day(self.setting.state_dir, day)
+        with timed("open", day=day.isoformat()):
+            desk = self._build(day)
+            self.desk = desk
+            self._restored = self.control.restore(desk.engine)
+            known = {line["trade_id"] for line in before if line.get("kind") == "trade"}
+            past = takewhile(lambda step: step[0] <= now, inputs(self._stream, desk.engine.timers))
+            await desk.recover(past, known)
+        self._done |= {(day, "report") for line in before if line.get("kind") == "day"}
+        return self._plan(desk, now, began=bool(before))
+
+    def _build(self, day: date) -> Desk:
+        source, setting = self.setting.source, self.setting
+        symbols = [s for strategy in self.config.trading.strategies for s in strategy.instruments]
+        files = source.ticks(day, symbols)
+        desk = build_desk(
+            self.config, setting.strategies, setting.kernel, day=day, clock=self.clock, state_dir=setting.state_dir,
+            journal=self.journal, feed=source.name, watched=[f.symbol for f in files],
+            first_prices={f.symbol: int(f.price[0]) for f in files if len(f)},
+        )  # fmt: skip
+        if setting.rehearsal:
+            desk.engine.note = f"rehearsal of {to_ist(setting.rehearsal.start):%d %b %Y}"
+        for observer in self._observers():
+            desk.engine.add_observer(observer)
+        desk.start(source.history(day, symbols))
+        self._stream, self._lines, unread = stream_of(files, day, desk.engine)
+        desk.engine.counters.dropped = dict(unread)
+        return desk
+
+    def _observers(self) -> list[Observer]:
+        return [log_observer, *self.mouths.observers()]
+
+    def _plan(self, desk: Desk, now: int, *, began: bool) -> list[Job]:
+        """Arrange the rest of the day. Of what was due before we came, only our own jobs that are still
+        right are caught up: the market's boundaries were lived through in the recovery."""
+        if ist_date(now) != desk.day:
+            jobs: list[Job] = []
+        else:
+            every = day_jobs(desk.engine.sessions.values(), desk.engine.boundaries)
+            jobs = [job for job in every if job.at > now]
+            jobs += [
+                job for job in every
+                if job.at <= now < job.until and job.name in OWN and (began or job.name in ("token_check", "card"))
+                and (desk.day, job.name) not in self._done
+            ]  # fmt: skip
+        self._planned = sorted(jobs)
+        if self.setting.rehearsal is None:
+            self.clockwork.plan(self._planned)
+        return self._planned
+
+    def _start_feed(self) -> None:
+        """From now on; in a rehearsal the driver feeds."""
+        if self.setting.rehearsal is None and self._group is not None:
+            steps = prices(self._stream, self.clock.now_ns())
+            self._feed = self._group.create_task(feed(self.engine, self.clock, steps), name="feed")
+
+    async def _reopen(self, why: str) -> None:
+        """The same path as a start: what happened meanwhile is at the broker and in the prices."""
+        get_logger().info("the desk is opened again", why=why)
+        self._opened.clear()
+        if self._feed is not None:
+            self._feed.cancel()
+            self._feed = None
+        self.engine.flattener.leave()
+        self.engine.keeper = None
+        self.today.close()
+        planned, before = self._planned, self.clock.now_ns()
+        await self.open()
+        self._start_feed()
+        self._opened.set()
+        self._say_run("reopened", why)
+        self._say_missed(planned, before)
+
+    def _say_missed(self, planned: Sequence[Job], now: int) -> None:
+        """What was due while nobody was here. Positions were caught up by the recovery; words were not."""
+        missed = [job for job in planned if job.at <= now and job not in self._planned and job not in self._ran]
+        if missed:
+            names = ", ".join(f"{job.name.replace('_', ' ')} {to_ist(job.at):%H:%M}" for job in missed)
+            self.engine.alert(f"not done at its time: {names}; the state of the market and of the orders is caught up")
+
+    async def run_job(self, job: Job) -> None:
+        """One job; what it raises is told and does not stop the day."""
+        now, well = self.clock.now_ns(), True
+        self._ran.add(job)
+        try:
+            await self.jobs.run(job, late=job.at >= self._began and job.late(now))
+            self._done.add((self.today.day, job.name))
+        except Exception as error:
+            well = False
+            get_logger("error").exception(f"job {job.name} failed")
+            self.engine.critical(f"{job.name.replace('_', ' ')} failed: {type(error).__name__}: {error}")
+        self.last_job = (job.name, job.at, max(0.0, (now - job.at) / 1e9), well)
+
+    # --- beginning and end -----------------------------------------------------------------------------
+
+    def _say_run(self, state: str, why: str = "") -> None:
+        engine, trading = self.engine, self.config.trading
+        restored = "; ".join(self._restored) if state != "stopped" else ""
+        self.engine.emit(Event(EventKind.RUN, self.clock.now_ns(), text="; ".join(filter(None, (why, restored))), data={
+            "state": state, "mode": trading.mode, "broker": engine.broker.name, "feed": engine.feed,
+            "version": __version__, "resumed": self.setting.resumed, "rehearsal": self.setting.rehearsal is not None,
+            "strategies": {s.name: list(s.instruments) for s in trading.strategies},
+            "positions": [
+                {
+                    "symbol": p.symbol, "rung": p.rung, "side": p.side.name, "quantity": p.quantity,
+                    "stop_paise": p.stop, "stop_resting": p.stop_resting, "external": p.external,
+                }
+                for p in engine.positions()
+            ],
+        }))  # fmt: skip
+
+    async def _farewell(self) -> None:
+        """Entries stop, writes on their way finish, stops stay at the broker, the phone gets the list."""
+        engine = self.engine
+        engine.restore({Block.STOPPING})  # no news: the farewell itself says it
+        deadline = time.monotonic() + WRITES
+        while any(o.writing for o in engine.manager.orders) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        unfinished = [order.tag for order in engine.manager.orders if order.writing]
+        if unfinished:
+            engine.alert(f"stopping with {len(unfinished)} orders whose outcome is not known: {', '.join(unfinished)}")
+        self._say_run("stopped", self.reason)
+        self.health.beat(running=False)
+        await self.mouths.farewell(FAREWELL)
+
+    def _say_crash(self, error: BaseException) -> None:
+        """Whoever is told when the next process delivers it."""
+        if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):
+            return
+        cause = first_cause(error)
+        get_logger("error").critical("the service crashed", exc_info=cause)
+        self.mouths.tell(
+            lines(
+                bold("The service crashed"),
+                f"{type(cause).__name__}: {mask_text(str(cause))}",
+                "Stops stay at the broker. If a supervisor runs it, it starts again and recovers by itself.",
+            )
+        )
+
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """What began it, out of the groups that task groups make."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def trading_day(calendar: Calendar, now: int) -> date:
+    """Today where there is a session today, else the last trading day before."""
+    today = ist_date(now)
+    return today if calendar.is_trading_day(today) else calendar.previous_trading_day(today)
+
+

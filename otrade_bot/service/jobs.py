@@ -1,0 +1,167 @@
+"""What the jobs of a day do and say. The boundaries of the market are the engine's own to say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from otrade_bot.control.views_checks import Check, health_checks
+from otrade_bot.control.words import count, day_text
+from otrade_bot.core.clock import Clock, at_ist, to_ist
+from otrade_bot.core.errors import BrokerException, ConfigException
+from otrade_bot.core.events import Event, EventKind, Severity
+from otrade_bot.core.model import Block
+from otrade_bot.core.money import to_paise
+from otrade_bot.core.session import Calendar
+from otrade_bot.research.report import day_report
+from otrade_bot.service.desk import Desk
+from otrade_bot.service.journal import read_day
+from otrade_bot.service.plan import Job
+from otrade_bot.trading.engine import LiveTradingEngine
+
+__all__ = ["DayJobs", "day_said"]
+
+#: Jobs of the service; every other name is a boundary of the market.
+OWN = ("token_check", "card", "report", "next_session")
+
+
+class DayJobs:
+    """Runs a job for the desk that is open. ``desk`` names it; ``checks`` are the service's own."""
+
+    def __init__(
+        self,
+        desk: Callable[[], Desk],
+        clock: Clock,
+        calendar: Calendar,
+        state_dir: Path,
+        checks: Callable[[], Sequence[Check]],
+    ) -> None:
+        self._desk, self._clock, self._calendar = desk, clock, calendar
+        self._state_dir, self._checks = state_dir, checks
+
+    async def run(self, job: Job, *, late: bool = False) -> None:
+        """Do it; ``late`` is worth a word. One that is too late to be right is left out, and says so."""
+        now, engine = self._clock.now_ns(), self._desk().engine
+        when, name = f"{to_ist(job.at):%H:%M}", job.name.replace("_", " ")
+        if job.stale(now):
+            engine.alert(f"{name} of {when} was not done: the machine or the program stood still, and it is over")
+            return
+        if late:
+            engine.alert(f"{name} of {when} comes late, at {to_ist(now):%H:%M:%S}")
+        if job.name in OWN:
+            await getattr(self, f"_{job.name}")()
+        else:
+            engine.pulse(now)
+
+    async def _token_check(self) -> None:
+        """Would the broker take an order? Until it would, there are no entries."""
+        engine = self._desk().engine
+        try:
+            fault = await engine.broker.session_fault()
+        except BrokerException as error:
+            fault = f"the broker cannot be asked: {error}"
+        if fault:
+            engine.alert(f"no session at {engine.broker.name}: {fault}")
+            engine.block(Block.TOKEN)
+        else:
+            engine.release(Block.TOKEN)
+
+    async def _card(self) -> None:
+        engine = self._desk().engine
+        checks = [
+            *health_checks(engine.status(), engine.positions(), engine.orders(), engine.rows()),
+            *self._checks(),
+        ]
+        bad = [f"!! {check.name}: {check.said}" for check in checks if not check.well]
+        verdict = f"NOT READY, {count(len(bad), 'point')}" if bad else f"ready, {count(len(checks), 'check')} passed"
+        text = "\n".join((verdict, _hours(engine), _held(engine), *bad))
+        severity = Severity.WARNING if bad else Severity.INFO
+        self._say("card", text, severity, {"ready": not bad, "points": bad})
+
+    async def _report(self) -> None:
+        """The exchange's close, a last look at the books (a difference is believed when seen twice), the day."""
+        desk = self._desk()
+        desk.end()
+        for _ in range(2):
+            await desk.engine.reconcile()
+        lines = read_day(self._state_dir, desk.day)
+        data = day_said(desk.engine, day_report(lines, desk.day))
+        data["next_session"] = self._next_session_text(desk.day)
+        severity = Severity.RISK if data["open_positions"] and _intraday(desk.engine) else Severity.INFO
+        desk.engine.emit(Event(EventKind.DAY, self._clock.now_ns(), severity=severity, data=data))
+
+    async def _next_session(self) -> None:
+        """Look ahead: is the calendar known that far, and what stays open over night?"""
+        text = "\n".join((self._next_session_text(self._desk().day), _held(self._desk().engine)))
+        self._say("next", text, Severity.INFO, {})
+
+    def _next_session_text(self, day: date) -> str:
+        try:
+            following = self._calendar.next_trading_day(day)
+        except ConfigException as error:
+            return f"Next session: not known ({error})"
+        between = (date.fromordinal(n) for n in range(day.toordinal() + 1, following.toordinal()))
+        closed = [self._calendar.holiday_name(one) for one in between if one.weekday() < 5]
+        why = f", closed before it: {', '.join(closed)}" if closed else ""
+        return f"Next session: {day_text(at_ist(following, 12))}{why}"
+
+    def _say(self, boundary: str, text: str, severity: Severity, data: dict[str, Any]) -> None:
+        event = Event(
+            EventKind.SESSION, self._clock.now_ns(), text=text, severity=severity, data={"boundary": boundary, **data}
+        )
+        self._desk().engine.emit(event)
+
+
+def _hours(engine: LiveTradingEngine) -> str:
+    """'Opens 09:15 · entries to 14:40 · square-off 14:55 · closes 15:35', of the day as a whole."""
+    sessions, params = engine.sessions.values(), engine.params
+    traded = [row.index for row in engine.table if row.strategy]
+    entries = max((int(params[i]["entry_until"]) for i in traded), default=0)
+    leaves = sorted({int(params[i]["square_off"]) for i in traded if params[i]["square_off"]})
+    parts = [f"Opens {to_ist(min(s.open for s in sessions)):%H:%M}"]
+    if entries:
+        parts.append(f"entries to {to_ist(entries):%H:%M}")
+    if leaves:
+        parts.append("square-off " + " and ".join(f"{to_ist(ns):%H:%M}" for ns in leaves))
+    parts.append(f"closes {to_ist(max(s.close for s in sessions)):%H:%M}")
+    return " · ".join(parts)
+
+
+def _held(engine: LiveTradingEngine) -> str:
+    held = engine.positions()
+    if not held:
+        return "No open positions"
+    names = ", ".join(f"{p.symbol} {int(p.side) * p.quantity:+d}" for p in held)
+    return f"{count(len(held), 'open position')}: {names}"
+
+
+def _intraday(engine: LiveTradingEngine) -> bool:
+    return any(row.product.intraday for row in engine.table if row.strategy)
+
+
+def day_said(engine: LiveTradingEngine, found: dict[str, Any]) -> dict[str, Any]:
+    """The DAY event's data: the numbers of the day's report, and what only the engine knows."""
+    status = engine.status()
+    trades = found["trades"]
+    return {
+        "day": found["day"], "trades": len(trades),
+        "gross_paise": to_paise(found["gross"]), "charges_paise": to_paise(found["charges"]),
+        "net_paise": to_paise(found["net"]),
+        "wins": sum(trade["net"] > 0 for trade in trades), "losses": sum(trade["net"] < 0 for trade in trades),
+        **_extremes(trades),
+        "signals": found["signals"], "orders": found["orders"], "refusals": found["refusals"],
+        "ticks": status.ticks, "dropped": status.dropped, "open_positions": found["open_positions"],
+    }  # fmt: skip
+
+
+def _extremes(trades: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Best and worst trade, where there is one to compare."""
+    if not trades:
+        return {}
+    ordered = sorted(trades, key=lambda trade: trade["net"])
+    named = {"worst": ordered[0], "best": ordered[-1]}
+    return {key: {"symbol": t["symbol"], "net_paise": to_paise(t["net"])} for key, t in named.items()}
+
+

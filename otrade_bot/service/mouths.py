@@ -1,0 +1,225 @@
+"""Who talks for the service: the phone where there is a bot token, else the terminal; both from one table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from otrade_bot import __version__
+from otrade_bot.config.manager import as_documents
+from otrade_bot.config.secrets import Secrets
+from otrade_bot.control.auth import Role
+from otrade_bot.control.commands import Context, Heard, answer
+from otrade_bot.control.confirm import Confirmations
+from otrade_bot.control.gate import Caller, Gate
+from otrade_bot.control.handlers import COMMANDS
+from otrade_bot.control.outbox import Outbox
+from otrade_bot.control.pushes import Pushes
+from otrade_bot.control.reply import Reply
+from otrade_bot.control.terminal import PlainPrinter, PlainTerminal, TerminalUI, terminal
+from otrade_bot.control.views import label
+from otrade_bot.core.events import Event, Observer
+from otrade_bot.service.current import CurrentView
+from otrade_bot.service.health import Line, Queue
+from otrade_bot.service.logs import get_logger, tail
+from otrade_bot.service.observe import command_event
+
+if TYPE_CHECKING:
+    from otrade_bot.control.telegram import Phone
+    from otrade_bot.service.app import Service
+
+__all__ = ["Mouths", "Phones", "Terminals", "mouths_for"]
+
+Task = tuple[str, Callable[[], Awaitable[None]]]
+
+
+class Mouths(Protocol):
+    """What the service needs of whoever talks for it."""
+
+    def tasks(self) -> list[Task]:
+        """To be kept running; each may fail."""
+        ...
+
+    def observers(self) -> list[Observer]:
+        """Given to every day's engine."""
+        ...
+
+    def tell(self, reply: Reply) -> None:
+        """To those in charge, outside of any event."""
+        ...
+
+    def queue(self) -> Queue | None:
+        """What waits to be sent; None where nothing is sent."""
+        ...
+
+    def line(self) -> Line | None:
+        """How it stands with the messenger; None where there is none."""
+        ...
+
+    async def farewell(self, seconds: float) -> None:
+        """Deliver what is waiting, at most so long."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Answers:
+    """The command table with today's engine behind it."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._confirmations = Confirmations()
+
+    async def by_phone(self, caller: Caller, line: str) -> Reply:
+        return await answer(self._context(caller.name, caller.role, caller.session), line)
+
+    async def at_terminal(self, line: str) -> Reply:
+        return await answer(self._context("terminal", Role.ADMIN, "terminal"), line)
+
+    def heard(self, heard: Heard) -> None:
+        """Into the journal: who said what, allowed or not."""
+        service = self._service
+        service.engine.emit(command_event(heard, service.clock.now_ns()))
+
+    def _context(self, user: str, role: Role, session: str) -> Context:
+        service = self._service
+        return Context(
+            view=service.engine, user=user, role=role, session=session, table=COMMANDS,
+            confirmations=self._confirmations, now_ns=service.clock.now_ns, version=__version__,
+            config_text=lambda: json.dumps(as_documents(service.config), indent=1, ensure_ascii=False),
+            log_tail=lambda newest: tail(service.setting.state_dir / "logs" / "system.log", newest),
+            checks=service.health.checks, delivery=service.health.delivery,
+            log_error=lambda what, error: get_logger("error").error(what, error=repr(error)),
+            audit=self.heard,
+        )  # fmt: skip
+
+
+@dataclass
+class Phones:
+    """Telegram, and one plain line an event on standard output for the supervisor's log."""
+
+    outbox: Outbox
+    pushes: Pushes
+    gate: Gate
+    phone: Phone
+    printer: PlainPrinter
+
+    def tasks(self) -> list[Task]:
+        return [("phone", self.phone.run), ("outbox", lambda: self.outbox.run(self.phone))]
+
+    def observers(self) -> list[Observer]:
+        return [self.pushes.on_event, self.printer.on_event]
+
+    def tell(self, reply: Reply) -> None:
+        self.outbox.put(reply, self.gate.admin_chats)
+        self.printer.say(reply)
+
+    def queue(self) -> Queue:
+        return self.outbox
+
+    def line(self) -> Line:
+        return self.phone.state
+
+    async def farewell(self, seconds: float) -> None:
+        left = await self.outbox.flush(seconds)
+        if left:
+            get_logger().warning("stopping with messages waiting; the next start delivers them", waiting=left)
+
+    def close(self) -> None:
+        self.outbox.close()
+
+
+@dataclass
+class Terminals:
+    """The live picture where there is a terminal, else lines; the end of the input ends nothing."""
+
+    service: Service
+    answers: Answers
+    speed: str
+    mouth: TerminalUI | PlainTerminal | None = field(default=None)
+
+    def tasks(self) -> list[Task]:
+        return [("terminal", self._talk)]
+
+    def observers(self) -> list[Observer]:
+        return [self._on_event]
+
+    async def _talk(self) -> None:
+        mouth = self._mouth()
+        why = await mouth.run()
+        if isinstance(mouth, TerminalUI):
+            self.service.stop("ended at the terminal" if why == "quit" else "the terminal was closed")
+
+    def _mouth(self) -> TerminalUI | PlainTerminal:
+        if self.mouth is None:
+            view = CurrentView(lambda: self.service.engine)
+            self.mouth = terminal(view, self.answers.at_terminal, speed=self.speed)
+        return self.mouth
+
+    def _on_event(self, event: Event) -> None:
+        self._mouth().on_event(event)
+
+    def queue(self) -> None:
+        return None
+
+    def line(self) -> None:
+        return None
+
+    def tell(self, reply: Reply) -> None:
+        print(reply.to_plain(), file=sys.stderr)
+
+    async def farewell(self, seconds: float) -> None:
+        if self.mouth is not None:
+            self.mouth.stop()
+
+    def close(self) -> None:
+        if self.mouth is not None:
+            self.mouth.stop()
+
+
+def mouths_for(secrets: Secrets, out: TextIO) -> Callable[[Service], Mouths]:
+    """By what the environment holds."""
+
+    def make(service: Service) -> Mouths:
+        answers = Answers(service)
+        rehearsal = service.setting.rehearsal
+        if secrets.telegram_token is None:
+            return Terminals(service, answers, f"{rehearsal.speed:g}x" if rehearsal else "")
+        return _phones(service, secrets, answers, out)
+
+    return make
+
+
+def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -> Phones:
+    from otrade_bot.control.telegram import Phone
+
+    assert secrets.telegram_token is not None
+    settings = service.config.telegram
+
+    def top() -> str:
+        return label(service.engine.status())
+
+    def error(what: str, problem: Exception) -> None:
+        get_logger("error").error(what, error=repr(problem))
+
+    printer = PlainPrinter(out)
+    admins = [user.chat_id for user in settings.users if user.role == "admin"]
+    outbox = Outbox(service.setting.state_dir / "outbox.jsonl", admins=lambda: admins)
+    outbox.restrict({user.chat_id for user in settings.users})
+
+    def knocked(line: str) -> None:
+        """Who set the bot up finds his own ids here."""
+        get_logger().warning(line)
+        print(line, file=sys.stderr)
+
+    gate = Gate(settings.users, tell=outbox.put, log=knocked, audit=answers.heard, label=top)
+    phone = Phone(
+        secrets.telegram_token.get_secret_value(), gate, answers.by_phone, outbox,
+        base_url=secrets.telegram_base_url, base_file_url=secrets.telegram_base_file_url,
+        bot_commands=[(command.name, command.help) for command in COMMANDS],
+        label=top, log=get_logger().info, log_error=error, audit=answers.heard,
+    )  # fmt: skip
+    return Phones(outbox, Pushes(outbox, settings.users, settings.notifications, top), gate, phone, printer)

@@ -1,0 +1,159 @@
+"""The ``run`` command: settings, secrets, state folder and logs around ``service.app``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from otrade_bot.config import Config, ConfigManager, config_dir, environment, state_dir
+from otrade_bot.config.models import SpecialDay
+from otrade_bot.config.secrets import Secrets, load_secrets
+from otrade_bot.core.clock import at_ist, to_ist
+from otrade_bot.core.errors import ConfigException, TradingException
+from otrade_bot.core.masking import mask_text
+from otrade_bot.service import logs
+from otrade_bot.service.app import Service, Setting, first_cause
+from otrade_bot.service.demo_command import progress
+from otrade_bot.service.desk import kernel_for
+from otrade_bot.service.folder import guest_folder, only_one, own_folder
+from otrade_bot.service.mouths import mouths_for
+from otrade_bot.service.prices import PriceSource, Replay, Simulated
+from otrade_bot.service.rehearsal import Rehearsal, start_text
+from otrade_bot.trading.setup import load_strategies, user_strategies
+
+__all__ = ["run_service"]
+
+#: A recorded day that is played without ``--rehearse`` begins so long before its open.
+AHEAD = (9, 14, 50)
+
+
+def run_service(args: argparse.Namespace) -> int:
+    """0 after an orderly stop or a rehearsed day's end; 1 after a crash, for a supervisor to start it again."""
+    manager = ConfigManager(config_dir(), environment())
+    config = manager.load(create=True)
+    secrets = load_secrets()
+    source = _source(config, manager, rehearse=args.rehearse is not None, seed=args.seed)
+    rehearsal = _rehearsal(args, config, source)
+    config = _allowed(config, rehearsal, source)
+    folder = user_strategies(config, manager.config_dir)
+    state = state_dir()
+    if rehearsal is not None:
+        state = guest_folder(state, "rehearsal")
+    with only_one(state):
+        if rehearsal is None:
+            own_folder(state)
+        logs.configure(state, level="INFO", console=False)
+        try:
+            strategies = load_strategies(config, folder)
+            with logs.timed("kernel"):
+                kernel = kernel_for(strategies, progress)
+            start, resumed = rehearsal.begin(state, time.time_ns()) if rehearsal else (0, False)
+            setting = Setting(config, strategies, kernel, source, state, rehearsal, start, resumed)
+            return asyncio.run(_attend(setting, secrets))
+        finally:
+            logs.shutdown()
+
+
+async def _attend(setting: Setting, secrets: Secrets) -> int:
+    """The service under the signals of a supervisor."""
+    service = Service(setting, mouths_for(secrets, sys.stdout))
+    _announce(setting, secrets)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stopper(service, number))
+    try:
+        await service.run()
+    except Exception as error:
+        cause = first_cause(error)
+        if isinstance(cause, TradingException):
+            raise cause from None
+        print(f"otrade-bot: the service crashed: {type(cause).__name__}: {mask_text(str(cause))}; "
+              f"see {setting.state_dir / 'logs' / 'error.log'}", file=sys.stderr)  # fmt: skip
+        return 1
+    return 0
+
+
+def _stopper(service: Service, number: signal.Signals) -> Callable[[], None]:
+    """The first signal stops in good order, the second at once."""
+
+    def stop() -> None:
+        if service.reason:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        service.stop("stopped from the terminal" if number is signal.SIGINT else "stopped by the supervisor")
+
+    return stop
+
+
+def _announce(setting: Setting, secrets: Secrets) -> None:
+    """One line on standard error: what runs, and who can command it."""
+    rehearsal = setting.rehearsal
+    what = f"PAPER · {setting.source.name} prices"
+    if rehearsal is not None:
+        begins = "goes on" if setting.resumed else "begins"
+        what += f" · rehearsal at {rehearsal.speed:g}x {begins} at {to_ist(setting.start):%Y-%m-%d %H:%M:%S}"
+    if secrets.telegram_token is None:
+        who = "no OTRADE_TELEGRAM_TOKEN, so commands are taken here"
+    elif not setting.config.telegram.users:
+        who = "telegram.json names no user yet: write to the bot, then read here who you are"
+    else:
+        who = f"commands by Telegram from {len(setting.config.telegram.users)} user(s)"
+    print(f"otrade-bot: {what} · {who}", file=sys.stderr)
+
+
+def _source(config: Config, manager: ConfigManager, *, rehearse: bool, seed: int) -> PriceSource:
+    """Where prices come from. A rehearsal plays the configured recordings, else simulated prices."""
+    brokers = config.brokers
+    if brokers.replay.files and (rehearse or brokers.feed == "replay"):
+        beside = manager.config_dir.resolve().parent
+        return Replay([beside / file for file in brokers.replay.files])
+    if rehearse or brokers.feed == "simulated":
+        return Simulated(seed, config.market)
+    raise ConfigException(
+        "this release has no prices from a broker yet", file="brokers.json", key="feed", value=brokers.feed,
+        allowed="simulated, replay",
+    )  # fmt: skip
+
+
+def _rehearsal(args: argparse.Namespace, config: Config, source: PriceSource) -> Rehearsal | None:
+    """Asked for, or because recorded prices bring their own day with them."""
+    speed = args.speed
+    if args.rehearse is not None:
+        return Rehearsal(start_text(args.rehearse), 1.0 if speed is None else speed, source.identity, args.keep_time)
+    if source.name != "replay":
+        if speed is not None or args.keep_time:
+            raise ConfigException("goes with --rehearse alone", key="--speed" if speed is not None else "--keep-time")
+        return None
+    speed = config.brokers.replay.speed if speed is None else speed
+    if not speed:
+        raise ConfigException(
+            "a service needs a pace (the demo plays at full speed)", file="brokers.json", key="replay.speed", value=0,
+            allowed="0.01 to 100000",
+        )  # fmt: skip
+    return Rehearsal(at_ist(source.days()[-1], *AHEAD), speed, source.identity, args.keep_time)
+
+
+def _allowed(config: Config, rehearsal: Rehearsal | None, source: PriceSource) -> Config:
+    """Paper only; a rehearsed day must be one on which the exchange is open, or was."""
+    trading, brokers = config.trading, config.brokers
+    if rehearsal is None and (trading.mode == "live" or brokers.primary != "paper"):
+        live = trading.mode == "live"
+        file, key = ("trading.json", "mode") if live else ("brokers.json", "primary")
+        value = trading.mode if live else brokers.primary
+        raise ConfigException("this release trades on paper only", file=file, key=key, value=value, allowed="paper")
+    config = replace(config, trading=trading.model_copy(update={"mode": "paper"}))
+    if rehearsal is None or config.calendar.is_trading_day(rehearsal.day):
+        return config
+    if source.name != "replay":
+        why = config.calendar.holiday_name(rehearsal.day)
+        raise ConfigException(f"is no trading day: {why}", key="--rehearse", value=rehearsal.day.isoformat())
+    # Prices were recorded that day, so there was a session, whatever the calendar says.
+    special = {**config.market.special_days, rehearsal.day: SpecialDay(name="recorded session", full=True)}
+    return replace(config, market=config.market.model_copy(update={"special_days": special}))
+
+
