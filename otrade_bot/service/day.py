@@ -53,9 +53,20 @@ def stream_of(
     unread: Counter[str] = Counter()
     kept = [_of_day(f, day, unread) for f in files]
     ts, index, price, volume = merge(kept)
-    ts = ts + index + 1  # a moment of its own for every price, so that a killed day is resumed behind the last one
+    # A moment of its own for every price, so that a killed day is resumed behind the last one.
+    ts = ts + _again(ts, index) * len(kept) + index + 1
     rows = np.array([engine.by_symbol[f.symbol] for f in kept], np.int64)
     return Stream(ts, rows[index], price, volume), sum(f.lines for f in files), +unread
+
+
+def _again(ts: npt.NDArray[np.int64], index: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How many lines before it have the same file and stamp."""
+    order = np.lexsort((ts, index))
+    first = np.append(True, (np.diff(ts[order]) != 0) | (np.diff(index[order]) != 0))
+    place = np.arange(len(ts))
+    again = np.empty(len(ts), np.int64)
+    again[order] = place - np.maximum.accumulate(np.where(first, place, 0))
+    return again
 
 
 def _of_day(file: TickFile, day: date, unread: Counter[str]) -> TickFile:
@@ -89,7 +100,7 @@ def inputs(stream: Stream, timers: Iterable[int]) -> Iterator[HistoryTick]:
 
 def prices(stream: Stream, after: int = 0) -> Iterator[HistoryTick]:
     """Those later than ``after``, in order; made piece by piece, since a day of Python tuples is large."""
-    first = int(np.searchsorted(stream.ts, after, side="right"))
+    first = int(np.searchsorted(np.maximum.accumulate(stream.ts), after, side="right"))  # a late line goes back
     for start in range(first, len(stream), PIECE):
         part = slice(start, start + PIECE)
         columns = (stream.ts, stream.row, stream.price, stream.volume)

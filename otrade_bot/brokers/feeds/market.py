@@ -115,7 +115,8 @@ class Market:
         if session is None:
             raise DataException(f"{symbol}: no session on {day}: {self.calendar.holiday_name(day)}")
         length = (session.continuous_end - session.open) // SECOND
-        hours = Hours(session.open, length if session.special else max(length, DAY_SECONDS))
+        regular = Hours(session.open, max(length, DAY_SECONDS))
+        hours = Hours.short(session.open, length) if session.special else regular
         stock = STOCKS[story_of(name)]
         share = instrument.kind is InstrumentKind.EQUITY
         traded = round(stock.shares * stock.price / start) if share else 60_000 * instrument.lot
@@ -154,18 +155,16 @@ class Market:
         """Ends, some prices within each bar, volumes of one past day: its story as told, with less noise."""
         session, stock = scene.session, scene.stock
         number = np.arange(-(-(session.continuous_end - session.open) // length))
-        pace = DAY_SECONDS / scene.hours.seconds
-        seconds = np.minimum((number[:, None] + _WITHIN).ravel() * (length / SECOND) * pace, DAY_SECONDS)
+        elapsed = (number[:, None] + _WITHIN).ravel() * (length / SECOND)
+        seconds = scene.hours.story_second(elapsed)
         rng = self._generator("bars", scene.symbol, scene.day)
         path = self._story(scene, seconds) + rng.normal(0.0, 0.05 * scene.calm, len(seconds))
-        worth = scene.value(path, seconds / DAY_SECONDS)
+        worth = scene.value(path, elapsed / scene.hours.seconds)
         points = np.maximum(np.rint(worth / scene.tick).astype(np.int64), 1) * scene.tick
         ends = np.minimum(session.open + (number + 1) * length, session.continuous_end)
         volume = rng.poisson(stock.shares / len(number), len(number)) // scene.lot * scene.lot
-        keep = np.ones(len(number), bool)
-        if stock.halt:
-            first, last = (second_of(clock) for clock in stock.halt)
-            keep = ((seconds < first) | (seconds >= last)).reshape(-1, len(_WITHIN)).any(axis=1)
+        first, last = (second_of(clock) for clock in stock.halt) if stock.halt else (0, 0)
+        keep = ((seconds < first) | (seconds >= last)).reshape(-1, len(_WITHIN)).any(axis=1)
         return ends[keep], points.reshape(-1, len(_WITHIN))[keep], (volume * (not scene.untraded))[keep]
 
 

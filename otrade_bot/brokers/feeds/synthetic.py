@@ -93,10 +93,22 @@ def demo_day(number: int, day: date, seed: int, profile: Profile | None = None, 
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """When a session opens (ns UTC) and how many seconds it trades: a whole day's story is told in them."""
+    """When a session opens (ns UTC), how many seconds it trades, and in how many of them a whole day's story
+    is told; then the price stays about where it is."""
 
     open: int
     seconds: int = DAY_SECONDS
+    told: int = DAY_SECONDS
+
+    @classmethod
+    def short(cls, open_ns: int, seconds: int) -> Hours:
+        """A session that squeezes the story into its own hours."""
+        return cls(open_ns, seconds, seconds)
+
+    def story_second(self, elapsed: Floats) -> Floats:
+        """The second of the story after so many seconds of the session."""
+        second: Floats = np.minimum(elapsed * (DAY_SECONDS / self.told), DAY_SECONDS)
+        return second
 
 
 Made = tuple[Ints, Ints, Ints]  #: times, prices, the day's volume so far
@@ -115,14 +127,15 @@ def make(
     level = story + profile.noise * _noise(rng)
     pace = hours.seconds / DAY_SECONDS
     at = _times(stock, rng, profile.gap / pace)
-    path = np.interp(at / SECOND, np.arange(DAY_SECONDS + 1), level)
+    second = hours.story_second(at / SECOND * pace)
+    path = np.interp(second, np.arange(DAY_SECONDS + 1), level)
     # The last trade was at the bid or at the ask: half a tick to either side.
     bounce = rng.choice([-0.5, 0.0, 0.5], size=len(at)) * tick
     price = np.maximum(_grid(value(path, at / SECOND / DAY_SECONDS) + bounce, tick), tick)
     volume = np.cumsum(_volumes(stock, rng, at))
     if stock.bad_print:
         clock, percent = stock.bad_print
-        hit = min(int(np.searchsorted(at, second_of(clock) * SECOND)), len(at) - 1)
+        hit = min(int(np.searchsorted(second, second_of(clock))), len(at) - 1)
         price[hit] = _grid(price[hit] * (1 + percent / 100), tick)
     if hours.seconds != DAY_SECONDS:
         at = (at * pace).astype(np.int64) // 1000 * 1000
