@@ -207,7 +207,7 @@ class Health:
             return Check("Telegram", True, "not set up")
         why = f": {mask_text(phone.error)}" if phone.error else ""
         since = f" since {clock_text(_ns(phone.since))}" if phone.since else ""
-        return Check("Telegram", phone.word == "polling", f"{phone.word}{since}{why}")
+        return Check("Telegram", phone.word in ("polling", "starting"), f"{phone.word}{since}{why}")
 
     def _scheduler(self) -> Check:
         last, following, now = self.sources.last_job(), self.sources.next_job(), self.sources.clock.now_ns()
