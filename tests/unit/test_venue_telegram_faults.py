@@ -126,6 +126,9 @@ async def test_an_outage_refuses_and_ends_on_the_same_port(api: BotApi, bot: Bot
     assert texts(await bot.get_updates(timeout=50)) == ["meanwhile"]
     await bot.send_message(7, "back")
     assert [sent.text for sent in api.sent] == ["back"]
+    api.down()  # nobody gets as far as using an idle connection
+    with pytest.raises(NetworkError, match=r"httpx\.ConnectError"):
+        await bot.send_message(7, "lost")
 
 
 async def test_a_fault_may_concern_one_chat_and_last_until_it_is_healed(api: BotApi, bot: Bot) -> None:
