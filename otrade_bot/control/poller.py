@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -105,8 +105,8 @@ class Line(Bot):
 
 
 class Poller:
-    """``take`` gets each update in order and returns when it may be confirmed; ``changed`` hears of each
-    new state and each error.
+    """``take`` gets each update in order and returns when its effect has begun, ``settle`` after some of them when they
+    may be confirmed. ``changed`` hears of each new state and each error.
 
     ``greet`` runs before the first question and must succeed; ``wall`` gives seconds since the epoch.
     A long poll lasts ``poll_s`` and is given up ``margin_s`` later.
@@ -115,8 +115,9 @@ class Poller:
     def __init__(
         self,
         bot: Line,
-        take: Callable[[Sequence[Update]], Awaitable[None]],
+        take: Callable[[Update], Awaitable[None]],
         *,
+        settle: Callable[[], Awaitable[None]],
         greet: Callable[[], Awaitable[None]],
         changed: Callable[[PhoneState], None] = lambda state: None,
         log: Callable[[str], None] = lambda line: None,
@@ -127,7 +128,7 @@ class Poller:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._bot, self._take, self._greet = bot, take, greet
+        self._bot, self._take, self._settle, self._greet = bot, take, settle, greet
         self._changed, self._log = changed, log
         self._patience, self._poll_s, self._margin_s = patience or Patience(), poll_s, margin_s
         self._wall, self._sleep, self._jitter = wall, sleep, jitter
@@ -154,7 +155,8 @@ class Poller:
             await self._hand_over(updates)
 
     async def confirm(self, seconds: float) -> None:
-        """At an orderly end: tell Telegram what was taken, so that the next start does not hear it again."""
+        """At an orderly end: tell Telegram what was taken, so that the next start does not hear it again; least of all
+        a command that ended the service."""
         if self._offset is not None and self.state.word == "polling":
             with suppress(Exception):
                 async with asyncio.timeout(seconds):
@@ -183,12 +185,15 @@ class Poller:
         unread = [number for number, update in updates if update is None]
         if unread:
             self._log(f"phone: {len(unread)} updates cannot be read and are passed over, the first is {unread[0]}")
-        try:
-            await self._take([update for _, update in updates if update is not None])
-        except Exception as problem:
-            self._log(mask_text(f"phone: an update could not be handled: {type(problem).__name__}: {problem}"))
+        for number, update in updates:
+            try:
+                if update is not None:
+                    await self._take(update)
+            except Exception as problem:
+                self._log(mask_text(f"phone: an update could not be handled: {type(problem).__name__}: {problem}"))
+            self._offset = number + 1
         if updates:
-            self._offset = updates[-1][0] + 1
+            await self._settle()
 
     async def _free(self, problem: Exception) -> None:
         """A webhook that is set keeps us from asking at all: take it away, and keep what waits."""

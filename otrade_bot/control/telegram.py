@@ -102,14 +102,15 @@ class Phone:
             get_updates_request=self._requests[0],
         )
         self._poller = Poller(
-            self._bot, self._take, greet=self._greet, changed=self._changed, log=log, patience=patience,
-            poll_s=poll_s, margin_s=poll_margin_s, wall=wall, sleep=sleep,
+            self._bot, self._take, settle=self._settle, greet=self._greet, changed=self._changed, log=log,
+            patience=patience, poll_s=poll_s, margin_s=poll_margin_s, wall=wall, sleep=sleep,
         )  # fmt: skip
         self._username = ""
         self._offers = Offers(steady)
         self._replies = Replies(self._bot, outbox, self._offers, log, sleep)
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._waiting: Counter[int] = Counter()
+        self._begun: list[asyncio.Task[Reply]] = []
         self._expired: dict[Place, list[str]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._hushes = 0
@@ -178,19 +179,20 @@ class Phone:
 
     # Updates: from here to the task that answers nothing waits, so order is kept.
 
-    async def _take(self, updates: Sequence[Update]) -> None:
-        """Returns when every effect has begun and, of what takes no longer than a moment, has happened."""
-        works: list[asyncio.Task[Reply]] = []
-        for update in updates:
-            work = self._admit(update)
-            if work is not None:
-                works.append(work)
-                await asyncio.sleep(0)  # its first step, before the next one's
+    async def _take(self, update: Update) -> None:
+        work = self._admit(update)
+        if work is not None:
+            self._begun.append(work)
+            await asyncio.sleep(0)  # its first step, before the next one's
+
+    async def _settle(self) -> None:
+        """Of what takes no longer than a moment, the effect is there when this returns."""
+        begun, self._begun = self._begun, []
         expired, self._expired = self._expired, {}
         for place, said in expired.items():
             self._spawn(self._replies.reply(place, self._own(_expired(said))))
-        if works:
-            await asyncio.wait(works, timeout=self._settle_s)
+        if begun:
+            await asyncio.wait(begun, timeout=self._settle_s)
 
     def _admit(self, update: Update) -> asyncio.Task[Reply] | None:
         """The gate, then what was said. An update that cannot be handled costs itself alone."""
@@ -253,7 +255,7 @@ class Phone:
 
     def _begin(self, caller: Caller, line: str, place: Place, note: str = "") -> asyncio.Task[Reply]:
         work = self._work(caller, line)
-        self._spawn(self._deliver(work, place, note))
+        self._spawn(self._deliver(work, place, line, note))
         return work
 
     def _work(self, caller: Caller, line: str) -> asyncio.Task[Reply]:
@@ -279,8 +281,14 @@ class Phone:
 
     # Answers.
 
-    async def _deliver(self, work: asyncio.Task[Reply], place: Place, note: str) -> None:
-        said = await work
+    async def _deliver(self, work: asyncio.Task[Reply], place: Place, line: str, note: str = "") -> None:
+        """What the end of the service cut off is told after the next start."""
+        try:
+            said = await work
+        except asyncio.CancelledError:
+            cut = text(code(short(line, 40)), " was cut off by the end of the service. Look at the state.")
+            self._outbox.put(self._own(cut), [place.chat_id])
+            raise
         await self._replies.reply(place, lines(italic(note), said) if note else said)
 
     # Presses.
@@ -291,7 +299,7 @@ class Phone:
         ready = work.done() and not work.cancelled()
         said = short(work.result().to_plain(), 190) if ready else "Working on it: the answer comes as a message."
         toast = self._spawn(self._toast(query, said))
-        await self._replies.reply(place, await work)
+        await self._deliver(work, place, query.data or "")
         await toast
 
     async def _refused(self, query: CallbackQuery, place: Place, why: str, *, instead: bool) -> None:

@@ -9,6 +9,7 @@ import pytest
 from control_fakes import position
 from phone_desk import CLERK, DESK, OWNER, TOP, Desk, desk
 
+from otrade_bot.control.reply import Action, Reply, text
 from tests.venues.telegram import BadRequest, BotApi
 
 
@@ -52,6 +53,26 @@ async def test_a_yes_after_thirty_seconds_is_too_late_and_the_buttons_vanish(tmp
         await at.api.until(lambda: press in at.api.answers and not at.api.sent[0].buttons)
         assert "Too late" in at.api.answers[press].text
         assert at.engine.calls == []
+
+
+async def test_buttons_count_for_a_quarter_of_an_hour(tmp_path: Path) -> None:
+    async def answer(_: object, line: str) -> Reply:
+        at.lines.append(("", line))
+        return Reply(text("look").runs, (Action("Again", "/status"),))
+
+    async with desk(tmp_path) as at:
+        at.phone._answer = answer
+        at.api.say(OWNER, "/status")
+        first = (await at.said(1))[0].message_id
+        at.steady.now += 899
+        fresh = at.api.press(OWNER, first, "Again")
+        await at.api.until(lambda: fresh in at.api.answers)
+        second = (await at.said(2))[1].message_id
+        at.steady.now += 901
+        old = at.api.press(OWNER, second, "Again")
+        await at.api.until(lambda: old in at.api.answers)
+        assert "too old" in at.api.answers[old].text
+        assert len(at.lines) == 2
 
 
 async def test_the_button_of_an_older_question_closes_nothing(tmp_path: Path) -> None:

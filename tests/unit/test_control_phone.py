@@ -121,6 +121,38 @@ async def test_the_effect_comes_before_the_offset_is_confirmed(tmp_path: Path) -
         assert unconfirmed == [1]
 
 
+async def test_what_takes_a_moment_is_done_before_it_is_confirmed_and_what_takes_longer_holds_up_nothing(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path, settle_s=3600.0) as at:
+        at.held["logs"] = asyncio.Event()
+        at.api.say(OWNER, "/logs")
+        with pytest.raises(TimeoutError):
+            await at.api.until(lambda: not at.api.waiting, timeout=0.2)
+        at.held["logs"].set()
+        await at.quiet()
+    async with desk(tmp_path) as at:
+        at.held["logs"] = asyncio.Event()
+        at.api.say(OWNER, "/logs")
+        await at.quiet()
+        at.held["logs"].set()
+
+
+async def test_a_command_that_ends_the_service_is_not_heard_again_and_says_that_it_was_cut_off(tmp_path: Path) -> None:
+    async with BotApi([OWNER]) as api:
+        async with desk(tmp_path, api=api, settle_s=3600.0, grace_s=0.01) as at:
+            at.held["logs"] = asyncio.Event()
+            api.say(OWNER, "/resume")
+            api.say(OWNER, "/logs")
+            await api.until(lambda: ("telegram:7:7", "/logs") in at.lines)
+        assert api.waiting == []
+        async with desk(tmp_path, api=api) as at:
+            await api.until(
+                lambda: any("/logs was cut off by the end of the service" in sent.text for sent in api.sent)
+            )
+            assert at.lines == []
+
+
 async def test_an_orderly_end_confirms_what_was_taken_and_nothing_else(tmp_path: Path) -> None:
     async with BotApi([OWNER]) as api:
         async with desk(tmp_path, api=api) as at:

@@ -72,7 +72,14 @@ async def states_of(problem: Exception, times: int) -> tuple[Poller, list[float]
     async def nothing(*_: object) -> None: ...
 
     poller = Poller(
-        Failing(problem), nothing, greet=nothing, log=logged.append, sleep=sleep, jitter=lambda: 0.0, wall=lambda: 1.0
+        Failing(problem),
+        nothing,
+        settle=nothing,
+        greet=nothing,
+        log=logged.append,
+        sleep=sleep,
+        jitter=lambda: 0.0,
+        wall=lambda: 1.0,
     )  # type: ignore[arg-type]
     with pytest.raises(asyncio.CancelledError):
         await poller.run()
@@ -112,7 +119,7 @@ def test_an_error_that_the_library_does_not_have_yet_has_a_state_too() -> None:
 async def test_jitter_takes_at_most_half_and_never_goes_below_the_first() -> None:
     patience = Patience()
     for jitter in (0.0, 0.5, 0.999):
-        poller = Poller(None, None, greet=None, jitter=lambda: jitter)  # type: ignore[arg-type] # noqa: B023
+        poller = Poller(None, None, settle=None, greet=None, jitter=lambda: jitter)  # type: ignore[arg-type] # noqa: B023
         for _ in range(20):
             assert patience.first <= poller._failed(error.NetworkError("x")) <= patience.cap
 
