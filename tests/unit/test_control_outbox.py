@@ -314,6 +314,45 @@ async def test_killed_between_sending_and_the_answer_the_message_is_repeated_and
     assert way.shown(7) == ["one", "one" + MARK]
 
 
+PROCESS = """
+import asyncio, sys, telegram
+from pathlib import Path
+from otrade_bot.control.outbox import Outbox
+from otrade_bot.control.reply import text
+
+class Phone:
+    async def send(self, chat_id, reply, *, silent):
+        await bot.send_message(chat_id, reply.to_html(), parse_mode="HTML", read_timeout=60)
+
+async def main():
+    outbox = Outbox(Path(sys.argv[1]))
+    for words in sys.argv[4:]:
+        outbox.put(text(words), [7])
+    async with bot:
+        task = asyncio.create_task(outbox.run(Phone()))
+        sys.exit(await outbox.flush(60))
+
+bot = telegram.Bot(sys.argv[2], base_url=sys.argv[3])
+asyncio.run(main())
+"""
+
+
+async def test_a_process_killed_with_a_request_under_way_leaves_everything_to_the_next_one(tmp_path: Path) -> None:
+    async with BotApi() as api:
+        hang = Hang(after=True)
+        api.fail("sendMessage", hang)
+        line = [sys.executable, "-c", PROCESS, str(tmp_path / "outbox.jsonl"), api.token, api.base_url]
+        killed = await asyncio.create_subprocess_exec(*line, "one", "two")
+        await api.until(lambda: hang.holding, timeout=30)
+        killed.kill()
+        assert await killed.wait() < 0
+        hang.release()
+        following = await asyncio.create_subprocess_exec(*line, "three")
+        assert await following.wait() == 0
+        shown = "\n\n".join(sent.text for sent in api.to(7))  # a slow machine may pack the last two
+        assert shown.split("\n\n") == ["one", "one" + MARK, "two", "three"]
+
+
 async def test_a_run_that_is_cancelled_and_begun_again_marks_what_was_under_way(room: Room) -> None:
     way = Bench()
 
