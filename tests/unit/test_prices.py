@@ -14,6 +14,7 @@ import pytest
 from otrade_bot.brokers.feeds import BarFile, TickFile, read_ticks, synthetic_day, synthetic_history
 from otrade_bot.brokers.feeds.worth import option_price, strike_of
 from otrade_bot.brokers.instruments import InstrumentStore, classify
+from otrade_bot.brokers.paper import PaperBroker, PaperSettings
 from otrade_bot.config.models import (
     BrokerConfig,
     ChargesConfig,
@@ -25,17 +26,18 @@ from otrade_bot.config.models import (
     TelegramConfig,
     TradingConfig,
 )
-from otrade_bot.core.clock import MINUTE, SECOND, ManualClock, at_ist, ist_date, to_ist
+from otrade_bot.core.clock import MINUTE, SECOND, ManualClock, at_ist, ist_date
 from otrade_bot.core.errors import DataException
 from otrade_bot.core.model import InstrumentKind
 from otrade_bot.core.session import day_session, segment_of
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.service.day import inputs, prices, stream_of
-from otrade_bot.service.desk import build_desk, kernel_for
 from otrade_bot.service.journal import DayJournal
 from otrade_bot.service.prices import PriceSource, Replay, Simulated
 from otrade_bot.service.warm import warm_up
-from otrade_bot.trading.setup import load_strategies
+from otrade_bot.strategies.loader import build_kernel, load_strategy
+from otrade_bot.trading import setup
+from otrade_bot.trading.engine import LiveTradingEngine
 
 DAY = date(2026, 11, 20)
 MUHURAT, TEST = date(2026, 11, 8), date(2026, 11, 15)
@@ -99,7 +101,8 @@ def test_prices_come_within_the_day_s_own_hours_and_fill_them(day: date) -> None
 @pytest.mark.parametrize("symbol", ["NSE:RELIANCE", "NSE:DEMOALPHA"])
 @pytest.mark.parametrize("day", [MUHURAT, TEST])
 def test_a_short_session_tells_the_whole_story(symbol: str, day: date) -> None:
-    regular, short = one(symbol), one(symbol, day)
+    loud = DAY if "DEMO" in symbol else DAY - timedelta(days=1)
+    regular, short = one(symbol, loud), one(symbol, day)
     for f in (regular, short):
         assert 1.05 < f.price.max() / f.price[0] < 1.12
         assert 0.6 < (f.ts[f.price.argmax()] - f.ts.min()) / np.ptp(f.ts) < 0.8
@@ -128,16 +131,37 @@ def test_a_price_near_the_edge_of_two_tick_bands_lies_on_both_grids() -> None:
                 assert not (f.price % InstrumentStore(DAY).build(f.symbol, DAY, int(price)).tick).any()
 
 
-def test_stories_are_spread_over_the_symbols_and_stay_with_them() -> None:
-    """The hour of the day's highest price tells a story: the default symbols live through several."""
-    peaks = {}
-    for symbol in SHARES[:4]:
-        days = [DAY - timedelta(days=k) for k in (0, 1, 2, 3)]
-        peaks[symbol] = [to_ist(int(f.ts[f.price.argmax()])) for f in (one(symbol, day) for day in days)]
-    median = {symbol: sorted(p.hour * 60 + p.minute for p in at)[1] for symbol, at in peaks.items()}
-    assert len({minute // 20 for minute in median.values()}) >= 3
-    assert len({p.time() for p in peaks["NSE:RELIANCE"]}) == 4
-    assert all(abs(p.hour * 60 + p.minute - median["NSE:RELIANCE"]) < 30 for p in peaks["NSE:RELIANCE"])
+def swing(file: TickFile) -> float:
+    return float(np.ptp(file.price) / file.price[0])
+
+
+#: Alternate days: on one every second share tells its story aloud, on the next one the others do.
+EVEN = [date(2026, 11, d) for d in (16, 18, 20)]
+ODD = [date(2026, 11, d) for d in (17, 19)]
+
+
+def path(file: TickFile) -> np.ndarray[Any, Any]:
+    """The day minute by minute, without its trend."""
+    order = np.argsort(file.ts, kind="stable")
+    minutes = at_ist(file.day, 9, 16) + MINUTE * np.arange(370)
+    price = file.price[order][np.searchsorted(file.ts[order], minutes) - 1].astype(float)
+    return price - np.linspace(price[0], price[-1], len(price))
+
+
+def test_a_symbol_s_story_stays_with_it_and_its_neighbours_have_others() -> None:
+    loud = {s: max((EVEN, ODD), key=lambda days: swing(one(s, days[0])))[:2] for s in SHARES[:4]}
+    first, second = ({s: path(one(s, days[k])) for s, days in loud.items()} for k in (0, 1))
+    for symbol, mine in first.items():
+        alike = {other: np.corrcoef(mine, theirs)[0, 1] for other, theirs in second.items()}
+        assert alike[symbol] > 0.9
+        assert max(likeness for other, likeness in alike.items() if other != symbol) < 0.9
+        assert not np.array_equal(mine, second[symbol])
+
+
+@pytest.mark.parametrize("days", [EVEN, ODD])
+def test_every_day_some_symbols_are_loud_and_others_quiet(days: list[date]) -> None:
+    loud = {(swing(one("NSE:RELIANCE", day)) > 0.055, swing(one("NSE:INFY", day)) > 0.055) for day in days}
+    assert loud in ({(True, False)}, {(False, True)})
 
 
 @pytest.mark.parametrize("symbol", [*SHARES, *OTHERS[:2]])
@@ -249,31 +273,36 @@ def test_an_option_is_worth_what_its_name_says() -> None:
     assert over[2] == pytest.approx(150_000, rel=0.01)
 
 
-@pytest.fixture(scope="module")
-def kernel() -> Kernel:
-    return kernel_for({})
-
-
-@pytest.mark.parametrize("timeframe", ["tick", "1m", "3m", "5m", "15m", "30m", "60m"])
-def test_every_shipped_strategy_is_warm_at_the_open(timeframe: Any, tmp_path: Path, kernel: Kernel) -> None:
+def engine_of(kernel: Kernel, folder: Path, timeframe: Any) -> tuple[LiveTradingEngine, PaperBroker]:
     given = {"momentum_ladder": ("NSE:RELIANCE", "NSE:DEMOBRAVO"), "ema_crossover": ("NFO:NIFTY26NOVFUT",)}
     trading = TradingConfig(
         strategies=tuple(StrategyConfig(name=n, instruments=s, timeframe=timeframe) for n, s in given.items())
     )
     config = Config(trading, RiskConfig(), BrokerConfig(), MARKET, ChargesConfig(), TelegramConfig())
-    clock = ManualClock(at_ist(DAY, 9))
-    journal = DayJournal(tmp_path, clock)
-    desk = build_desk(
-        config, load_strategies(config, None), kernel, day=DAY, clock=clock, state_dir=tmp_path, journal=journal,
-        feed="simulated", first_prices={},
+    strategies = setup.load_strategies(config, None)
+    store, clock = InstrumentStore(DAY), ManualClock(at_ist(DAY, 9))
+    broker = PaperBroker(folder / "paper.jsonl", clock, store.get, lambda *_: "", PaperSettings())
+    engine = LiveTradingEngine(
+        config=config, kernel=kernel, rows=setup.build_rows(config, strategies, store.get), strategies=strategies,
+        broker=broker, clock=clock, calendar=MARKET.calendar(), journal=DayJournal(folder, clock),
     )  # fmt: skip
+    return engine, broker
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Kernel:
+    return build_kernel([load_strategy("ema_crossover"), load_strategy("momentum_ladder")])
+
+
+@pytest.mark.parametrize("timeframe", ["tick", "1m", "3m", "5m", "15m", "30m", "60m"])
+def test_every_shipped_strategy_is_warm_at_the_open(timeframe: Any, tmp_path: Path, kernel: Kernel) -> None:
+    engine, broker = engine_of(kernel, tmp_path, timeframe)
     try:
-        warm_up(desk.engine, Simulated(1, MARKET).history(DAY, list(desk.engine.by_symbol)), DAY)
-        assert (desk.engine.state["bars"] >= desk.engine.params["warm"]).all()
-        assert desk.engine.params["warm"].tolist() == [200, 200, 22]
+        warm_up(engine, Simulated(1, MARKET).history(DAY, list(engine.by_symbol)), DAY)
+        assert engine.params["warm"].tolist() == [200, 200, 22]
+        assert (engine.state["bars"] >= engine.params["warm"]).all()
     finally:
-        desk.close()
-        journal.close()
+        broker.close()
 
 
 # --- replay ---

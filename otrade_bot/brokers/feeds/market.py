@@ -1,7 +1,8 @@
 """Made-up prices of any symbol on any trading day, and bars of the days before it.
 
 Every share and index lives through one of the five stories of ``regimes``, each day another variation of
-it, from where it opens to where the next day opens. Futures and options follow what they are derived from.
+it, loud and quiet by turns, from where it opens to where the next day opens. Futures and options follow
+what they are derived from.
 All of it depends on seed, day and symbol alone, not on what else is asked for.
 
 The five DEMO stocks have the days and the history of ``synthetic``.
@@ -41,6 +42,7 @@ __all__ = ["Market"]
 
 _DEMO = {f"NSE:{stock.name}": number for number, stock in enumerate(STOCKS)}
 _CALM = 0.3  #: how far an index goes where a share goes by 1
+_QUIET = 0.3  #: how far a story goes on its quiet days
 _CARRY = 1.0035  #: a future over what it is derived from
 _FINE_DAYS = 2  #: so many of the last days of a history are minutes, those before pieces of five
 _FINE, _COARSE = MINUTE, 5 * MINUTE
@@ -60,7 +62,8 @@ class _Scene:
     tick: int
     lot: int
     untraded: bool
-    calm: float
+    calm: float  #: how far prices go, a share's 1
+    size: float  #: how far the story goes
     net: float  #: percent from the open to the close, of what moves it
     value: Value
 
@@ -118,6 +121,8 @@ class Market:
         regular = Hours(session.open, max(length, DAY_SECONDS))
         hours = Hours.short(session.open, length) if session.special else regular
         stock = STOCKS[story_of(name)]
+        calm = _CALM if kind is InstrumentKind.INDEX else 1.0
+        loud = session.special or (day.toordinal() + story_of(name)) % 2
         share = instrument.kind is InstrumentKind.EQUITY
         traded = round(stock.shares * stock.price / start) if share else 60_000 * instrument.lot
         if not share:  # these neither halt nor are they misprinted
@@ -125,14 +130,14 @@ class Market:
         return _Scene(
             symbol=symbol, day=day, session=session, hours=hours, name=name, tick=tick, lot=instrument.lot,
             stock=replace(stock, shares=min(max(traded, 30_000), 10**9)),
-            untraded=instrument.kind is InstrumentKind.INDEX, calm=_CALM if kind is InstrumentKind.INDEX else 1.0,
+            untraded=instrument.kind is InstrumentKind.INDEX, calm=calm, size=calm if loud else calm * _QUIET,
             net=100 * (coming * (1 + 0.003 * (2 * chance("gap", self.seed, name, day) - 1)) / spot - 1), value=value,
         )  # fmt: skip
 
     def _story(self, scene: _Scene, seconds: Floats) -> Floats:
         """Percent from the open at ``seconds`` of the story's day. It ends near where tomorrow begins."""
         rng = self._generator("story", scene.name, scene.day)
-        told = scene.calm * levels(scene.stock, rng, np.append(seconds, DAY_SECONDS))
+        told = scene.size * levels(scene.stock, rng, np.append(seconds, DAY_SECONDS))
         drift: Floats = told[:-1] + (scene.net - told[-1]) * seconds / DAY_SECONDS
         return drift
 
