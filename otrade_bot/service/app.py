@@ -29,7 +29,7 @@ from otrade_bot.service.clockwatch import ClockWatch
 from otrade_bot.service.clockwork import Clockwork, feed, metronome
 from otrade_bot.service.control_state import ControlState
 from otrade_bot.service.day import inputs, prices, stream_of
-from otrade_bot.service.desk import Desk, Strategies, build_desk
+from otrade_bot.service.desk import Desk, Roster, Strategies, open_desk
 from otrade_bot.service.health import Health, Sources
 from otrade_bot.service.jobs import OWN, DayJobs
 from otrade_bot.service.journal import DayJournal, read_day
@@ -221,10 +221,11 @@ class Service:
         source, setting = self.setting.source, self.setting
         symbols = [s for strategy in self.config.trading.strategies for s in strategy.instruments]
         files = source.ticks(day, symbols)
-        desk = build_desk(
-            self.config, setting.strategies, setting.kernel, day=day, clock=self.clock, state_dir=setting.state_dir,
-            journal=self.journal, feed=source.name, watched=[f.symbol for f in files],
-            first_prices={f.symbol: int(f.price[0]) for f in files if len(f)},
+        first = {f.symbol: int(f.price[0]) for f in files if len(f)}
+        roster = Roster.call(self.config, setting.strategies, setting.kernel, day, first, [f.symbol for f in files])
+        desk = open_desk(
+            self.config, setting.strategies, setting.kernel, roster, clock=self.clock, state_dir=setting.state_dir,
+            journal=self.journal, feed=source.name,
         )  # fmt: skip
         if setting.rehearsal:
             desk.engine.note = f"rehearsal of {to_ist(setting.rehearsal.start):%d %b %Y}"

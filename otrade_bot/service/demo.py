@@ -16,21 +16,18 @@ import numpy as np
 
 from otrade_bot import __version__
 from otrade_bot.brokers.feeds import BarFile, TickFile, read_any, read_ticks, synthetic_day
-from otrade_bot.brokers.instruments import InstrumentStore
-from otrade_bot.brokers.paper import PaperBroker, PaperSettings
-from otrade_bot.config.models import BrokerConfig, Config, MarketConfig, SpecialDay, StrategyConfig
+from otrade_bot.brokers.paper import PaperBroker
+from otrade_bot.config.models import Config, MarketConfig, SpecialDay, StrategyConfig
 from otrade_bot.core.clock import ManualClock, at_ist, ist_date
 from otrade_bot.core.errors import ConfigException, DataException
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.jsonlines import LineLog
-from otrade_bot.core.model import Instrument
-from otrade_bot.core.money import Paise, to_paise
 from otrade_bot.research.report import day_report
 from otrade_bot.service.day import DayDriver, Pace, stream_of
+from otrade_bot.service.desk import Roster, kernel_for, open_desk
 from otrade_bot.service.journal import DayJournal, day_path, read_day
 from otrade_bot.service.logs import timed
 from otrade_bot.service.warm import warm_up
-from otrade_bot.strategies.loader import TradingStrategy, build_kernel
 from otrade_bot.trading import setup
 from otrade_bot.trading.engine import LiveTradingEngine
 
@@ -91,37 +88,20 @@ class Demo:
         files, history = _files(options), [read_any(path) for path in options.history]
         day = _day_of(files)
         config = _adapt(config, options, files, day)
-        store = InstrumentStore(day, config.market.instrument_overrides())
-        first = {f.symbol: int(f.price[0]) for f in files if len(f)}
-
-        def instrument(symbol: str) -> Instrument:
-            return store.build(symbol, day, first.get(symbol, 0))
-
         strategies = setup.load_strategies(config, options.strategies_dir)
         with timed("kernel"):
-            kernel = build_kernel(_shipped_first(strategies), progress=progress)
-        rows = setup.build_rows(config, strategies, instrument, [f.symbol for f in files])
-        setup.dry_run(kernel, rows, strategies, config)
+            kernel = kernel_for(strategies, progress)
+        first = {f.symbol: int(f.price[0]) for f in files if len(f)}
+        roster = Roster.call(config, strategies, kernel, day, first, [f.symbol for f in files])
         clock = ManualClock(at_ist(day, 9))
         _fresh_state(options, day)
         _same_day(config, options, day)
         journal = DayJournal(options.state_dir, clock)
-        holder: list[LiveTradingEngine] = []
-        broker = PaperBroker(
-            options.state_dir / "paper.jsonl",
-            clock,
-            instrument,
-            lambda known, kind, ns: holder[0].market_fault(known, kind, ns),
-            paper_settings(config.brokers),
-            lambda symbol, product, side, value: charge_of(holder[0], symbol, side, value),
-        )
-        engine = LiveTradingEngine(
-            config=config, kernel=kernel, rows=rows, strategies=strategies, broker=broker, clock=clock,
-            calendar=config.market.calendar(), journal=journal,
+        desk = open_desk(
+            config, strategies, kernel, roster, clock=clock, state_dir=options.state_dir, journal=journal,
             feed="replay" if options.ticks else "simulated",
         )  # fmt: skip
-        holder.append(engine)
-        engine.add_price_listener(broker.on_price, broker.resume)
+        engine, broker = desk.engine, desk.broker
         stream, lines, unread = stream_of(files, day, engine)
         demo = cls(
             options, engine, broker, clock, DayDriver(engine, clock, stream), journal, day, lines, unread,
@@ -203,23 +183,6 @@ class Demo:
         }))  # fmt: skip
 
 
-def paper_settings(brokers: BrokerConfig) -> PaperSettings:
-    """The paper broker's numbers in its own units."""
-    paper = brokers.paper
-    return PaperSettings(
-        cash=to_paise(paper.cash),
-        latency_ns=paper.latency_ms * 1_000_000,
-        slip_ppm=round(paper.slippage_bps * 100),
-        participation=paper.participation,
-        circuit_percent=paper.circuit_percent,
-    )
-
-
-def charge_of(engine: LiveTradingEngine, symbol: str, side: int, value: Paise) -> Paise:
-    """An order's charges by the one function that books them everywhere."""
-    return engine.kernel.charge_one(engine.params, engine.by_symbol[symbol], int(side), value)
-
-
 # --- preparing ------------------------------------------------------------------------------------
 
 
@@ -289,14 +252,6 @@ def _open_on(market: MarketConfig, day: date) -> MarketConfig:
         return market
     special = {**market.special_days, day: SpecialDay(name="recorded session", full=True)}
     return market.model_copy(update={"special_days": special})
-
-
-def _shipped_first(strategies: dict[str, TradingStrategy]) -> list[TradingStrategy]:
-    """Both shipped strategies go into every kernel, so that one compiled kernel serves most runs."""
-    from otrade_bot.strategies.loader import load_strategy
-
-    shipped = {name: load_strategy(name) for name in ("ema_crossover", "momentum_ladder")}
-    return list({**shipped, **strategies}.values())
 
 
 def _fresh_state(options: DemoOptions, day: date) -> None:

@@ -1,12 +1,12 @@
 """One trading day's engine with its broker, built and recovered the same way at every start.
 
-The morning, a restart after a crash and a machine that slept all come through ``open_desk``: a fresh
+The morning, a restart after a crash and a machine that slept all come through here: a fresh
 engine, warmed up on earlier days, the exchange brought up to now, then rebuilt from the broker's books.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,11 +25,12 @@ from otrade_bot.strategies.loader import TradingStrategy, build_kernel, load_str
 from otrade_bot.trading import setup
 from otrade_bot.trading.engine import LiveTradingEngine
 from otrade_bot.trading.recover import HistoryTick
+from otrade_bot.trading.table import Row
 
 if TYPE_CHECKING:
     from otrade_bot.brokers.feeds import BarFile, TickFile
 
-__all__ = ["Desk", "Strategies", "build_desk", "charge_of", "kernel_for", "paper_settings"]
+__all__ = ["Desk", "Roster", "Strategies", "charge_of", "kernel_for", "open_desk", "paper_settings"]
 
 Strategies = dict[str, TradingStrategy]
 
@@ -71,46 +72,64 @@ class Desk:
                 yield engine.table[row].instrument.symbol, ts, price, volume
 
 
-def build_desk(
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """Who trades what on a day, checked and shown a made-up market, before any book is opened."""
+
+    day: date
+    rows: list[Row]
+    instrument: Callable[[str], Instrument]
+
+    @classmethod
+    def call(
+        cls,
+        config: Config,
+        strategies: Strategies,
+        kernel: Kernel,
+        day: date,
+        first_prices: Mapping[str, Paise],
+        watched: Iterable[str] = (),
+    ) -> Roster:
+        """``first_prices``: a price of each symbol, which some tick sizes need; ``watched``: what is followed
+        besides. Raises ConfigException, StrategyException."""
+        store = InstrumentStore(day, config.market.instrument_overrides())
+
+        def instrument(symbol: str) -> Instrument:
+            return store.build(symbol, day, first_prices.get(symbol, 0))
+
+        rows = setup.build_rows(config, strategies, instrument, watched)
+        setup.dry_run(kernel, rows, strategies, config)
+        return cls(day, rows, instrument)
+
+
+def open_desk(
     config: Config,
     strategies: Strategies,
     kernel: Kernel,
+    roster: Roster,
     *,
-    day: date,
     clock: Clock,
     state_dir: Path,
     journal: Journal,
     feed: str,
-    first_prices: dict[str, Paise],
-    watched: Iterable[str] = (),
 ) -> Desk:
-    """Check and connect a day's parts. ``first_prices``: a price of each symbol, which some tick sizes need.
-
-    Raises ConfigException, StrategyException, JournalException.
-    """
-    store = InstrumentStore(day, config.market.instrument_overrides())
-
-    def instrument(symbol: str) -> Instrument:
-        return store.build(symbol, day, first_prices.get(symbol, 0))
-
-    rows = setup.build_rows(config, strategies, instrument, watched)
-    setup.dry_run(kernel, rows, strategies, config)
+    """Connect a day's parts around the account in ``state_dir``. Raises JournalException."""
     holder: list[LiveTradingEngine] = []
     broker = PaperBroker(
         state_dir / "paper.jsonl",
         clock,
-        instrument,
+        roster.instrument,
         lambda known, kind, ns: holder[0].market_fault(known, kind, ns),
         paper_settings(config.brokers),
         lambda symbol, product, side, value: charge_of(holder[0], symbol, side, value),
     )
     engine = LiveTradingEngine(
-        config=config, kernel=kernel, rows=rows, strategies=strategies, broker=broker, clock=clock,
+        config=config, kernel=kernel, rows=roster.rows, strategies=strategies, broker=broker, clock=clock,
         calendar=config.calendar, journal=journal, feed=feed,
     )  # fmt: skip
     holder.append(engine)
     engine.add_price_listener(broker.on_price, broker.resume)
-    return Desk(day, engine, broker)
+    return Desk(roster.day, engine, broker)
 
 
 def kernel_for(strategies: Strategies, progress: Callable[[str, float], None] | None = None) -> Kernel:

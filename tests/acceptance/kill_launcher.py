@@ -208,7 +208,7 @@ def settings(job: dict[str, Any]) -> Config:
 def serve() -> None:
     """Load what is heavy once; then a child a job."""
     kernel = build_kernel([load_strategy(name) for name in ("ema_crossover", "momentum_ladder")])
-    demo_module.build_kernel = lambda *given, **named: kernel  # type: ignore[assignment]
+    demo_module.kernel_for = lambda *given, **named: kernel  # type: ignore[assignment]
     _ = LiveTradingEngine
     for line in sys.stdin:
         job = json.loads(line)
