@@ -209,22 +209,43 @@ def import_time() -> Row:
     return Row.of("import", "s", samples, "all that a paper day needs")
 
 
-def start_to_first_decision() -> Row:
-    """From the start of the process ``demo`` to its first price decided, the kernel read from disk."""
+def start_to_first_decision() -> list[Row]:
+    """From the start of the process to its first price decided, the kernel read from disk: the service with
+    a phone that cannot be reached, warmed up on its days of history, and the demo."""
     kernel_of()
 
-    def once() -> float:
+    def once(*command: str) -> float:
         began = time.monotonic_ns()
-        return (int(child(_FIRST, "demo", "--speed", "60", "--no-input")) - began) / SECOND
+        return (int(child(_FIRST, *command)) - began) / SECOND
 
-    return Row.of("start_to_first_decision", "s", [once() for _ in range(5)], "demo, kernel on disk")
+    run = ("run", "--rehearse", "2026-09-16T09:20:00", "--speed", "1")
+    return [
+        Row.of("start_to_first_decision", "s", [once(*run) for _ in range(5)], "run, kernel on disk"),
+        Row.of("start_demo", "s", [once("demo", "--speed", "60", "--no-input") for _ in range(5)], "demo, the same"),
+    ]
 
 
-def rss_demo() -> list[Row]:
-    """Resident memory of ``demo`` after its whole day, and the most it ever was."""
-    found = [child(_WHOLE, "demo", "--speed", "max", "--no-input").split() for _ in range(3)]
-    end, peak = ([int(pair[i]) / 1024 for pair in found] for i in (0, 1))
-    return [Row.of("rss_demo", "MB", end, "after the day"), Row.of("rss_demo_peak", "MB", peak, "the most it was")]
+def rss() -> list[Row]:
+    """Resident memory at the end of a day, and the most it ever was: the service with a phone, and the demo."""
+    run = ("run", "--rehearse", "2026-09-16T14:30:00", "--speed", "3000")
+    rows: list[Row] = []
+    for name, command in (("rss_run_paper", run), ("rss_demo", ("demo", "--speed", "max", "--no-input"))):
+        found = [child(_WHOLE, *command).split() for _ in range(3)]
+        end, peak = ([int(pair[i]) / 1024 for pair in found] for i in (0, 1))
+        rows += [
+            Row.of(name, "MB", end, "after the day"),
+            Row.of(f"{name}_peak", "MB", peak, "the most it was"),
+        ]
+    return rows
+
+
+def rss_parts() -> list[Row]:
+    """What the service's memory goes to: what each part adds, loaded one after the other in one process."""
+    runs = [[float(part) for part in child(_PARTS, *_LOADED.values()).split()] for _ in range(3)]
+    return [
+        Row.of(f"rss_part_{name}", "MB", [run[i] for run in runs], "added by it")
+        for i, name in enumerate(("interpreter", *_LOADED))
+    ]
 
 
 def _jobs(journal: JournalOf) -> dict[str, Callable[[], list[Row]]]:
@@ -236,8 +257,9 @@ def _jobs(journal: JournalOf) -> dict[str, Callable[[], list[Row]]]:
         "signal_to_paper_order": lambda: signal_to_paper_order(journal),
         "version_command": lambda: [version_command()],
         "import": lambda: [import_time()],
-        "start_to_first_decision": lambda: [start_to_first_decision()],
-        "rss_demo": rss_demo,
+        "start_to_first_decision": start_to_first_decision,
+        "rss": rss,
+        "rss_parts": rss_parts,
     }
 
 
@@ -269,6 +291,29 @@ def told():
     print(*(re.search(name + r":\\s+(\\d+)", status)[1] for name in ("VmRSS", "VmHWM")), file=sys.stderr)
 atexit.register(told)
 """ + _MAIN
+#: Parts of the service in the order of loading, so that each is charged with what it brings.
+_LOADED = {
+    "numpy": "import numpy",
+    "numba": "import numba",
+    "settings": "import otrade_bot.config, otrade_bot.config.secrets",
+    "calendar": "import holidays; holidays.financial_holidays('XNSE', years=2026).items()",
+    "telegram": "import telegram, telegram.request",
+    "scheduler": "import apscheduler.schedulers.asyncio",
+    "service": "import otrade_bot.service.run_command",
+    "kernel": "from otrade_bot.service.desk import kernel_for; kernel = kernel_for({})",
+}
+_PARTS = """
+import sys
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 1048576
+before, found = 0.0, []
+for statement in ["", *sys.argv[1:]]:
+    exec(statement)
+    found.append(resident() - before)
+    before += found[-1]
+print(*found, file=sys.stderr)
+"""
 
 
 # --- what it is measured on ---------------------------------------------------------------------------
@@ -281,10 +326,13 @@ def seconds(job: Callable[[], object]) -> float:
 
 
 def child(code: str, *arguments: str) -> str:
-    """Run code in a process of its own, on default settings and an empty state; its last line of standard
-    error. Raises CalledProcessError where it fails."""
+    """Run code in a process of its own, on default settings, an empty state and a phone that nobody answers;
+    its last line of standard error. Raises CalledProcessError where it fails."""
     with tempfile.TemporaryDirectory() as folder:
-        moved = {"OTRADE_STATE_DIR": f"{folder}/state", "OTRADE_CONFIG_DIR": f"{folder}/config"}
+        moved = {
+            "OTRADE_STATE_DIR": f"{folder}/state", "OTRADE_CONFIG_DIR": f"{folder}/config",
+            "OTRADE_TELEGRAM_TOKEN": "1:nobody", "OTRADE_TELEGRAM_BASE_URL": "http://127.0.0.1:9/bot",
+        }  # fmt: skip
         done = subprocess.run(  # noqa: S603 - our own code
             [sys.executable, "-c", code, *arguments], check=True, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, env={**os.environ, **moved},

@@ -54,11 +54,12 @@ def test_replay_with_limits_and_charges(benchmark: Any, name: str) -> None:
     [
         lambda: bench.signal_to_paper_order(DayJournal),
         lambda: [bench.import_time()],
-        lambda: [bench.start_to_first_decision()],
+        bench.start_to_first_decision,
         lambda: [bench.version_command()],
-        bench.rss_demo,
+        bench.rss,
+        bench.rss_parts,
     ],
-    ids=["signal_to_paper_order", "import", "start_to_first_decision", "version_command", "rss_demo"],
+    ids=["signal_to_paper_order", "import", "start_to_first_decision", "version_command", "rss", "rss_parts"],
 )
 def test_whole_figures(benchmark: Any, figure: Callable[[], list[bench.Row]]) -> None:
     """These take their own samples: the table's time is that of the whole measurement, the figure is printed."""
