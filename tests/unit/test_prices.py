@@ -225,6 +225,15 @@ def test_history_of_the_demo_s_stocks_ends_as_the_demo_s_own() -> None:
     assert int(coarse.volume.sum() + fine.volume.sum()) == int(own.volume.sum())
 
 
+def test_corrections_of_instruments_hold_for_made_up_prices_too() -> None:
+    market = MarketConfig.model_validate({"instruments": {"NSE:RELIANCE": {"tick_size": "0.25"}}})
+    source = Simulated(1, market)
+    (file,), (coarse, fine) = source.ticks(DAY, ["NSE:RELIANCE"]), source.history(DAY, ["NSE:RELIANCE"])
+    assert isinstance(coarse, BarFile)
+    assert isinstance(fine, BarFile)
+    assert not any((prices % 25).any() for prices in (file.price, coarse.close, fine.high))
+
+
 def test_no_session_no_prices() -> None:
     with pytest.raises(DataException, match="NSE:RELIANCE: no session on 2026-11-21: Saturday"):
         Simulated().ticks(date(2026, 11, 21), ["NSE:RELIANCE"])
