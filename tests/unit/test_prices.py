@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from decimal import Decimal
 from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from otrade_bot.config.models import (
     BrokerConfig,
     ChargesConfig,
     Config,
+    InstrumentOverride,
     MarketConfig,
     RiskConfig,
     SpecialDay,
@@ -226,7 +228,7 @@ def test_history_of_the_demo_s_stocks_ends_as_the_demo_s_own() -> None:
 
 
 def test_corrections_of_instruments_hold_for_made_up_prices_too() -> None:
-    market = MarketConfig.model_validate({"instruments": {"NSE:RELIANCE": {"tick_size": "0.25"}}})
+    market = MarketConfig(instruments={"NSE:RELIANCE": InstrumentOverride(tick_size=Decimal("0.25"))})
     source = Simulated(1, market)
     (file,), (coarse, fine) = source.ticks(DAY, ["NSE:RELIANCE"]), source.history(DAY, ["NSE:RELIANCE"])
     assert isinstance(coarse, BarFile)
