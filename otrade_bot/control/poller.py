@@ -170,7 +170,7 @@ class Poller:
             self._unreadable = False
             return found
         try:
-            updates = await self._bot.get_updates(timeout=self._poll_s, read_timeout=self._margin_s, **question)
+            updates = await self._bot.get_updates(timeout=self._patient(), read_timeout=self._margin_s, **question)
         except error.TelegramError:
             raise
         except Exception:
@@ -180,6 +180,11 @@ class Poller:
         if not updates and time.monotonic() - began < 0.05:
             await asyncio.sleep(0.05)
         return [(one.update_id, one) for one in updates]
+
+    def _patient(self) -> int:
+        """Seconds to ask for: while it is not known whether Telegram is there, the answer may not take its time. Short
+        questions between another poller's long ones would only seem to work."""
+        return self._poll_s if self.state.word in ("polling", "conflict") else 0
 
     async def _hand_over(self, updates: list[tuple[int, Update | None]]) -> None:
         unread = [number for number, update in updates if update is None]

@@ -224,6 +224,17 @@ async def test_telegram_gone_in_the_middle_loses_nothing(tmp_path: Path) -> None
         assert at.engine.calls == ["pause by owner"]
 
 
+async def test_that_telegram_is_there_is_known_at_once_though_nobody_writes(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        await at.api.until(lambda: at.phone.state.word == "polling")
+        at.api.down()
+        await at.api.until(lambda: at.phone.state.word == "offline")
+        at.api.up()
+        await at.api.until(lambda: at.phone.state.word == "polling")
+        await at.api.until(lambda: at.api.called("getUpdates")[-1].params.get("timeout") == "25")
+        assert at.api.called("getUpdates")[0].params.get("timeout", "0") == "0"
+
+
 @pytest.mark.parametrize("token", ["", "nonsense", "12:ü", "7 7:abc", "https://example.invalid/bot"])
 async def test_what_cannot_be_a_token_is_refused_with_a_cure_and_ends_nothing(tmp_path: Path, token: str) -> None:
     async with BotApi([OWNER]) as api, desk(tmp_path, api=api, listening=False, token=token) as at:
