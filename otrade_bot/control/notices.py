@@ -110,19 +110,31 @@ def _refusal(data: Data) -> _Said:
     return _Said("Refused", join(rung(data), word(data, "reason") or word(data, "code")))
 
 
+_WORKING = ("open", "trigger_pending")
+
+
+def _accepted(data: Data) -> str | None:
+    """The headline of a working order: what it was before decides whether that is new."""
+    before, status = word(data, "before"), word(data, "status")
+    if before not in _WORKING:
+        return "Order accepted"
+    if status == "trigger_pending":
+        return None
+    return "Stop triggered" if before == "trigger_pending" and number(data, "trigger_paise") else "Order changed"
+
+
 def _order(data: Data) -> _Said | None:
-    """Accepted, refused, cancelled. Pending says nothing yet; of a complete order the fills speak."""
+    """Accepted once, then changed, triggered, refused or cancelled. Pending says nothing yet; of a complete order
+    the fills speak, of a moved stop its own notice."""
     status = word(data, "status")
-    head = {
-        "open": "Order accepted",
-        "trigger_pending": "Order accepted",
+    head = _accepted(data) if status in _WORKING else {
         "rejected": "Order REFUSED",
         "cancelled": "Order cancelled",
-    }.get(status)
+    }.get(status)  # fmt: skip
     if head is None:
         return None
     filled = number(data, "filled")
-    if filled and status in ("open", "trigger_pending"):
+    if filled and status in _WORKING:
         return None  # not news: the fill has its own notice
     price = prefixed("@", paise(data, "price_paise")) if number(data, "price_paise") else ""
     trigger = prefixed("trigger", paise(data, "trigger_paise")) if number(data, "trigger_paise") else ""
@@ -188,6 +200,8 @@ _BOUNDARIES = {
 def _session(data: Data) -> _Said:
     boundary = word(data, "boundary")
     head, detail = _BOUNDARIES.get(boundary, ("Session", boundary.replace("_", " ")))
+    if boundary == "close" and (until := word(data, "auction_until")):
+        head, detail = "Continuous trading ended", f"closing auction to {until[11:16]}"
     held = number(data, "positions")
     return _Said(head, commas(detail, count(held, "open position") if held else ""))
 

@@ -209,7 +209,6 @@ class Service:
         before = read_day(self.setting.state_dir, day)
         with timed("open", day=day.isoformat()):
             desk = self._build(day)
-            self.desk = desk
             self._restored = self.control.restore(desk.engine)
             known = {line["trade_id"] for line in before if line.get("kind") == "trade"}
             past = takewhile(lambda step: step[0] <= now, inputs(self._stream, desk.engine.timers))
@@ -229,6 +228,7 @@ class Service:
         )  # fmt: skip
         if setting.rehearsal:
             desk.engine.note = f"rehearsal of {to_ist(setting.rehearsal.start):%d %b %Y}"
+        self.desk = desk  # from its first word on, messages ask it for their label
         for observer in self._observers():
             desk.engine.add_observer(observer)
         desk.start(source.history(day, symbols))

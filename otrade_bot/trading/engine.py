@@ -370,6 +370,9 @@ class LiveTradingEngine:
             return
         open_now = [p for p in self.positions() if not p.external]
         data = {"boundary": name, "at": iso(ts), "positions": len(open_now)}
+        auctions = [one.close for one in self.sessions.values() if one.continuous_end == ts < one.close]
+        if name == "close" and auctions:
+            data["auction_until"] = iso(max(auctions))
         text = ""
         if name == "square_off_warning" and open_now:
             minutes = self.config.market.warning_minutes

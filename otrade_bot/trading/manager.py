@@ -148,7 +148,7 @@ class OrderManager:
                 self._went_off(order)
             self._settled_by_report(order)
             if order.writing == "modify" or _telling(order) != shown:
-                self._say_order(order)
+                self._say_order(order, before)
             if order.leg is Leg.EXIT and order.status.final and not before.final:
                 self._exit_ended(order)
             self._follow(order, told.updated_ns, order.filled > filled)
@@ -605,13 +605,14 @@ class OrderManager:
             Severity.RISK, {"tag": order.tag, "order_id": order.order_id},
         ))  # fmt: skip
 
-    def _say_order(self, order: Order) -> None:
+    def _say_order(self, order: Order, before: OrderStatus = OrderStatus.PENDING) -> None:
+        """``before``: what it was until now; an order that was open already is not accepted again."""
         self.emit(Event(
             EventKind.ORDER, self.clock.now_ns(), order.instrument.symbol,
             severity=Severity.WARNING if order.status is OrderStatus.REJECTED else Severity.INFO,
             data={
                 "tag": order.tag, "order_id": order.order_id, "leg": str(order.leg), "side": order.side.name,
-                "quantity": order.quantity, "filled": order.filled, "status": str(order.status),
+                "quantity": order.quantity, "filled": order.filled, "status": str(order.status), "before": str(before),
                 "type": str(order.order_type), "price_paise": order.price, "trigger_paise": order.trigger,
                 "reason": order.reason, "rung": order.rung + 1, "strategy": self.rows[order.row].strategy,
             },
