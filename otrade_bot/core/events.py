@@ -37,6 +37,7 @@ class EventKind(StrEnum):
     RECOVERY = "recovery"  #: what a comparison with the broker found
     FLATTEN = "flatten"  #: progress and result of a flatten
     DAY = "day"  #: end of day: the totals
+    CARRY = "carry"  #: a day was opened with these rungs of earlier days
 
 
 @dataclass(frozen=True, slots=True)

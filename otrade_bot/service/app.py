@@ -29,7 +29,7 @@ from otrade_bot.service.clockwatch import ClockWatch
 from otrade_bot.service.clockwork import Clockwork, feed, metronome
 from otrade_bot.service.control_state import ControlState
 from otrade_bot.service.day import inputs, prices, stream_of
-from otrade_bot.service.desk import Desk, Roster, Strategies, open_desk
+from otrade_bot.service.desk import Desk, Roster, Strategies, kept_before, open_desk
 from otrade_bot.service.health import Health, Sources
 from otrade_bot.service.jobs import OWN, DayJobs
 from otrade_bot.service.journal import DayJournal, read_day
@@ -80,6 +80,7 @@ class Service:
         self.reason = ""  #: why the service stops
         self._done: set[tuple[date, str]] = set()  #: jobs of a day that have run
         self._planned: list[Job] = []
+        self._caught_up = 0  #: the prices up to this moment came with the recovery
         self._ran: set[Job] = set()
         self._restored: list[str] = []
         self._opened = asyncio.Event()  #: not set while the desk is opened again
@@ -158,7 +159,8 @@ class Service:
         if self.setting.rehearsal is not None:
             return [self._rehearse(self.setting.rehearsal, jobs)]
         self.clockwork.start()
-        return [metronome(lambda: self.engine, self.clock, self._opened.wait), self._watch_clock()]
+        beat = metronome(lambda: self.engine, self.clock, self._opened.wait, lambda: self._caught_up)
+        return [beat, self._watch_clock()]
 
     async def _rehearse(self, rehearsal: Rehearsal, jobs: Sequence[Job]) -> None:
         assert isinstance(self.clock, ManualClock)
@@ -204,11 +206,11 @@ class Service:
 
         On a day without a session the last one stays open to be looked at.
         """
-        now = self.clock.now_ns()
+        now = self._caught_up = self.clock.now_ns()
         day = trading_day(self.calendar, now)
         before = read_day(self.setting.state_dir, day)
         with timed("open", day=day.isoformat()):
-            desk = self._build(day)
+            desk = await self._build(day)
             self._restored = self.control.restore(desk.engine)
             known = {line["trade_id"] for line in before if line.get("kind") == "trade"}
             past = takewhile(lambda step: step[0] <= now, inputs(self._stream, desk.engine.timers))
@@ -216,7 +218,7 @@ class Service:
         self._done |= {(day, "report") for line in before if line.get("kind") == "day"}
         return self._plan(desk, now, began=bool(before))
 
-    def _build(self, day: date) -> Desk:
+    async def _build(self, day: date) -> Desk:
         source, setting = self.setting.source, self.setting
         symbols = [s for strategy in self.config.trading.strategies for s in strategy.instruments]
         files = source.ticks(day, symbols)
@@ -231,7 +233,7 @@ class Service:
         self.desk = desk  # from its first word on, messages ask it for their label
         for observer in self._observers():
             desk.engine.add_observer(observer)
-        desk.start(source.history(day, symbols))
+        await desk.start(source.history(day, symbols), kept_before(setting.state_dir, day))
         self._stream, self._lines, unread = stream_of(files, day, desk.engine)
         desk.engine.counters.dropped = dict(unread)
         return desk
@@ -258,9 +260,9 @@ class Service:
         return self._planned
 
     def _start_feed(self) -> None:
-        """From now on; in a rehearsal the driver feeds."""
+        """From where the recovery ended; in a rehearsal the driver feeds."""
         if self.setting.rehearsal is None and self._group is not None:
-            steps = prices(self._stream, self.clock.now_ns())
+            steps = prices(self._stream, self._caught_up)
             self._feed = self._group.create_task(feed(self.engine, self.clock, steps), name="feed")
 
     async def _reopen(self, why: str) -> None:

@@ -67,19 +67,23 @@ class Clockwork:
 
 
 async def metronome(
-    engine: Callable[[], LiveTradingEngine], clock: Clock, tick: Callable[[], Awaitable[object]]
+    engine: Callable[[], LiveTradingEngine],
+    clock: Clock,
+    ready: Callable[[], Awaitable[object]],
+    caught_up: Callable[[], int],
 ) -> None:
     """For ever: each second a pulse, each of the day's minutes a timer and a comparison with the broker.
 
-    ``engine`` names today's; ``tick`` is awaited each second before it.
+    ``engine`` names today's, ``caught_up`` the moment to which its recovery has lived through the minutes;
+    ``ready`` is awaited each second before it.
     """
     minutes: list[int] = []
     served: LiveTradingEngine | None = None
     while True:
-        await tick()
+        await ready()
         today, now = engine(), clock.now_ns()
-        if today is not served:  # a fresh engine has lived through the minutes before now in its recovery
-            served, minutes = today, [ts for ts in today.timers if ts > now]
+        if today is not served:
+            served, minutes = today, [ts for ts in today.timers if ts > caught_up()]
         due = [ts for ts in minutes if ts <= now]
         del minutes[: len(due)]
         for ts in due:

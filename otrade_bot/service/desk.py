@@ -20,9 +20,11 @@ from otrade_bot.core.model import Instrument
 from otrade_bot.core.money import Paise, to_paise
 from otrade_bot.core.ports import Journal
 from otrade_bot.kernel.compile import Kernel
+from otrade_bot.service.journal import days, read_day
 from otrade_bot.service.warm import warm_up
 from otrade_bot.strategies.loader import TradingStrategy, build_kernel, load_strategy
 from otrade_bot.trading import setup
+from otrade_bot.trading.carry import Carried, carry_in, remembered
 from otrade_bot.trading.engine import LiveTradingEngine
 from otrade_bot.trading.recover import HistoryTick
 from otrade_bot.trading.table import Row
@@ -30,7 +32,7 @@ from otrade_bot.trading.table import Row
 if TYPE_CHECKING:
     from otrade_bot.brokers.feeds import BarFile, TickFile
 
-__all__ = ["Desk", "Roster", "Strategies", "charge_of", "kernel_for", "open_desk", "paper_settings"]
+__all__ = ["Desk", "Roster", "Strategies", "charge_of", "kept_before", "kernel_for", "open_desk", "paper_settings"]
 
 Strategies = dict[str, TradingStrategy]
 
@@ -43,10 +45,13 @@ class Desk:
     engine: LiveTradingEngine
     broker: PaperBroker
 
-    def start(self, history: Sequence[TickFile | BarFile]) -> None:
-        """Warm indicators, then the day's hours and numbers for engine and exchange."""
+    async def start(self, history: Sequence[TickFile | BarFile], kept: Iterable[Carried] | None = None) -> None:
+        """Warm indicators, then positions ``kept`` from earlier days, then the day's hours and numbers for
+        engine and exchange. Raises BrokerException."""
         warm_up(self.engine, history, self.day)
         self.broker.start_day(self.day)
+        if any(row.strategy and not row.product.intraday for row in self.engine.table):
+            await carry_in(self.engine, kept or ())
         self.engine.start_day(self.day)
 
     async def recover(self, past: Iterable[HistoryTick], known_trades: Iterable[str]) -> None:
@@ -70,6 +75,16 @@ class Desk:
         for ts, row, price, volume in inputs:
             if row >= 0 and not engine.kernel.accept_one(state, account, engine.params, row, ts, price, volume):
                 yield engine.table[row].instrument.symbol, ts, price, volume
+
+
+def kept_before(state_dir: Path, day: date) -> list[Carried]:
+    """What the newest earlier day that was opened left open, by its journal. Raises JournalException."""
+    for earlier in sorted(days(state_dir), reverse=True):
+        if earlier < day:
+            found = remembered(read_day(state_dir, earlier))
+            if found is not None:
+                return found
+    return []
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ PriceListener = Callable[[str, int, Paise, int], None]
 #: Puts on the disk what a human decided, before anyone is told; returns why it could not, '' if it is there.
 Keeper = Callable[[Event], str]
 _KEPT = frozenset({EventKind.BLOCK, EventKind.FLATTEN})
-_DURABLE = frozenset({EventKind.TRADE, EventKind.COMMAND, EventKind.DAY})
+_DURABLE = frozenset({EventKind.TRADE, EventKind.COMMAND, EventKind.DAY, EventKind.CARRY})
 
 
 @dataclass(slots=True)
@@ -391,6 +391,12 @@ class LiveTradingEngine:
             self._strategy_failed(row, error)
         else:
             self._carry_out(n)
+
+    def past(self, kind: int, row: int, **fields: int) -> None:
+        """Step one event that lies behind us: what it intends was done, or missed, long ago."""
+        self._set_event(kind, row, fields)
+        self.kernel.run(self.state, self.account, self.params, self._event, self._out)
+        self._out["kind"] = 0
 
     def _set_event(self, kind: int, row: int, fields: Mapping[str, int]) -> None:
         e = self._event[0]

@@ -128,9 +128,10 @@ class Recovery:
             key = (row.index, parts.rung, parts.cycle)
             if key not in groups:
                 side = order.side if parts.leg is Leg.ENTRY else order.side.opposite
-                groups[key] = _Found(
-                    RungLife(row.index, parts.rung, parts.cycle, side, row.strategy, order.product, 0)
-                )
+                kept = engine.manager.lives.get(key[:2])  # of an earlier day, whose entry the book has forgotten
+                if kept is None or kept.cycle != parts.cycle:
+                    kept = RungLife(row.index, parts.rung, parts.cycle, side, row.strategy, order.product, 0)
+                groups[key] = _Found(kept)
             groups[key].orders.append((order, parts))
             if parts.leg is Leg.ENTRY:
                 groups[key].life.ordered += order.quantity

@@ -118,7 +118,7 @@ async def test_the_metronome_pulses_and_gives_each_minute_once(tmp_path: Path, m
         if pulses:
             bench.clock.advance_to(bench.clock.now_ns() + 50 * SECOND)
 
-    task = asyncio.create_task(metronome(lambda: bench.engine, bench.clock, tick))
+    task = asyncio.create_task(metronome(lambda: bench.engine, bench.clock, tick, lambda: OPEN))
     monkeypatch.setattr(asyncio, "sleep", turns(asyncio.sleep))
     await until(task, lambda: len(pulses) >= 5)
     task.cancel()

@@ -1,0 +1,161 @@
+"""Positions older than a day: the broker knows the quantity, the journal knows whose rung it is.
+
+Tags and orders of yesterday are gone from the broker's book. Each opening of a day writes into that day's
+journal what it was begun with (one ``carry`` line); with the day's own fills and stops that is what the
+next day begins with. What the broker no longer holds is not carried: it is the source of truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from otrade_bot.core.events import Event, EventKind, Severity
+from otrade_bot.core.model import Leg, OrderRequest, OrderStatus, OrderType, Side
+from otrade_bot.core.money import Paise
+from otrade_bot.kernel import state as abi
+from otrade_bot.trading.orders import Order
+from otrade_bot.trading.rungs import RungLife
+
+if TYPE_CHECKING:
+    from otrade_bot.trading.engine import LiveTradingEngine
+
+__all__ = ["Carried", "carry_in", "remembered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """One open rung as a day left it. ``value``: what its quantity was bought (sold short) for, paise."""
+
+    symbol: str
+    strategy: str
+    rung: int  #: 1, 2 or 3
+    cycle: int
+    side: str  #: BUY or SELL
+    quantity: int
+    value: Paise
+    level: Paise  #: of its stop, 0 = not known
+    entry_ns: int
+
+
+_Key = tuple[str, str, int, int]
+
+
+def remembered(lines: Iterable[Mapping[str, Any]]) -> list[Carried] | None:
+    """What a day's journal says was open at its end; None where the day was never opened."""
+    known: dict[_Key, Carried] = {}
+    exited: dict[_Key, int] = {}
+    opened = False
+    for line in lines:
+        kind = line.get("kind")
+        if kind == EventKind.CARRY:
+            opened = True
+            for rung in line["rungs"]:
+                found = Carried(**rung)
+                known[found.symbol, found.strategy, found.rung, found.cycle] = found
+        elif kind == EventKind.FILL:
+            _fill(known, exited, line)
+        elif kind == EventKind.STOP:
+            _level(known, line)
+    if not opened:
+        return None
+    left = (_left(rung, exited.get(key, 0)) for key, rung in known.items())
+    return [rung for rung in left if rung.quantity > 0]
+
+
+def _fill(known: dict[_Key, Carried], exited: dict[_Key, int], line: Mapping[str, Any]) -> None:
+    """Fills are cumulative, so the largest quantity counts."""
+    key = (line["symbol"], line["strategy"], line["rung"], line["cycle"])
+    if line["leg"] == Leg.EXIT:
+        exited[key] = max(exited.get(key, 0), line["quantity"])
+        return
+    before = known.get(key)
+    if before is None:
+        known[key] = Carried(*key, line["side"], line["quantity"], line["value_paise"], 0, line["ns"])
+    elif line["quantity"] > before.quantity:
+        known[key] = replace(before, quantity=line["quantity"], value=line["value_paise"])
+
+
+def _level(known: dict[_Key, Carried], line: Mapping[str, Any]) -> None:
+    """The newest cycle of the rung is the one that has a stop."""
+    same = [key for key in known if key[:3] == (line["symbol"], line["strategy"], line["rung"])]
+    if same and line["level_paise"]:
+        newest = max(same, key=lambda key: key[3])
+        known[newest] = replace(known[newest], level=line["level_paise"])
+
+
+def _left(rung: Carried, exited: int) -> Carried:
+    rest = max(0, rung.quantity - exited)
+    return replace(rung, quantity=rest, value=rung.value * rest // rung.quantity if rest else 0)
+
+
+async def carry_in(engine: LiveTradingEngine, rungs: Iterable[Carried]) -> list[Carried]:
+    """Before the day starts: the rungs that the broker confirms are ours again. Writes the day's carry line,
+    also an empty one. Returns what was taken. Raises BrokerException."""
+    net = await _net(engine)
+    taken = []
+    for rung in sorted(rungs, key=lambda rung: (rung.symbol, rung.rung, rung.cycle)):
+        index = engine.by_symbol.get(rung.symbol, -1)
+        row = engine.table[index] if index >= 0 else None
+        if row is None or row.strategy != rung.strategy or row.product.intraday:
+            told = "kept from an earlier day, but nothing configured trades it now"
+            engine.alert(f"{rung.symbol} P{rung.rung}: {told}")
+            continue
+        side, key = Side[rung.side], (rung.symbol, str(row.product))
+        there = min(rung.quantity, max(0, int(side) * net.get(key, 0)))
+        if there < rung.quantity:
+            told = f"of {rung.quantity} kept from an earlier day the broker has {there}"
+            engine.alert(f"{rung.symbol} P{rung.rung}: {told}")
+        if there:
+            net[key] -= int(side) * there
+            taken.append(_left(rung, rung.quantity - there))
+            _adopt(engine, index, taken[-1])
+    _say(engine, taken)
+    return taken
+
+
+async def _net(engine: LiveTradingEngine) -> dict[tuple[str, str], int]:
+    """Signed quantity by symbol and product as the day began: what there is, less what today's orders did.
+    Holdings count as delivery."""
+    net: dict[tuple[str, str], int] = {}
+    for position in await engine.broker.get_positions():
+        key = (position.symbol, str(position.product))
+        net[key] = net.get(key, 0) + position.quantity
+    for holding in await engine.broker.get_holdings():
+        net[holding.symbol, "CNC"] = net.get((holding.symbol, "CNC"), 0) + holding.quantity
+    for order in await engine.broker.get_orderbook():
+        key = (order.symbol, str(order.product))
+        net[key] = net.get(key, 0) - int(order.side) * order.filled
+    return net
+
+
+def _adopt(engine: LiveTradingEngine, index: int, rung: Carried) -> None:
+    """Into the kernel and the manager, as if its entry had just been told; what that intends is the past."""
+    row, side, r = engine.table[index], Side[rung.side], rung.rung - 1
+    common = {"ts": rung.entry_ns, "rung": r, "cycle": rung.cycle, "qty": rung.quantity}
+    engine.past(abi.ADOPT, index, **common, code=int(side), price=rung.value // rung.quantity)
+    engine.past(abi.FILL, index, **common, leg=abi.ENTRY, value=rung.value)
+    s = engine.state[index]
+    if rung.level:
+        tighter = max if side > 0 else min
+        s["stop"][r] = s["sent_stop"][r] = tighter(int(s["stop"][r]), rung.level)
+    life = RungLife(index, r, rung.cycle, side, rung.strategy, row.product, rung.quantity)
+    request = OrderRequest("", row.instrument, side, rung.quantity, row.product, OrderType.MARKET, 0, 0)
+    life.entries.append(Order(
+        "", index, Leg.ENTRY, r, rung.cycle, request, rung.quantity, OrderType.MARKET, 0, 0, rung.entry_ns,
+        "", OrderStatus.COMPLETE, rung.quantity, rung.value, rung.entry_ns, rung.entry_ns,
+    ))  # fmt: skip
+    life.level, life.target = int(s["stop"][r]), int(s["target"][r])
+    life.told_entry, life.told_end, life.first_fill_ns = rung.quantity, True, rung.entry_ns
+    engine.manager.lives[index, r] = life
+
+
+def _say(engine: LiveTradingEngine, taken: list[Carried]) -> None:
+    """Into the journal of the day that begins, whenever that is written."""
+    opened = min(session.pre_open for session in engine.sessions.values())
+    names = ", ".join(f"{rung.symbol} P{rung.rung} {rung.quantity}" for rung in taken)
+    engine.emit(Event(
+        EventKind.CARRY, opened, text=f"kept from an earlier day: {names}" if taken else "",
+        severity=Severity.INFO if taken else Severity.DEBUG, data={"rungs": [asdict(rung) for rung in taken]},
+    ))  # fmt: skip
