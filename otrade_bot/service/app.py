@@ -234,7 +234,7 @@ class Service:
         for observer in self._observers():
             desk.engine.add_observer(observer)
         await desk.start(source.history(day, symbols), kept_before(setting.state_dir, day))
-        self._stream, self._lines, unread = stream_of(files, day, desk.engine)
+        self._stream, _, unread = stream_of(files, day, desk.engine)
         desk.engine.counters.dropped = dict(unread)
         return desk
 

@@ -1,0 +1,235 @@
+"""The composition: what only tells may fail, what trades ends the process, and every opening is the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.bench import DAY, OPEN, config, kernel
+
+from otrade_bot.control.reply import Reply
+from otrade_bot.core.clock import SECOND, at_ist, ist_date
+from otrade_bot.core.events import Event, Observer
+from otrade_bot.service import app
+from otrade_bot.service.app import Service, Setting, trading_day
+from otrade_bot.service.clockwatch import ClockWatch, Reading, read_clocks
+from otrade_bot.service.journal import read_day
+from otrade_bot.service.prices import Simulated
+from otrade_bot.service.rehearsal import Rehearsal
+from otrade_bot.trading import setup
+
+SYMBOLS = ("NSE:RELIANCE", "NSE:SBIN")
+SETTINGS = config("ema_crossover", SYMBOLS, "1m")
+
+
+class Room:
+    """Mouths that remember. ``failing`` raises so many times before it talks."""
+
+    def __init__(self, failing: int = 0) -> None:
+        self.told: list[Reply] = []
+        self.events: list[Event] = []
+        self.starts = 0
+        self.left_in_time = False
+        self._failing = failing
+
+    def tasks(self) -> list[tuple[str, Callable[[], Any]]]:
+        return [("talker", self._talk)]
+
+    async def _talk(self) -> None:
+        self.starts += 1
+        if self.starts <= self._failing:
+            raise ConnectionError("no line")
+        await asyncio.Event().wait()
+
+    def observers(self) -> list[Observer]:
+        return [self.events.append]
+
+    def queue(self) -> None:
+        return None
+
+    def line(self) -> None:
+        return None
+
+    def tell(self, reply: Reply) -> None:
+        self.told.append(reply)
+
+    async def farewell(self, seconds: float) -> None:
+        self.left_in_time = True
+
+    def close(self) -> None:
+        return None
+
+    def texts(self, kind: str) -> list[str]:
+        return [event.text for event in self.events if event.kind == kind]
+
+
+def service_at(folder: Path, room: Room, start: int | None = OPEN, speed: float = 2000.0) -> Service:
+    """``start`` None: under the machine's own clock."""
+    strategies = setup.load_strategies(SETTINGS, None)
+    plan = None if start is None else Rehearsal(start, speed, "simulated, seed 1")
+    setting = Setting(SETTINGS, strategies, kernel(), Simulated(1, SETTINGS.market), folder, plan, start or 0)
+    return Service(setting, lambda service: room)
+
+
+async def running(service: Service, until: Callable[[], bool]) -> None:
+    """Run it until the condition holds, then stop it in good order."""
+    task = asyncio.create_task(service.run())
+    async with asyncio.timeout(30):
+        while not until():
+            await asyncio.sleep(0.01)
+            if task.done():
+                break
+    service.stop("enough")
+    await task
+
+
+async def test_a_rehearsed_day_ends_by_itself_with_its_report(tmp_path: Path) -> None:
+    room = Room()
+    await asyncio.wait_for(service_at(tmp_path, room, at_ist(DAY, 15, 34, 50), 5000).run(), 30)
+    assert [event.data["state"] for event in room.events if event.kind == "run"] == ["started", "stopped"]
+    assert len([event for event in room.events if event.kind == "day"]) == 1
+    assert room.left_in_time
+
+
+async def test_the_report_comes_once_however_often_the_process_comes_back_after_the_close(tmp_path: Path) -> None:
+    room = Room()
+    await asyncio.wait_for(service_at(tmp_path, room, at_ist(DAY, 15, 20), 5000).run(), 30)
+    again = Room()
+    await asyncio.wait_for(service_at(tmp_path, again, at_ist(DAY, 15, 50), 5000).run(), 30)
+    assert [len([e for e in one.events if e.kind == "day"]) for one in (room, again)] == [1, 0]
+
+
+async def test_a_report_that_the_dead_process_owed_is_made_up_for(tmp_path: Path) -> None:
+    early = Room()
+    await running(service_at(tmp_path, early, OPEN, 60), lambda: bool(early.texts("run")))
+    late = Room()
+    await asyncio.wait_for(service_at(tmp_path, late, at_ist(DAY, 15, 50), 5000).run(), 30)
+    assert len([e for e in late.events if e.kind == "day"]) == 1
+
+
+async def test_a_trading_task_that_fails_ends_the_process_and_leaves_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room()
+    service = service_at(tmp_path, room)
+
+    async def broken(*given: Any, **named: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(app, "drive", broken)
+    with pytest.raises(ExceptionGroup) as caught:
+        await asyncio.wait_for(service.run(), 30)
+    assert isinstance(app.first_cause(caught.value), ZeroDivisionError)
+    assert "ZeroDivisionError: a bug" in room.told[-1].to_plain()
+    assert "Stops stay at the broker" in room.told[-1].to_plain()
+
+
+async def test_a_talker_that_fails_is_started_again_and_trading_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room(failing=3)
+    service = service_at(tmp_path, room, OPEN, 600)
+    real = asyncio.sleep
+    monkeypatch.setattr(app.asyncio, "sleep", lambda seconds: real(min(seconds, 0.01)))
+    await running(service, lambda: room.starts == 4 and service.engine.counters.ticks > 100)
+    assert [t for t in room.texts("alert") if t == "talker failed and is started again: ConnectionError: no line"]
+    assert not room.told
+
+
+async def test_a_job_that_fails_is_said_and_stops_entries_not_the_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room()
+    service = service_at(tmp_path, room, at_ist(DAY, 8, 44, 50), 5000)
+
+    async def broken() -> None:
+        raise ValueError("no card today")
+
+    monkeypatch.setattr(service.jobs, "_card", broken)
+    await running(service, lambda: service.clock.now_ns() > at_ist(DAY, 9, 16))
+    assert any("card failed: ValueError: no card today" in text for text in room.texts("alert"))
+    assert service.last_job is not None
+    assert "a critical error" in service.engine.status().blocks
+
+
+async def test_a_stop_says_what_stays_open_and_lets_nothing_in(tmp_path: Path) -> None:
+    room = Room()
+    service = service_at(tmp_path, room, OPEN, 2000)
+    await running(service, lambda: bool(service.desk and service.engine.positions()))
+    last = room.events[-1]
+    assert (last.kind, last.data["state"], last.text) == ("run", "stopped", "enough")
+    assert last.data["positions"][0]["stop_resting"]
+    assert room.left_in_time
+
+
+class Steps:
+    """Clocks of which the wall's is set forward once."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ahead = int(seconds * SECOND)
+        self._reads = 0
+
+    def __call__(self) -> Reading:
+        self._reads += 1
+        real, mono, boot = read_clocks()
+        return Reading(real + (self._ahead if self._reads > 2 else 0), mono, boot)
+
+
+@pytest.mark.parametrize(("seconds", "reopened"), [(600.0, True), (3.0, False)])
+async def test_a_clock_that_was_set_is_said_and_a_long_absence_opens_the_day_again(
+    tmp_path: Path, seconds: float, reopened: bool
+) -> None:
+    room = Room()
+    service = service_at(tmp_path, room, None)
+    service.watch = ClockWatch(Steps(seconds))
+    first: list[Any] = []
+
+    def done() -> bool:
+        if service.desk is not None and not first:
+            first.append(service.engine)
+        states = [e.data["state"] for e in room.events if e.kind == "run"]
+        return any("clock was set forward" in text for text in room.texts("alert")) and (
+            "reopened" in states or not reopened
+        )
+
+    await running(service, done)
+    assert (service.engine is not first[0]) is reopened
+
+
+async def test_a_new_trading_day_opens_a_new_desk_and_plans_its_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room()
+    service = service_at(tmp_path, room, None)
+    before = trading_day(service.calendar, service.clock.now_ns())
+    following = service.calendar.next_trading_day(ist_date(service.clock.now_ns()))
+    task = asyncio.create_task(service.run())
+    async with asyncio.timeout(30):
+        while not room.texts("run"):
+            await asyncio.sleep(0.01)
+        assert service.today.day == before
+        morning = at_ist(following, 0, 0, 5)
+        monkeypatch.setattr(service.clock, "now_ns", lambda: morning, raising=False)
+        while service.today.day != following or "a new trading day" not in room.texts("run"):
+            await asyncio.sleep(0.01)
+    names = [job.name for job in service._planned]
+    assert names[:3] == ["token_check", "card", "open"]
+    assert {"square_off", "report"} <= set(names)
+    service.stop("enough")
+    await asyncio.wait_for(task, 30)
+
+
+async def test_the_books_of_a_stopped_service_are_those_it_opens_again(tmp_path: Path) -> None:
+    room = Room()
+    service = service_at(tmp_path, room, OPEN, 2000)
+    await running(service, lambda: bool(service.desk and service.engine.positions()))
+    held = [(p.symbol, p.rung, p.quantity, p.stop) for p in service.engine.positions()]
+    again = service_at(tmp_path, Room(), service.clock.now_ns(), 60)
+    jobs = await again.open()
+    assert [(p.symbol, p.rung, p.quantity, p.stop) for p in again.engine.positions()] == held
+    assert jobs
+    again.close()
+    assert read_day(tmp_path, DAY)
