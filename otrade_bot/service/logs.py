@@ -45,9 +45,12 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 #: Libraries whose chatter (httpx: every URL, with the bot's token in it) is not wanted below WARNING.
 LIBRARIES = (
-    *("httpx", "httpcore", "telegram", "apscheduler", "urllib3", "requests", "kiteconnect"),
+    *("httpx", "httpcore", "apscheduler", "urllib3", "requests", "kiteconnect"),
     *("upstox_client", "websocket", "websockets", "twisted", "autobahn", "numba", "asyncio"),
 )
+
+#: It writes a page of HTML and a traceback for every short outage, which our own log tells in a line.
+LOUD = ("telegram",)
 
 _PREFIX = "otrade"
 _WITHHELD = '{"event":"line withheld: a secret was left in it"}'
@@ -156,6 +159,8 @@ def _install(files: dict[str, _File], level: str, console: _Console | None) -> N
     root.setLevel(logging.WARNING)
     for library in LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
+    for library in LOUD:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     if console is not None:
         for logger in [root, *(logging.getLogger(f"{_PREFIX}.{stream}") for stream in STREAMS)]:
             _attach(logger, console)

@@ -209,11 +209,13 @@ async def test_a_new_trading_day_opens_a_new_desk_and_plans_its_jobs(
     task = asyncio.create_task(service.run())
     async with asyncio.timeout(30):
         while not room.texts("run"):
+            assert not task.done()
             await asyncio.sleep(0.01)
         assert service.today.day == before
         morning = at_ist(following, 0, 0, 5)
         monkeypatch.setattr(service.clock, "now_ns", lambda: morning, raising=False)
         while service.today.day != following or "a new trading day" not in room.texts("run"):
+            assert not task.done()
             await asyncio.sleep(0.01)
     names = [job.name for job in service._planned]
     assert names[:3] == ["token_check", "card", "open"]
