@@ -112,7 +112,6 @@ def test_configuring_again_moves_to_the_new_place_without_doubling(tmp_path: Pat
 def test_libraries_log_to_the_system_stream_from_warning_and_masked(state: Path) -> None:
     for name in (
         "httpx",
-        "telegram.ext",
         "apscheduler.scheduler",
         "urllib3.connectionpool",
         "kiteconnect.ticker",
@@ -122,11 +121,19 @@ def test_libraries_log_to_the_system_stream_from_warning_and_masked(state: Path)
         library.warning("POST https://api.telegram.org/bot%s/getMe %s", BOT, {"access_token": "v4lue"})
     found = lines(state, "system")
     assert [line["logger"].partition(".")[0] for line in found] == [
-        *("httpx", "telegram", "apscheduler", "urllib3", "kiteconnect")
+        *("httpx", "apscheduler", "urllib3", "kiteconnect")
     ]
     assert {line["level"] for line in found} == {"warning"}
     assert BOT not in everything(state)
     assert "v4lue" not in everything(state)
+
+
+def test_the_phones_library_is_heard_only_when_it_is_critical_and_masked(state: Path) -> None:
+    library = logging.getLogger("telegram.request.BaseRequest")
+    library.error("Bad Gateway: <html>a page</html>")
+    library.critical("POST https://api.telegram.org/bot%s/getUpdates", BOT)
+    assert [line["level"] for line in lines(state, "system")] == ["critical"]
+    assert BOT not in everything(state)
 
 
 def test_a_secret_split_over_the_arguments_of_a_library_is_put_together_before_masking(state: Path) -> None:
