@@ -6,7 +6,6 @@ or of another type are left out: a notice must never fail.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -27,7 +26,7 @@ from otrade_bot.control.pieces import (
 )
 from otrade_bot.control.reply import Part, Reply, bold, code, italic, lines, text
 from otrade_bot.control.summaries import day_head, day_lines, run_lines
-from otrade_bot.control.words import clock_text, count, symbol_text
+from otrade_bot.control.words import clock_text, count, symbol_text, without_exchange
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.money import rupees_text
 
@@ -75,11 +74,8 @@ _SILENT = frozenset({EventKind.EVALUATION, EventKind.COMMAND, EventKind.ORDER, E
 
 
 def _head(event: Event) -> str:
-    head = "Recovered" if event.kind is EventKind.RECOVERY else event.kind.value.capitalize()
+    head = {EventKind.RECOVERY: "Recovered", EventKind.CARRY: "Kept"}.get(event.kind, event.kind.value.capitalize())
     return head.upper() if event.severity >= Severity.RISK else head
-
-
-_NSE = re.compile(r"\bNSE:(?=[A-Z0-9])")
 
 
 def _own_words(event: Event, head: str) -> str:
@@ -89,7 +85,7 @@ def _own_words(event: Event, head: str) -> str:
     for before in (event.symbol, head):
         if before and said.lower().startswith(before.lower()) and said[len(before) : len(before) + 1] in " :":
             said = said[len(before) :].lstrip(" :")
-    return _NSE.sub("", said)
+    return without_exchange(said)
 
 
 def _signal(data: Data) -> _Said:

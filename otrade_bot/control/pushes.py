@@ -22,6 +22,8 @@ _log = logging.getLogger("otrade.system")
 _NEVER = frozenset({EventKind.EVALUATION, EventKind.COMMAND})
 #: Nobody may miss whether it trades at all.
 _ALWAYS = frozenset({EventKind.BLOCK, EventKind.FLATTEN, EventKind.RUN})
+#: Kinds without a wish of their own.
+_LIKE = {EventKind.CARRY: EventKind.SESSION}
 
 
 class _Outbox(Protocol):
@@ -83,5 +85,5 @@ def loudness(event: Event, wishes: Notifications) -> Loudness:
     missing_stop = event.kind is EventKind.STOP and event.data.get("state") == "missing"
     if event.severity >= Severity.RISK or event.kind in _ALWAYS or missing_stop:
         return "on"
-    wish: Loudness = getattr(wishes, event.kind.value)
+    wish: Loudness = getattr(wishes, _LIKE.get(event.kind, event.kind).value)
     return wish

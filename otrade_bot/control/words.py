@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from otrade_bot.core.clock import SECOND, to_ist
 from otrade_bot.core.money import Paise, group_indian
+from otrade_bot.core.session import Phase
 
 __all__ = [
-    "WIDTH", "ago", "clock_text", "count", "day_text", "dropped_text", "moment_text", "percent", "price",
-    "row", "rows_text", "short", "symbol_text", "whole_rupees",
+    "WIDTH", "ago", "clock_text", "count", "day_text", "dropped_text", "moment_text", "percent", "phase_text", "price",
+    "row", "rows_text", "short", "symbol_text", "whole_rupees", "without_exchange",
 ]  # fmt: skip
 
 #: Characters of a fixed-width line that a phone shows without wrapping.
 WIDTH = 38
+
+
+def phase_text(phase: str) -> str:
+    """'cas_reference' -> 'closing auction, reference price'."""
+    return Phase(phase).words if phase in Phase.__members__.values() else phase.replace("_", " ")
 
 
 def price(paise: Paise) -> str:
@@ -68,6 +75,14 @@ def ago(ns: int) -> str:
 def symbol_text(symbol: str) -> str:
     """Without the exchange where it is NSE, which nearly everything is."""
     return symbol.removeprefix("NSE:")
+
+
+_NSE = re.compile(r"\bNSE:(?=[A-Z0-9])")
+
+
+def without_exchange(said: str) -> str:
+    """The same of every symbol in a text."""
+    return _NSE.sub("", said)
 
 
 def short(word: str, width: int) -> str:

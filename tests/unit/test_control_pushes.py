@@ -39,6 +39,7 @@ SAMPLES = {
     EventKind.RECOVERY: {},
     EventKind.FLATTEN: {"state": "flat"},
     EventKind.DAY: {"trades": 2},
+    EventKind.CARRY: {},
 }
 
 
@@ -85,6 +86,28 @@ def test_every_kind_is_decided_and_orders_come_by_default() -> None:
         EventKind.COMMAND,
     }
     assert loudness(event(EventKind.ORDER), Notifications()) == "silent"
+
+
+def test_what_was_kept_overnight_is_told_like_the_days_boundaries() -> None:
+    kept = Event(EventKind.CARRY, NOON, text="kept from an earlier day: NSE:SBIN P1 3")
+    assert [(silent, text) for _, silent, text in pushed(kept, (OWNER,))] == [
+        (True, f"12:00:00 Kept from an earlier day: SBIN P1 3\n{LABEL}")
+    ]
+    assert pushed(kept, session="off") == []
+
+
+@pytest.mark.parametrize(("before", "status", "trigger", "head"), [
+    ("pending", "open", 0, "Order accepted"), ("pending", "trigger_pending", 9_000, "Order accepted"),
+    ("trigger_pending", "open", 9_000, "Stop triggered"), ("trigger_pending", "open", 0, "Order changed"),
+    ("open", "open", 0, "Order changed"), ("trigger_pending", "trigger_pending", 9_000, ""),
+])  # fmt: skip
+def test_an_order_is_accepted_once_and_then_changed_or_triggered(
+    before: str, status: str, trigger: int, head: str
+) -> None:
+    changed = event(EventKind.ORDER, before=before, status=status, trigger_paise=trigger)
+    assert [text.split("\n")[0].startswith(f"12:00:00 {head} M&M") for _, _, text in pushed(changed, (OWNER,))] == (
+        [True] if head else []
+    )
 
 
 @pytest.mark.parametrize("kind", sorted(set(EventKind) - {EventKind.EVALUATION, EventKind.COMMAND}))
