@@ -36,7 +36,7 @@ def status(state: StatusView, now_ns: int, delivery: str = "") -> Reply:
     return lines(
         text(bold("Status"), f" {words.moment_text(now_ns)}"),
         text("Mode ", bold(state.mode), f" · broker {state.broker} · feed {state.feed}"),
-        text("Phase ", bold(state.phase.replace("_", " ")), " · entries ", bold(_entries(state))),
+        text("Phase ", bold(words.phase_text(state.phase)), " · entries ", bold(_entries(state))),
         blocks(state),
         pre(_money(state)),
         _use(state),

@@ -167,7 +167,6 @@ def flatten_preview(
     held: Sequence[Position], orders: Sequence[OrderView], seconds: float, nonce: str, changed: bool = False
 ) -> Reply:
     """What a flatten would close, by symbol, and how to say yes."""
-    working = sum(not one.status.final for one in orders)
     question = lines(
         bold("The positions have changed. Look again.") if changed else "",
         bold(
@@ -176,9 +175,7 @@ def flatten_preview(
             else "Flatten? No open position is known here."
         ),
         pre("\n".join(_holdings(held))) if held else "",
-        f"{words.count(working, 'working order')} will be cancelled or turned into exits."
-        if working
-        else "No order is working.",
+        _working(held, orders),
         "" if held else "The broker's book is read all the same.",
         text(
             "Within ",
@@ -191,6 +188,14 @@ def flatten_preview(
     )
     yes, no = Action("Close everything", f"/flatten yes {nonce}"), Action("Leave it", f"/flatten no {nonce}")
     return Reply(question.runs, (yes, no))
+
+
+def _working(held: Sequence[Position], orders: Sequence[OrderView]) -> str:
+    """Of stops that rest as GTTs the order book knows nothing."""
+    working, resting = sum(not one.status.final for one in orders), sum(one.stop_resting for one in held)
+    if working:
+        return f"{words.count(working, 'working order')} will be cancelled or turned into exits."
+    return f"{words.count(resting, 'resting stop')} will give way to an exit." if resting else "No order is working."
 
 
 def _holdings(held: Sequence[Position]) -> list[str]:
@@ -214,7 +219,7 @@ def flatten_result(said: str, left: Sequence[Position]) -> Reply:
     """The engine's own words, and every position that it still shows."""
     return lines(
         bold("Flatten"),
-        said,
+        words.without_exchange(said),
         lines(bold(f"Still held: {words.count(len(left), 'position')}"), pre("\n".join(_holdings(left))))
         if left
         else "",

@@ -84,6 +84,24 @@ class Phase(StrEnum):
         """Nothing happens, and nothing is about to."""
         return self in (Phase.CLOSED, Phase.HOLIDAY)
 
+    @property
+    def words(self) -> str:
+        """As a trader says it."""
+        return _WORDS.get(self, self.value)
+
+
+_WORDS: Mapping[Phase, str] = {
+    Phase.PRE_OPEN_ENTRY: "pre-open",
+    Phase.PRE_OPEN_LIMIT: "pre-open, limit orders",
+    Phase.PRE_OPEN_MATCH: "pre-open, matching",
+    Phase.PRE_OPEN_BUFFER: "pre-open, just before the open",
+    Phase.CAS_REFERENCE: "closing auction, reference price",
+    Phase.CAS_ENTRY: "closing auction, order entry",
+    Phase.CAS_LIMIT: "closing auction, limit orders",
+    Phase.CAS_MATCH: "closing auction, matching",
+    Phase.POST_CLOSE: "post-close",
+}
+
 
 class SessionKind(StrEnum):
     """Which timetable, and so which square-off rule, holds for an instrument on a day."""

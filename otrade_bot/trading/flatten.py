@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from otrade_bot.core.clock import SECOND
+from otrade_bot.core.clock import SECOND, to_ist
 from otrade_bot.core.errors import BrokerException
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.model import Block, OrderType
@@ -89,12 +89,14 @@ class Flattener:
 
     def _later(self) -> None:
         """What was queued: the demand now, the verdict when the broker has it."""
-        self.demand()
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
+            self.demand()
             return  # a day without a loop has nobody to tell
-        self._task = loop.create_task(self._work(self.lives(), "queue"))
+        lives = self.lives()
+        self._begin(lives, "")
+        self._task = loop.create_task(self._end(lives))
 
     def demand(self) -> None:
         """Ask for the exit of everything of ours, now."""
@@ -118,11 +120,16 @@ class Flattener:
         if waiting:
             self._say("queued" if self.queued else "remembered", waiting, by)
             return waiting
-        self.demand()
-        return await self._work(lives, by)
+        self._begin(lives, by)
+        return await self._end(lives)
 
-    async def _work(self, lives: list[RungLife], by: str) -> str:
-        self._say("started", f"closing {len(lives)} rungs", by)
+    def _begin(self, lives: list[RungLife], by: str) -> None:
+        """Said, and so on the disk, before anything is sent."""
+        many = "1 position" if len(lives) == 1 else f"{len(lives)} positions"
+        self._say("started", f"closing {many}" + ("" if by else ", as was asked before"), by)
+        self.demand()
+
+    async def _end(self, lives: list[RungLife]) -> str:
         await self._until_closed(lives)
         return await self._verdict(lives, "")
 
@@ -131,13 +138,17 @@ class Flattener:
         engine, now = self.engine, self.engine.clock.now_ns()
         if self._orders_taken(lives):
             return ""
-        phases = [engine.sessions[life.row].phase(now) for life in lives]
-        phase = next((p for p in phases if p.pre_open or p is Phase.CAS_REFERENCE), None)
-        if phase is not None:
+        sessions = [engine.sessions[life.row] for life in lives]
+        waits = next((s for s in sessions if s.phase(now).pre_open or s.phase(now) is Phase.CAS_REFERENCE), None)
+        if waits is not None:
             self.queued = True
-            return f"The market takes no orders yet ({phase}). Entries are paused; everything is closed once it does."
+            begins = next(start for start, _, p in waits.phases if start > now and p in (Phase.OPEN, Phase.CAS_ENTRY))
+            return f"The market takes no orders yet ({waits.phase(now).words}). Entries are paused; everything is " \
+                   f"closed once it does, at {to_ist(begins):%H:%M}."  # fmt: skip
         self.ask_again = True
-        return f"The market is closed ({phases[0]}). Entries are paused; at the next open you will be asked again."
+        phase = sessions[0].phase(now)
+        why = "" if phase is Phase.CLOSED else f" ({phase.words})"
+        return f"The market is closed{why}. Entries are paused; at the next open you will be asked again."
 
     async def _until_closed(self, lives: list[RungLife]) -> None:
         loop = asyncio.get_running_loop()
@@ -165,13 +176,10 @@ class Flattener:
             text = f"NOT CONFIRMED: the broker's book cannot be read ({error}). Entries stay paused."
             self._say("unconfirmed", text, "")
             return text
-        lines = [self._result(life) for life in lives]
-        if left:
-            lines.append("NOT FLAT: " + "; ".join(left))
-        else:
-            lines.append(f"{nothing} Flat: the broker's book shows no position of ours.".strip())
-        lines.append("Entries are paused until /resume.")
-        text = "\n".join(lines)
+        flat = f"{nothing} Flat: the broker's book shows no position of ours.".strip()
+        verdict = "NOT FLAT: " + "; ".join(left) if left else flat
+        results = [self._result(life) for life in lives]
+        text = "\n".join((verdict, *results, "Entries are paused until /resume."))
         self._say("not_flat" if left else "flat", text, "")
         return text
 

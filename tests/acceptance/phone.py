@@ -20,6 +20,8 @@ HEADS = sorted(
     ),
     key=len, reverse=True,
 )  # fmt: skip
+#: What the outbox adds to a message that may be there already, or that comes late.
+_MARK = re.compile(r"\(repeat: .*\)|delivered .* min late")
 _PUSH = re.compile(r"(\d\d:\d\d:\d\d) (.+)", re.S)
 
 
@@ -45,6 +47,8 @@ def pushes(sent: Iterable[Sent], label: str) -> list[Push]:
     found = []
     for message in sent:
         said = message.text.split("\n")
+        while _MARK.fullmatch(said[-1]):
+            said.pop()
         assert label in (said[0], said[-1]), f"a message does not say {label!r}: {message.text}"
         if said[0] != label:
             found += [_push(part, message) for part in "\n".join(said[:-1]).split("\n\n")]

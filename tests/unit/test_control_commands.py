@@ -161,7 +161,7 @@ def test_status_tells_held_positions_apart_from_those_being_bought_and_not_ours(
     engine.state = replace(engine.state, held=2, external=1, phase="pre_open_entry")
     said = say(context(engine), "/status")
     assert "Positions 2 and 1 not ours · rungs taken 3 of 90" in said
-    assert "Phase pre open entry" in said
+    assert "Phase pre-open" in said
 
 
 @pytest.mark.parametrize(("phase", "age_s", "old"), [("open", 16, True), ("open", 14, False), ("closed", 900, False)])

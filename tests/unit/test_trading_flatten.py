@@ -221,7 +221,8 @@ def overnight(tmp_path: Path) -> Bench:
 async def test_before_the_open_it_is_queued_and_done_and_said_at_the_open(tmp_path: Path) -> None:
     bench = overnight(tmp_path)
     text = await bench.engine.flatten("owner")
-    assert "takes no orders yet (pre_open_entry)" in text
+    assert "takes no orders yet (pre-open)" in text
+    assert "at 09:15." in text
     bench.clock.advance_to(at_ist(bench.day, 9, 15))
     bench.price(10_050, seconds=0)
     bench.price(10_050)
@@ -248,8 +249,8 @@ async def test_closed_it_is_remembered_and_asked_again_at_the_next_open(tmp_path
 
 
 @pytest.mark.parametrize(("hour", "minute", "words", "queued"), [
-    (15, 16, "takes no orders yet (cas_reference)", True),
-    (15, 31, "The market is closed (cas_match)", False),
+    (15, 16, "takes no orders yet (closing auction, reference price)", True),
+    (15, 31, "The market is closed (closing auction, matching)", False),
 ])  # fmt: skip
 async def test_in_the_closing_auction_it_waits_for_order_entry_only_where_one_is_to_come(
     tmp_path: Path, hour: int, minute: int, words: str, queued: bool
