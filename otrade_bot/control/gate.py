@@ -65,8 +65,8 @@ class Gate:
     """Lets in the users of telegram.json and nobody else.
 
     ``tell`` puts a message into the chats of the admins (the outbox's ``put``), ``log`` takes one masked line,
-    ``audit`` the record; all three are called once a burst, and their failure changes no verdict. ``wall`` gives
-    seconds that always advance, ``label`` the mode that stands on top of every message.
+    ``audit`` the record, ``met`` who it was; all are called once a burst, and their failure changes no verdict.
+    ``wall`` gives seconds that always advance, ``label`` the mode that stands on top of every message.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Gate:
         tell: Callable[[Reply, Sequence[int]], None],
         log: Callable[[str], None] = lambda line: None,
         audit: Callable[[Heard], None] = lambda heard: None,
+        met: Callable[[Knock], None] = lambda knock: None,
         label: Callable[[], str] = str,
         wall: Callable[[], float] = time.monotonic,
         burst_s: float = 600.0,
@@ -83,7 +84,7 @@ class Gate:
         self._callers = {(user.user_id, user.chat_id): _caller(user) for user in users}
         self._chats = {chat for _, chat in self._callers}
         self._tell, self._log, self._audit, self._label = tell, log, audit, label
-        self._wall, self._burst_s = wall, burst_s
+        self._met, self._wall, self._burst_s = met, wall, burst_s
         self._strangers: dict[tuple[int | None, int | None], _Stranger] = {}
         self._alerts: list[float] = []
         self._uncounted = 0
@@ -134,7 +135,7 @@ class Gate:
     def _report(self, knock: Knock, untold: int, others: int, *, last: bool) -> None:
         known = any(user == knock.user_id for user, _ in self._callers)
         said = _alert(knock, untold, others, self._burst_s / 60, known=known, last=last)
-        plain = mask_text(" ".join(said.to_plain().split()))
+        plain = mask_text(" · ".join(" ".join(row.split()) for row in said.to_plain().splitlines()))
         heard = Heard(
             f"stranger {knock.user_id or 'without an id'}",
             None,
@@ -148,6 +149,8 @@ class Gate:
             self._log(plain)
         with suppress(Exception):
             self._audit(heard)
+        with suppress(Exception):
+            self._met(knock)
         with suppress(Exception):
             self._tell(headed(self._label, said), self.admin_chats)
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from otrade_bot import __version__
+from otrade_bot.config import config_dir
 from otrade_bot.config.manager import as_documents
 from otrade_bot.config.secrets import Secrets
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Context, Heard, answer
 from otrade_bot.control.confirm import Confirmations
-from otrade_bot.control.gate import Caller, Gate
+from otrade_bot.control.gate import Caller, Gate, Knock
 from otrade_bot.control.handlers import COMMANDS
 from otrade_bot.control.outbox import Outbox
 from otrade_bot.control.pushes import Pushes
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from otrade_bot.control.telegram import Phone
     from otrade_bot.service.app import Service
 
-__all__ = ["Mouths", "Phones", "Terminals", "mouths_for"]
+__all__ = ["Mouths", "Phones", "Terminals", "introduction", "mouths_for"]
 
 Task = tuple[str, Callable[[], Awaitable[None]]]
 
@@ -215,7 +216,12 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -
         get_logger().warning(line)
         print(line, file=sys.stderr)
 
-    gate = Gate(settings.users, tell=outbox.put, log=knocked, audit=answers.heard, label=top)
+    def met(knock: Knock) -> None:
+        """Nobody is named yet: the first to write is told how to be."""
+        if not settings.users and (said := introduction(knock)):
+            print(said, file=sys.stderr)
+
+    gate = Gate(settings.users, tell=outbox.put, log=knocked, audit=answers.heard, met=met, label=top)
     phone = Phone(
         secrets.telegram_token.get_secret_value(), gate, answers.by_phone, outbox,
         base_url=secrets.telegram_base_url, base_file_url=secrets.telegram_base_file_url,
@@ -223,3 +229,14 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -
         label=top, log=get_logger().info, log_error=error, audit=answers.heard,
     )  # fmt: skip
     return Phones(outbox, Pushes(outbox, settings.users, settings.notifications, top), gate, phone, printer)
+
+
+def introduction(knock: Knock) -> str:
+    """What to put into telegram.json so that this person commands; empty for who has no id of his own."""
+    if knock.user_id is None or knock.chat_id is None:
+        return ""
+    user = {"user_id": knock.user_id, "chat_id": knock.chat_id, "role": "admin", "name": "owner"}
+    return (
+        f'If this is you: replace "users": [] in {config_dir() / "telegram.json"} by the next line, and start again.\n'
+        f'  "users": [{json.dumps(user)}],'
+    )

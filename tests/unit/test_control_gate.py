@@ -154,7 +154,7 @@ def test_failing_observers_let_nobody_in_and_raise_nothing() -> None:
     def broken(*_: object) -> None:
         raise OSError("disk full")
 
-    gate = Gate((OWNER,), tell=broken, log=broken, audit=broken, label=lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    gate = Gate((OWNER,), tell=broken, log=broken, audit=broken, met=broken, label=lambda: 1 / 0)  # type: ignore[arg-type, return-value]
     assert gate.passes(Knock(666, 666)) is None
     assert gate.passes(Knock(7, 7)) is not None
 
