@@ -52,7 +52,7 @@ def converge_gtt(manager: OrderManager, life: RungLife, now: int) -> None:
 
 def _leave(manager: OrderManager, life: RungLife, now: int) -> None:
     if life.gtt_alive:
-        if life.gtt and life.gtt.ready:
+        if life.gtt and life.gtt.ready and manager.can_leave(life):
             cancel_gtt(manager, life)
         return
     gap = life.held - life.covered

@@ -319,11 +319,9 @@ class OrderManager:
             return  # it has triggered: the stop is the exit
         leaving = life.wanted is not None
         if leaving and order.order_type in _STOPS and order.status is not OrderStatus.PENDING:
-            price = self._exit_price(life)
-            if price > 0:
+            if self.can_leave(life):
+                price = self._exit_price(life)
                 self._modify(order, now, self._total(life, order), OrderType.LIMIT, price, 0)
-            else:
-                self._say_refused(life, f"exit waits: {NO_PRICE}")
             return
         if leaving or order.order_type not in _STOPS:
             self._grow(life, order, now)
@@ -390,7 +388,22 @@ class OrderManager:
     def _exit_refused(self, life: RungLife, refused: Refused) -> None:
         """An exit that cannot be sent is tried again every second."""
         life.retry_ns = self.clock.now_ns() + RETRY
-        self._say_refused(life, f"exit refused: {refused.reason}; trying again")
+        if refused.code != "no_price" or not self._price_may_come(life):
+            self._say_refused(life, f"exit refused: {refused.reason}; trying again")
+
+    def can_leave(self, life: RungLife) -> bool:
+        """An exit has a price: until it has, the stop stays where it rests."""
+        if self._exit_price(life) > 0:
+            return True
+        if not self._price_may_come(life):
+            self._say_refused(life, f"exit waits: {NO_PRICE}")
+        return False
+
+    def _price_may_come(self, life: RungLife) -> bool:
+        """At the open, or after a start, the first price is a moment away: no alarm before that moment is over."""
+        now = self.clock.now_ns()
+        life.blind_ns = life.blind_ns or now
+        return now - life.blind_ns < REPRICE
 
     def _say_refused(self, life: RungLife, text: str) -> None:
         """Once, and again after a minute if it goes on."""

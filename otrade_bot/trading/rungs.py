@@ -77,6 +77,7 @@ class RungLife:
     retry_ns: int = 0  #: not before this moment, after a refusal
     said: str = ""  #: the last refusal that was said, and when
     said_ns: int = 0
+    blind_ns: int = 0  #: since when an exit waits for the first price
     before: Told = NOTHING
     charged: Paise = 0  #: booked with what is ``before``
     first_fill_ns: int = 0

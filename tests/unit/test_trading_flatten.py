@@ -16,6 +16,7 @@ from otrade_bot.core.model import (
     BrokerPosition,
     ExitReason,
     Funds,
+    GttStatus,
     Holding,
     OrderRequest,
     OrderType,
@@ -228,6 +229,25 @@ async def test_before_the_open_it_is_queued_and_done_and_said_at_the_open(tmp_pa
     bench.price(10_050)
     await turns(20)
     assert not [p for p in bench.engine.positions() if not p.external]
+    assert states(bench) == ["queued", "started", "flat"]
+
+
+async def test_without_a_price_the_resting_stop_stays_until_an_exit_can_be_sent(tmp_path: Path) -> None:
+    bench = overnight(tmp_path)
+    bench.engine.table[0].ltp = 0  # a process that has just come
+    await bench.engine.flatten("owner")
+    bench.clock.advance_to(at_ist(bench.day, 9, 15))
+    bench.pulse(0)
+    await turns(20)
+    assert [gtt.status for gtt in await bench.broker.get_gtts()] == [GttStatus.ACTIVE]
+    assert not bench.alerts, "the first price is a moment away"
+    for _ in range(4):
+        bench.pulse(1)
+    assert [gtt.status for gtt in await bench.broker.get_gtts()] == [GttStatus.ACTIVE]
+    assert "exit waits: no price has been seen yet" in bench.alerts[-1]
+    bench.price(10_050)
+    bench.price(10_050)
+    await turns(20)
     assert states(bench) == ["queued", "started", "flat"]
 
 
