@@ -8,10 +8,11 @@ afresh and recovery finds the truth at the broker. Nothing in between: never hal
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from typing import Any
 from otrade_bot import __version__
 from otrade_bot.config.models import Config
 from otrade_bot.control.reply import bold, lines
-from otrade_bot.core.clock import Clock, ManualClock, SystemClock, ist_date, to_ist
+from otrade_bot.core.clock import Clock, ManualClock, SystemClock, ist_date, midnight_ns, to_ist
+from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.events import Event, EventKind, Observer
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.model import Block
@@ -85,6 +87,7 @@ class Service:
         self._restored: list[str] = []
         self._opened = asyncio.Event()  #: not set while the desk is opened again
         self._stopping = asyncio.Event()
+        self._over = False  #: the rehearsed day has been played to its end
         self._began = 0  #: market time at which this process came
         self._group: asyncio.TaskGroup | None = None
         self._feed: asyncio.Task[None] | None = None
@@ -96,7 +99,7 @@ class Service:
         return Sources(
             state_dir=self.setting.state_dir, clock=self.clock, engine=lambda: self.desk.engine if self.desk else None,
             outbox=self.mouths.queue, phone=self.mouths.line, last_job=lambda: self.last_job,
-            next_job=self.clockwork.next_job if self.setting.rehearsal is None else lambda: None,
+            next_job=self._next_job if self.setting.rehearsal is None else lambda: None,
             scheduled=self.setting.rehearsal is None, control=self.control, clocks=self.watch,
             tell=lambda text: self.engine.alert(text),
         )  # fmt: skip
@@ -136,6 +139,8 @@ class Service:
                 await self._farewell()
                 for task in (*helpers, *market, *([self._feed] if self._feed else [])):
                     task.cancel()
+            if self._over and self.setting.rehearsal is not None:  # killed earlier than here, it goes on
+                self.setting.rehearsal.end(self.setting.state_dir, time.time_ns())
         except BaseException as error:
             self._say_crash(error)
             raise
@@ -169,7 +174,7 @@ class Service:
                 self.engine, self.clock, inputs(self._stream, self.engine.timers), jobs, self.run_job,
                 after=self.clock.now_ns(), speed=rehearsal.speed, played=self.played,
             )  # fmt: skip
-        rehearsal.end(self.setting.state_dir, time.time_ns())
+        self._over = True
         self.stop("the rehearsed day is over")
 
     async def _watch_clock(self) -> None:
@@ -289,6 +294,15 @@ class Service:
             names = ", ".join(f"{job.name.replace('_', ' ')} {to_ist(job.at):%H:%M}" for job in missed)
             self.engine.alert(f"not done at its time: {names}; the state of the market and of the orders is caught up")
 
+    def _next_job(self) -> tuple[str, datetime] | None:
+        """What the scheduler has; after the last job of a day the desk of the next session is opened."""
+        planned = self.clockwork.next_job()
+        if planned is not None or self.desk is None:
+            return planned
+        with contextlib.suppress(ConfigException):  # the calendar does not reach so far
+            return "new_day", to_ist(midnight_ns(self.calendar.next_trading_day(self.desk.day)))
+        return None
+
     async def run_job(self, job: Job) -> None:
         """One job; what it raises is told and does not stop the day."""
         now, well = self.clock.now_ns(), True
@@ -307,7 +321,10 @@ class Service:
     def _say_run(self, state: str, why: str = "") -> None:
         engine, trading = self.engine, self.config.trading
         restored = "; ".join(self._restored) if state != "stopped" else ""
-        self.engine.emit(Event(EventKind.RUN, self.clock.now_ns(), text="; ".join(filter(None, (why, restored))), data={
+        closed = ist_date(self.clock.now_ns()) != self.today.day and state != "stopped"
+        following = f"No session today. {self.jobs.next_session_text()}" if closed else ""
+        words = "; ".join(filter(None, (why, restored, following)))
+        self.engine.emit(Event(EventKind.RUN, self.clock.now_ns(), text=words, data={
             "state": state, "mode": trading.mode, "broker": engine.broker.name, "feed": engine.feed,
             "version": __version__, "resumed": self.setting.resumed, "rehearsal": self.setting.rehearsal is not None,
             "strategies": {s.name: list(s.instruments) for s in trading.strategies},

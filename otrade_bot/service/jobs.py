@@ -88,16 +88,18 @@ class DayJobs:
             await desk.engine.reconcile()
         lines = read_day(self._state_dir, desk.day)
         data = day_said(desk.engine, day_report(lines, desk.day))
-        data["next_session"] = self._next_session_text(desk.day)
+        data["next_session"] = self.next_session_text()
         severity = Severity.RISK if data["open_positions"] and _intraday(desk.engine) else Severity.INFO
         desk.engine.emit(Event(EventKind.DAY, self._clock.now_ns(), severity=severity, data=data))
 
     async def _next_session(self) -> None:
         """Look ahead: is the calendar known that far, and what stays open over night?"""
-        text = "\n".join((self._next_session_text(self._desk().day), _held(self._desk().engine)))
+        text = "\n".join((self.next_session_text(), _held(self._desk().engine)))
         self._say("next", text, Severity.INFO, {})
 
-    def _next_session_text(self, day: date) -> str:
+    def next_session_text(self) -> str:
+        """'Next session: Mon 05 Oct 2026, closed before it: Mahatma Gandhi Jayanti', of the day that is open."""
+        day = self._desk().day
         try:
             following = self._calendar.next_trading_day(day)
         except ConfigException as error:
