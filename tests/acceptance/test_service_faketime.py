@@ -1,0 +1,293 @@
+"""The real clock, at its boundaries: the scheduler itself fires, in short windows under libfaketime.
+
+Each scene is the real process, started some seconds before a boundary of a made-up Wednesday and stopped as
+soon as what is due has come. All run at once, but those that go on with the same account.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otrade_bot.core.clock import SECOND, at_ist, from_iso
+from tests.acceptance.service_room import ServiceRoom
+
+LIBRARY = next(
+    (path for folder in ("/usr/lib", "/usr/local/lib") for path in Path(folder).glob("**/faketime/libfaketime.so.1")),
+    None,
+)
+pytestmark = pytest.mark.skipif(LIBRARY is None, reason="libfaketime is missing: apt-get install faketime")
+
+DAY, HOLIDAY = date(2026, 9, 16), date(2026, 10, 2)
+#: Its close belongs to the closing auction: square-off 14:55, last close 15:35. Quick to signal, far from its stop.
+SETTINGS = {
+    "telegram.json": {"users": []},
+    "trading.json": {
+        "capital_per_position": 30_000,
+        "strategies": [
+            {"name": "ema_crossover", "instruments": ["NSE:RELIANCE"], "timeframe": "tick",
+             "params": {"fast": 2, "slow": 3, "stop_percent": 5, "target_percent": 10}},
+        ],
+    },
+}  # fmt: skip
+#: A start takes two seconds, on a busy machine several.
+AHEAD = 12
+Line = dict[str, Any]
+
+
+@dataclass
+class Clocked:
+    """A room whose process lives at another time."""
+
+    room: ServiceRoom
+    day: date
+    before: int = 0  #: lines of the journal that earlier processes wrote
+    codes: list[int] = field(default_factory=list)
+
+    async def at(self, hour: int, minute: int, *, ahead: int = AHEAD, day: date | None = None) -> None:
+        """Start so many seconds before that minute of the day."""
+        self.before = len(self.room.journal(self.day))
+        moment = at_ist(day or self.day, hour, minute) - ahead * SECOND
+        await self.room.start(**faked(stamp(moment)))
+
+    async def until(self, condition: Callable[[], object], seconds: float = 40) -> None:
+        await self.room.until(lambda: bool(condition()), seconds, "")
+
+    async def line(self, kind: str, seconds: float = 40, **wanted: Any) -> Line:
+        """The first new line of the journal of that kind with these values."""
+        await self.until(lambda: self.find(kind, **wanted), seconds)
+        return self.find(kind, **wanted)[0]
+
+    def find(self, kind: str, **wanted: Any) -> list[Line]:
+        new = self.room.journal(self.day)[self.before :]
+        return [line for line in new if line["kind"] == kind and wanted.items() <= line.items()]
+
+    @property
+    def heart(self) -> dict[str, Any]:
+        """The heartbeat."""
+        path = self.room.state / "heartbeat.json"
+        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return found
+
+    async def stop(self) -> None:
+        self.codes.append(await self.room.stop())
+
+
+def stamp(moment: int) -> str:
+    """As libfaketime reads it, for a process whose time zone is UTC."""
+    seconds = (moment - at_ist(date(1970, 1, 1), 5, 30)) // SECOND
+    return f"@{date(1970, 1, 1) + timedelta(seconds // 86400)} {timedelta(seconds=seconds % 86400)}"
+
+
+def faked(when: str) -> dict[str, str]:
+    """asyncio sleeps on the monotonic clock, so that one stays real."""
+    return {
+        "LD_PRELOAD": str(LIBRARY), "FAKETIME": when, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1",
+        "TZ": "UTC",
+    }  # fmt: skip
+
+
+def clock(hour: int, minute: int, day: date = DAY) -> int:
+    return at_ist(day, hour, minute)
+
+
+# --- the scenes ---------------------------------------------------------------------------------------
+
+
+async def one_day(scene: Clocked) -> dict[str, Any]:
+    """Open, a first position, its square-off, the report: three processes on one account."""
+    found: dict[str, Any] = {}
+    await scene.at(9, 15)
+    await scene.line("run", state="started")
+    found["open"] = await scene.line("session", boundary="open")
+    found["armed"] = await scene.line("stop", state="armed")
+    found["signal"] = scene.find("signal")[0]
+    await scene.stop()
+
+    await scene.at(14, 55)
+    found["recovered"] = await scene.line("run", state="started")
+    found["square_off"] = await scene.line("session", boundary="square_off")
+    found["trade"] = await scene.line("trade", exit_reason="square_off")
+    await scene.stop()
+
+    await scene.at(15, 36)
+    found["again"] = await scene.line("run", state="started")
+    found["day"] = await scene.line("day")
+    await scene.until(lambda: (scene.heart.get("last_job") or {}).get("name") == "report")
+    found["heart"] = scene.heart
+    await scene.stop()
+    return found
+
+
+async def card(scene: Clocked) -> dict[str, Any]:
+    await scene.at(8, 45)
+    started = await scene.line("run", state="started")
+    said = await scene.line("session", boundary="card")
+    await scene.until(lambda: (scene.heart.get("last_job") or {}).get("name") == "card")
+    heart = scene.heart
+    await scene.stop()
+    return {"started": started, "card": said, "heart": heart}
+
+
+async def holiday(scene: Clocked) -> dict[str, Any]:
+    """Over the minute at which another day would open."""
+    await scene.at(9, 15, ahead=8)
+    started = await scene.line("run", state="started")
+    after = at_ist(HOLIDAY, 9, 15) + 2 * SECOND
+    await scene.until(lambda: from_iso(scene.heart.get("market", "1970-01-01T00:00:00+00:00")) > after)
+    heart = scene.heart
+    await scene.stop()
+    return {"started": started, "heart": heart, "lines": scene.room.journal(HOLIDAY), "said": scene.room.said()}
+
+
+async def midnight(scene: Clocked) -> dict[str, Any]:
+    """From Tuesday into Wednesday."""
+    await scene.at(0, 0)
+    eve = DAY - timedelta(1)
+    await scene.until(lambda: scene.room.journal(eve, "run"))
+    reopened = await scene.line("run", state="reopened")
+    await scene.until(lambda: from_iso(scene.heart["market"]) > reopened["ns"])
+    heart = scene.heart
+    await scene.stop()
+    return {"before": scene.room.journal(eve, "run")[0], "reopened": reopened, "heart": heart}
+
+
+async def step(scene: Clocked) -> dict[str, Any]:
+    """The clock is set forward by 12 minutes twice: over the card, then over the open."""
+    file = scene.room.folder / "clock"
+    file.write_text(stamp(clock(8, 36)))
+    file_settings = {"FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1"}
+    own = {key: value for key, value in faked("").items() if key != "FAKETIME"}
+    await scene.room.start(**own, **file_settings)
+    await scene.line("run", state="started")
+    file.write_text(stamp(clock(8, 48)))
+    found = {"card": await scene.line("session", boundary="card"), "first": await scene.line("run", state="reopened")}
+    file.write_text(stamp(clock(9, 8)))
+    await scene.until(lambda: len(scene.find("run", state="reopened")) >= 2)
+    file.write_text(stamp(clock(9, 20)))
+    await scene.until(lambda: len(scene.find("run", state="reopened")) >= 3)
+    await scene.line("evaluation")
+    await scene.stop()
+    return {**found, "reopened": scene.find("run", state="reopened"), "alerts": scene.find("alert"),
+            "evaluations": scene.find("evaluation"), "cards": scene.find("session", boundary="card")}  # fmt: skip
+
+
+SCENES: dict[str, tuple[Callable[[Clocked], Coroutine[Any, Any, dict[str, Any]]], date]] = {
+    "one_day": (one_day, DAY), "card": (card, DAY), "holiday": (holiday, HOLIDAY), "midnight": (midnight, DAY),
+    "step": (step, DAY),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What each scene found, or the error that ended it."""
+    folder = tmp_path_factory.mktemp("faketime")
+
+    async def play(name: str) -> dict[str, Any] | BaseException:
+        act, day = SCENES[name]
+        scene = Clocked(ServiceRoom(folder / name, None, settings=SETTINGS), day)
+        try:
+            return {**await act(scene), "codes": scene.codes}
+        except (Exception, AssertionError) as error:
+            error.add_note(scene.room.said()[-3000:])
+            return error
+        finally:
+            if scene.room.process is not None and scene.room.process.returncode is None:
+                scene.room.process.kill()
+                await scene.room.ended()
+
+    async def all_at_once() -> dict[str, Any]:
+        return dict(zip(SCENES, await asyncio.gather(*map(play, SCENES)), strict=True))
+
+    return asyncio.run(all_at_once())
+
+
+@pytest.fixture
+def found(request: pytest.FixtureRequest, scenes: dict[str, Any]) -> dict[str, Any]:
+    """The scene that the test's name ends with."""
+    scene = scenes[request.param]
+    if isinstance(scene, BaseException):
+        raise scene
+    assert set(scene["codes"]) == {0}
+    got: dict[str, Any] = scene
+    return got
+
+
+def of(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("found", [name], indirect=True)
+
+
+# --- what must have come ------------------------------------------------------------------------------
+
+
+@of("card")
+def test_the_card_comes_at_a_quarter_to_nine(found: dict[str, Any]) -> None:
+    assert found["started"]["ns"] < clock(8, 45) <= found["card"]["ns"]
+    job = found["heart"]["last_job"]
+    assert job["ok"]
+    assert from_iso(job["at"]) == clock(8, 45)
+    assert found["heart"]["next_job"] == {"name": "open", "at": "2026-09-16T09:15:00+05:30"}
+
+
+@of("one_day")
+def test_the_market_opens_and_the_first_signal_is_traded(found: dict[str, Any]) -> None:
+    assert found["open"]["ns"] == clock(9, 15)
+    assert clock(9, 15) <= found["signal"]["ns"] < clock(9, 16)
+    assert found["armed"]["quantity"] > 0
+
+
+@of("one_day")
+def test_a_position_of_the_morning_is_squared_off_at_its_time(found: dict[str, Any]) -> None:
+    held = found["recovered"]["positions"]
+    assert [(p["symbol"], p["stop_resting"]) for p in held] == [("NSE:RELIANCE", True)]
+    assert found["recovered"]["ns"] < clock(14, 55) == found["square_off"]["ns"]
+    assert from_iso(found["trade"]["exit_time"]) >= clock(14, 55)
+    assert found["trade"]["quantity"] == held[0]["quantity"]
+
+
+@of("one_day")
+def test_the_report_comes_a_minute_after_the_last_close(found: dict[str, Any]) -> None:
+    assert found["again"]["ns"] < clock(15, 36) <= found["day"]["ns"]
+    assert found["again"]["positions"] == []
+    assert (found["day"]["trades"], found["day"]["open_positions"]) == (1, [])
+    assert found["day"]["net_paise"] == found["trade"]["net_paise"]
+    assert found["heart"]["last_job"]["ok"]
+    assert found["heart"]["next_job"]["name"] == "next_session"
+
+
+@of("holiday")
+def test_on_a_holiday_nothing_fires_and_the_next_session_is_said(found: dict[str, Any]) -> None:
+    assert {line["kind"] for line in found["lines"]} == {"run"}
+    assert found["heart"]["running"]
+    assert found["heart"]["phase"] == "closed"
+    assert found["heart"]["next_job"] == {"name": "new_day", "at": "2026-10-05T00:00:00+05:30"}
+    assert "No session today. Next session: Mon 5 Oct 2026, closed before it: " in found["said"]
+
+
+@of("midnight")
+def test_after_midnight_the_desk_opens_the_new_day(found: dict[str, Any]) -> None:
+    assert found["before"]["ns"] < clock(0, 0) <= found["reopened"]["ns"]
+    assert found["reopened"]["text"] == "a new trading day"
+    assert found["heart"]["next_job"] == {"name": "token_check", "at": "2026-09-16T08:15:00+05:30"}
+
+
+@of("step")
+def test_a_clock_that_is_set_is_noticed_and_what_was_due_is_caught_up(found: dict[str, Any]) -> None:
+    alerts = [line["text"] for line in found["alerts"]]
+    assert any("the machine's clock was set forward by 7" in text for text in alerts)
+    assert len(found["cards"]) == 1
+    assert clock(8, 48) <= found["cards"][0]["ns"] < clock(9, 0)
+    assert any("card of 08:45 comes late" in text for text in alerts)
+
+
+@of("step")
+def test_a_step_over_the_open_is_said_and_prices_go_on(found: dict[str, Any]) -> None:
+    assert any("not done at its time: open 09:15" in line["text"] for line in found["alerts"])
+    assert found["evaluations"][-1]["ns"] >= clock(9, 20)
