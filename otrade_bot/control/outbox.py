@@ -51,12 +51,18 @@ class Outbox:
         self._opened, self._moved = asyncio.Event(), asyncio.Event()
         self._file.rewrite(self._waiting())
 
-    def put(self, reply: Reply, chats: Sequence[int], *, silent: bool = False) -> None:
+    def put(self, reply: Reply, chats: Sequence[int], *, silent: bool = False, of: str = "") -> None:
         """A message to each of these chats, once each; buttons are left out: they age badly.
 
-        Longer ones become several. A disk that fails keeps them in memory, and is told once.
+        Longer ones become several. A disk that fails keeps them in memory, and is told once. ``of`` names the event
+        that it tells.
         """
-        self._put(reply, chats, silent=silent)
+        self._put(reply, chats, silent=silent, of=of)
+
+    @property
+    def newest(self) -> str:
+        """The last event that was put, also by a process before this one; '' where there was none."""
+        return self._file.newest
 
     @property
     def waiting(self) -> int:
@@ -114,7 +120,9 @@ class Outbox:
         """Release the file. What waits is in it."""
         self._file.close()
 
-    def _put(self, reply: Reply, chats: Sequence[int], *, silent: bool, about: bool = False) -> None:
+    def _put(
+        self, reply: Reply, chats: Sequence[int], *, silent: bool, about: bool = False, of: str = ""
+    ) -> None:
         once = tuple(dict.fromkeys(chats))
         if not once:
             return
@@ -122,7 +130,7 @@ class Outbox:
         clean = Reply(tuple(Run(mask_text(run.text), run.tags) for run in reply.runs))
         fits = html_units(clean) <= ROOM
         parts = [part for part in ([clean] if fits else clean.split(ROOM)) if part.to_plain().strip()]
-        entries = [Entry(next(self._numbers), once, part, silent, now, html_units(part), about) for part in parts]
+        entries = [Entry(next(self._numbers), once, part, silent, now, html_units(part), about, of) for part in parts]
         self._file.add(entries)
         for chat in once:
             lane = self._lane(chat)

@@ -1,6 +1,7 @@
 """What the outbox keeps on disk: each message before it is sent, each attempt, and that Telegram took it.
 
-JSON lines. ``add`` (a number) with ``chats``, ``at`` (wall ns), ``silent`` and ``runs``; then, for one chat,
+JSON lines. ``add`` (a number) with ``chats``, ``at`` (wall ns), ``silent``, ``runs`` and ``of`` (which event it tells;
+``newest`` keeps the last of these); then, for one chat,
 ``try`` before an attempt, ``back`` after one that surely did not arrive, ``done`` after Telegram's ok, each
 with the numbers it is about. A ``try`` that is followed by none of them is in doubt: the message may have
 been shown.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +42,7 @@ class Entry:
     put_ns: int  #: wall time
     units: int  #: length of its HTML in UTF-16 units, at most
     about: bool = False  #: says that another message could not be shown; of this one nothing more is said
+    of: str = ""  #: the event it tells, where it is one
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ class OutboxFile:
         self._log: LineLog | None
         self._log, self._found = self._open()
         self._lines = len(self._found)
+        self.newest = ""  #: the last event that was added, taken or not
 
     def load(self) -> tuple[dict[int, deque[Item]], int]:
         """What waits, by chat, and the highest number in use. Once; forgets the lines."""
@@ -93,6 +96,7 @@ class OutboxFile:
         items: dict[int, dict[int, Item]] = {}
         strange = highest = 0
         for line in found:
+            self.newest = str(line.get("of") or line.get("newest") or self.newest)
             try:
                 highest = max(highest, _replay(line, items))
             except (KeyError, TypeError, ValueError):
@@ -101,7 +105,8 @@ class OutboxFile:
             self._log_error(f"{self._path}: {strange} lines are none of the outbox's and were left out")
         return {chat: deque(rows.values()) for chat, rows in items.items() if rows}, highest
 
-    def add(self, entries: Iterable[Entry]) -> None:
+    def add(self, entries: Sequence[Entry]) -> None:
+        self.newest = next((entry.of for entry in reversed(entries) if entry.of), self.newest)
         self._append([_add_line(entry, entry.chats, ()) for entry in entries])
 
     def note(self, word: Literal["try", "back", "done"], chat: int, items: Sequence[Item]) -> None:
@@ -124,7 +129,7 @@ class OutboxFile:
         """What waits and nothing else, in a new file that takes the old one's place in one step."""
         if self._log is None:
             return
-        lines = _whole(waiting)
+        lines = _whole(waiting) + ([{"newest": self.newest}] if self.newest else [])
         fresh = self._path.with_name(self._path.name + ".new")
         try:
             log = _written(fresh, lines, self._path)
@@ -211,6 +216,8 @@ def _add_line(entry: Entry, chats: Sequence[int], lost: Sequence[int]) -> dict[s
         line["lost"] = list(lost)
     if entry.about:
         line["about"] = True
+    if entry.of:
+        line["of"] = entry.of
     return line
 
 
@@ -222,6 +229,8 @@ def _replay(line: Mapping[str, Any], items: dict[int, dict[int, Item]]) -> int:
         for chat in entry.chats:
             items.setdefault(chat, {})[entry.number] = Item(entry, lost=chat in lost)
         return entry.number
+    if "newest" in line:
+        return 0
     word = next(word for word in ("try", "back", "done", "") if word in line or not word)
     rows = items.get(line["chat"], {})
     for number in line[word]:
@@ -244,7 +253,7 @@ def _entry(line: Mapping[str, Any]) -> Entry:
     reply = Reply(runs)
     return Entry(
         int(line["add"]), chats, reply, bool(line["silent"]), int(line["at"]), html_units(reply),
-        bool(line.get("about", False)),
+        bool(line.get("about", False)), str(line.get("of", "")),
     )  # fmt: skip
 
 

@@ -6,13 +6,15 @@ Runs inside the trading path and never raises: the engine removes an observer th
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from otrade_bot.config.models import Loudness, Notifications, TelegramConfig, User
 from otrade_bot.control.notices import describe
 from otrade_bot.control.reply import Reply, text
 from otrade_bot.core.events import Event, EventKind, Severity
+from otrade_bot.core.masking import mask_text
 
 __all__ = ["Pushes", "loudness"]
 
@@ -27,7 +29,10 @@ _LIKE = {EventKind.CARRY: EventKind.SESSION}
 
 
 class _Outbox(Protocol):
-    def put(self, reply: Reply, chats: Sequence[int], *, silent: bool = False) -> None: ...
+    def put(self, reply: Reply, chats: Sequence[int], *, silent: bool = False, of: str = "") -> None: ...
+
+    @property
+    def newest(self) -> str: ...
 
 
 class Pushes:
@@ -52,30 +57,48 @@ class Pushes:
     def on_event(self, event: Event) -> None:
         """A message to every chat, once each; without sound where the settings say so, or to the chats of the
         person who caused it."""
-        loud = loudness(event, self._notifications)
-        if loud == "off":
-            return
-        try:
-            said = describe(event, self._label())
-        except Exception as error:
-            self._log_error(f"a {event.kind} event could not be put into words: {type(error).__name__}: {error}")
-            said = text(f"{event.kind.value} {event.symbol}: {event.text}" if event.text else "")
+        said = self._said(event)
         if not said:
             return
+        loud, name = loudness(event, self._notifications), _name(event, said)
         own = [] if event.severity >= Severity.RISK else self._chats_of(event.data.get("by"))
         others = [user.chat_id for user in self._users if user.chat_id not in own]
-        self._put(said, others, silent=loud == "silent")
-        self._put(said, own, silent=True)
+        self._put(said, others, silent=loud == "silent", of="" if own else name)
+        self._put(said, own, silent=True, of=name)
 
-    def _put(self, said: Reply, chats: Sequence[int], *, silent: bool) -> None:
+    def catch_up(self, diary: Iterable[Event]) -> None:
+        """At a start: ``diary`` is the day's, newest first. An event is written there before it is put here, so a kill
+        in between leaves one untold: the newest."""
+        before = self._outbox.newest
+        told = next(((event, said) for event in diary if (said := self._said(event))), None)
+        if before and told and _name(*told) != before:
+            self.on_event(told[0])
+
+    def _said(self, event: Event) -> Reply | None:
+        """What every chat is to read; None for what nobody is."""
+        if loudness(event, self._notifications) == "off":
+            return None
+        try:
+            return describe(event, self._label())
+        except Exception as error:
+            self._log_error(f"a {event.kind} event could not be put into words: {type(error).__name__}: {error}")
+            return text(f"{event.kind.value} {event.symbol}: {event.text}" if event.text else "")
+
+    def _put(self, said: Reply, chats: Sequence[int], *, silent: bool, of: str) -> None:
         if chats:
-            self._outbox.put(said, tuple(dict.fromkeys(chats)), silent=silent)
+            self._outbox.put(said, tuple(dict.fromkeys(chats)), silent=silent, of=of)
 
     def _chats_of(self, who: object) -> list[int]:
         """The private chats of the person an event names; a group hears it like everybody."""
         if not isinstance(who, str) or not who:
             return []
         return [user.chat_id for user in self._users if user.name == who and user.chat_id == user.user_id]
+
+
+def _name(event: Event, said: Reply) -> str:
+    """The same for an event and for what the diary gives back of it."""
+    first_line = mask_text(said.to_plain().partition("\n")[0])
+    return f"{event.ts_ns}-{zlib.crc32(first_line.encode()):08x}"
 
 
 def loudness(event: Event, wishes: Notifications) -> Loudness:

@@ -34,7 +34,7 @@ from otrade_bot.service.day import inputs, prices, stream_of
 from otrade_bot.service.desk import Desk, Roster, Strategies, kept_before, open_desk
 from otrade_bot.service.health import Health, Sources
 from otrade_bot.service.jobs import OWN, DayJobs
-from otrade_bot.service.journal import DayJournal, read_day
+from otrade_bot.service.journal import DayJournal, events_of, read_day
 from otrade_bot.service.logs import get_logger, timed
 from otrade_bot.service.mouths import Mouths
 from otrade_bot.service.observe import log_observer
@@ -215,7 +215,7 @@ class Service:
         day = trading_day(self.calendar, now)
         before = read_day(self.setting.state_dir, day)
         with timed("open", day=day.isoformat()):
-            desk = await self._build(day)
+            desk = await self._build(day, before)
             self._restored = self.control.restore(desk.engine)
             known = {line["trade_id"] for line in before if line.get("kind") == "trade"}
             past = takewhile(lambda step: step[0] <= now, inputs(self._stream, desk.engine.timers))
@@ -223,7 +223,7 @@ class Service:
         self._done |= {(day, "report") for line in before if line.get("kind") == "day"}
         return self._plan(desk, now, began=bool(before))
 
-    async def _build(self, day: date) -> Desk:
+    async def _build(self, day: date, before: Sequence[dict[str, Any]]) -> Desk:
         source, setting = self.setting.source, self.setting
         symbols = [s for strategy in self.config.trading.strategies for s in strategy.instruments]
         files = source.ticks(day, symbols)
@@ -236,6 +236,7 @@ class Service:
         if setting.rehearsal:
             desk.engine.note = f"rehearsal of {to_ist(setting.rehearsal.start):%d %b %Y}"
         self.desk = desk  # from its first word on, messages ask it for their label
+        self.mouths.catch_up(events_of(reversed(before)))
         for observer in self._observers():
             desk.engine.add_observer(observer)
         await desk.start(source.history(day, symbols), kept_before(setting.state_dir, day))

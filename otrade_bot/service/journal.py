@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.jsonlines import LineLog
 from otrade_bot.core.masking import MASK, is_secret_name, mask_text
 
-__all__ = ["OWN_KEYS", "DayJournal", "day_path", "days", "read_day"]
+__all__ = ["OWN_KEYS", "DayJournal", "day_path", "days", "events_of", "read_day"]
 
 #: Keys of the line itself; an event's data may not use them.
 OWN_KEYS = frozenset({"ts", "ns", "kind", "symbol", "text", "severity"})
@@ -47,6 +48,15 @@ def read_day(state_dir: str | os.PathLike[str], day: date) -> list[dict[str, Any
     A torn last line is left out and left alone. Raises JournalException for corruption.
     """
     return list(LineLog.read(day_path(state_dir, day)))
+
+
+def events_of(lines: Iterable[Mapping[str, Any]]) -> Iterator[Event]:
+    """The events that lines were written from; lines of another program's kinds are passed over."""
+    for line in lines:
+        with suppress(KeyError, TypeError, ValueError):
+            kind, severity = EventKind(line["kind"]), Severity[line["severity"]]
+            data = {key: value for key, value in line.items() if key not in OWN_KEYS}
+            yield Event(kind, int(line["ns"]), line.get("symbol", ""), line.get("text", ""), severity, data)
 
 
 class DayJournal:

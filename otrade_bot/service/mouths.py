@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TextIO
 
@@ -46,6 +46,10 @@ class Mouths(Protocol):
 
     def observers(self) -> list[Observer]:
         """Given to every day's engine."""
+        ...
+
+    def catch_up(self, diary: Iterable[Event]) -> None:
+        """Before a day's first word: what the diary has and nobody was told, as a kill came between. Newest first."""
         ...
 
     def tell(self, reply: Reply) -> None:
@@ -114,6 +118,9 @@ class Phones:
     def observers(self) -> list[Observer]:
         return [self.pushes.on_event, self.printer.on_event]
 
+    def catch_up(self, diary: Iterable[Event]) -> None:
+        self.pushes.catch_up(diary)
+
     def tell(self, reply: Reply) -> None:
         self.outbox.put(reply, self.gate.admin_chats)
         self.printer.say(reply)
@@ -162,6 +169,9 @@ class Terminals:
 
     def _on_event(self, event: Event) -> None:
         self._mouth().on_event(event)
+
+    def catch_up(self, diary: Iterable[Event]) -> None:
+        """Nobody was at the terminal of a process that is dead."""
 
     def queue(self) -> None:
         return None

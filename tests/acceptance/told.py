@@ -10,8 +10,7 @@ from typing import Any
 from otrade_bot.config.models import Notifications
 from otrade_bot.control.notices import describe
 from otrade_bot.control.pushes import loudness
-from otrade_bot.core.events import Event, EventKind, Severity
-from otrade_bot.service.journal import OWN_KEYS
+from otrade_bot.service.journal import events_of
 from tests.venues.telegram import Sent
 
 REPEAT = "(repeat: Telegram's answer was lost)"
@@ -21,17 +20,9 @@ _ASIDE = re.compile(r"PAPER · .*|delivered \d+( to \d+)? min late")
 Body = tuple[str, ...]  #: the lines of one notice as people read them
 
 
-def event_of(line: dict[str, Any]) -> Event:
-    """The event that a journal's line was written from."""
-    data = {key: value for key, value in line.items() if key not in OWN_KEYS}
-    kind, severity = EventKind(line["kind"]), Severity[line["severity"]]
-    return Event(kind, line["ns"], line.get("symbol", ""), line.get("text", ""), severity, data)
-
-
 def due(journal: Iterable[dict[str, Any]]) -> list[Body]:
     """The notices that every chat must get, by the rule of ``control.pushes``."""
-    events = [event_of(line) for line in journal]
-    heard = [event for event in events if loudness(event, Notifications()) != "off"]
+    heard = [event for event in events_of(journal) if loudness(event, Notifications()) != "off"]
     return [body_of(said.to_plain()) for event in heard if (said := describe(event))]
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
 
 from otrade_bot.config.models import Notifications, TelegramConfig, User
 from otrade_bot.control.notices import describe
+from otrade_bot.control.outbox import Outbox
 from otrade_bot.control.pushes import Pushes, loudness
-from otrade_bot.control.reply import Reply
-from otrade_bot.core.clock import at_ist
+from otrade_bot.control.reply import Reply, text
+from otrade_bot.core.clock import ManualClock, at_ist
 from otrade_bot.core.events import Event, EventKind, Severity
+from otrade_bot.core.masking import forget_secrets, register_secret
+from otrade_bot.service.journal import DayJournal, events_of, read_day
 
 NOON = at_ist(date(2021, 6, 1), 12)
 OWNER = User(user_id=7, chat_id=7, role="admin", name="owner")
@@ -46,9 +50,11 @@ SAMPLES = {
 class Box:
     def __init__(self) -> None:
         self.put_in: list[tuple[int, bool, str]] = []
+        self.newest = ""
 
-    def put(self, reply: Reply, chats: Sequence[int], *, silent: bool = False) -> None:
+    def put(self, reply: Reply, chats: Sequence[int], *, silent: bool = False, of: str = "") -> None:
         self.put_in += [(chat, silent, reply.to_plain()) for chat in chats]
+        self.newest = of or self.newest
 
 
 def event(kind: EventKind, severity: Severity = Severity.INFO, **data: object) -> Event:
@@ -256,3 +262,65 @@ def test_words_are_not_said_twice_and_symbols_can_be_tapped() -> None:
     assert said(EventKind.FLATTEN, "closing 2 rungs", state="started", by="owner") == (
         "Flatten started by owner\nclosing 2 rungs"
     )
+
+
+# A kill between the diary and the outbox. The diary is the real one: what it gives back is masked and without types.
+
+
+def diary_of(folder: Path, *events: Event) -> list[Event]:
+    """As a next start reads it, newest first."""
+    with DayJournal(folder, ManualClock(NOON)) as journal:
+        for one in events:
+            journal.append(one)
+    return list(events_of(reversed(read_day(folder, date(2021, 6, 1)))))
+
+
+def test_what_was_written_down_and_not_put_when_the_process_was_killed_is_put_at_the_next_start(tmp_path: Path) -> None:
+    fill, stop = event(EventKind.FILL, quantity=3, net=float("nan")), event(EventKind.STOP)
+    diary = diary_of(tmp_path, fill, stop, event(EventKind.EVALUATION))
+    first = Outbox(tmp_path / "outbox.jsonl")
+    Pushes(first, (OWNER, WIFE), Notifications(), lambda: LABEL).on_event(fill)
+    first.close()
+    for _ in range(2):  # the second time nothing is missing
+        box = Outbox(tmp_path / "outbox.jsonl")
+        Pushes(box, (OWNER, WIFE), Notifications(), lambda: LABEL).catch_up(diary)
+        assert [state.waiting for state in box.lanes()] == [2, 2]
+        box.close()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EventKind if kind not in (EventKind.EVALUATION, EventKind.COMMAND)])
+def test_what_was_put_is_known_again_in_the_diary(kind: EventKind, tmp_path: Path) -> None:
+    secret = "sesame-sesame-sesame"
+    register_secret(secret)
+    told = replace(event(kind, Severity.WARNING, by="owner", who=("a", "b")), text=f"said {secret}")
+    box = Box()
+    pushes = Pushes(box, (OWNER, WIFE), Notifications(), lambda: LABEL)
+    pushes.on_event(told)
+    before = len(box.put_in)
+    assert before == 2
+    try:
+        pushes.catch_up(diary_of(tmp_path, event(EventKind.ALERT), told))
+    finally:
+        forget_secrets()
+    assert len(box.put_in) == before
+
+
+def test_where_nothing_was_ever_put_an_old_diary_is_not_told(tmp_path: Path) -> None:
+    box = Box()
+    Pushes(box, (OWNER,), Notifications(), lambda: LABEL).catch_up(diary_of(tmp_path, event(EventKind.FILL)))
+    assert box.put_in == []
+
+
+async def test_the_last_event_that_was_put_is_known_after_it_was_delivered_and_the_file_written_anew(
+    tmp_path: Path,
+) -> None:
+    for number in range(3):
+        box = Outbox(tmp_path / "outbox.jsonl")
+        assert box.newest == ("" if number == 0 else "second")
+        if number == 0:
+            box.put(text("one"), (7,), of="first")
+            box.put(text("two"), (7,), of="second")
+            box.put(text("no event"), (7,))
+            box.restrict(())
+        assert box.waiting == 0
+        box.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,9 @@ class Room:
 
     def observers(self) -> list[Observer]:
         return [self.events.append]
+
+    def catch_up(self, diary: Iterable[Event]) -> None:
+        self.diary = list(diary)
 
     def queue(self) -> None:
         return None
