@@ -152,10 +152,11 @@ def _adopt(engine: LiveTradingEngine, index: int, rung: Carried) -> None:
 
 
 def _say(engine: LiveTradingEngine, taken: list[Carried]) -> None:
-    """Into the journal of the day that begins, whenever that is written."""
+    """Into the journal of the day that begins, whenever that is written; people are told of what is open by the
+    start and by the card."""
     opened = min(session.pre_open for session in engine.sessions.values())
     names = ", ".join(f"{rung.symbol} P{rung.rung} {rung.quantity}" for rung in taken)
     engine.emit(Event(
         EventKind.CARRY, opened, text=f"kept from an earlier day: {names}" if taken else "",
-        severity=Severity.INFO if taken else Severity.DEBUG, data={"rungs": [asdict(rung) for rung in taken]},
+        severity=Severity.DEBUG, data={"rungs": [asdict(rung) for rung in taken]},
     ))  # fmt: skip
