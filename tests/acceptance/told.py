@@ -43,7 +43,7 @@ class Followed:
 
 
 def follow(messages: Sequence[Sent], bodies: Sequence[Body]) -> Followed:
-    """Read a chat along its notices. AssertionError where one comes again without a mark, or out of order."""
+    """Read a chat along its notices. AssertionError where one is passed over, or comes again without a mark."""
     found, heads = Followed(), {body[0] for body in bodies}
     for message in messages:
         lines = body_of(message.text)
@@ -53,7 +53,8 @@ def follow(messages: Sequence[Sent], bodies: Sequence[Body]) -> Followed:
             start = _start_of_repeat(lines, bodies, found.reached, heads)
         reached, others = _read(lines, bodies, start)
         stray = [line for line in others if line in heads]
-        assert not stray, f"again without a mark, or out of order: {stray} in {message.text!r}"
+        missing = bodies[reached] if reached < len(bodies) else ()
+        assert not stray, f"{missing} is missing, or this comes again without a mark: {stray[0]!r} in {message.text!r}"
         found.again += min(found.reached, reached) - start
         found.reached = max(found.reached, reached)
         found.others += others
