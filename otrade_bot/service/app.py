@@ -136,8 +136,8 @@ class Service:
                 market = [group.create_task(task, name="market") for task in self._market(jobs)]
                 self._start_feed()
                 await self._stopping.wait()
-                await self._farewell()
-                for task in (*helpers, *market, *([self._feed] if self._feed else [])):
+                await self._farewell([*market, *([self._feed] if self._feed else [])])
+                for task in helpers:
                     task.cancel()
             if self._over and self.setting.rehearsal is not None:  # killed earlier than here, it goes on
                 self.setting.rehearsal.end(self.setting.state_dir, time.time_ns())
@@ -338,8 +338,9 @@ class Service:
             ],
         }))  # fmt: skip
 
-    async def _farewell(self) -> None:
-        """Entries stop, writes on their way finish, stops stay at the broker, the phone gets the list."""
+    async def _farewell(self, market: Sequence[asyncio.Task[None]]) -> None:
+        """Entries stop, writes on their way finish, stops stay at the broker, the phone gets the list. No price moves
+        what it lists."""
         engine = self.engine
         engine.restore({Block.STOPPING})  # no news: the farewell itself says it
         deadline = time.monotonic() + WRITES
@@ -348,6 +349,8 @@ class Service:
         unfinished = [order.tag for order in engine.manager.orders if order.writing]
         if unfinished:
             engine.alert(f"stopping with {len(unfinished)} orders whose outcome is not known: {', '.join(unfinished)}")
+        for task in market:
+            task.cancel()
         self._say_run("stopped", self.reason)
         self.health.beat(running=False)
         await self.mouths.farewell(FAREWELL)

@@ -245,11 +245,12 @@ async def test_the_next_morning_it_asks_before_nine_and_from_the_pre_open_on_wai
         scene.is_flat()
         assert scene.flattens() == ["remembered", "queued", "started", "flat"]
         _closed_each(done.text, scene.book)
+        assert await scene.room.stop() == 0
         told = scene.told()
+        assert told[-1].head == "Stopped", "the last word"
         assert {push.time[:5] for push in told if push.head == "Closed"} == {"09:15"}
         assert not [push for push in told if push.head in ("ALERT", "Alert")], "the first price is a moment away"
         assert [push.time for push in told] == sorted(push.time for push in told)
-        assert await scene.room.stop() == 0
 
 
 def _closed_each(answer: str, book: Book) -> None:

@@ -182,7 +182,7 @@ async def test_a_pause_outlives_the_process_and_is_said_until_resume(number: sig
         ))  # fmt: skip
         assert await room.stop() == 0
         _says_where_stops_rest(await owner.hears("Stopped", said.message_id), room)
-        assert pushes(api.to(OWNER), LABEL)
+        assert pushes(api.to(OWNER), LABEL)[-1].head == "Stopped"
 
 
 async def test_only_the_right_press_closes_anything_and_only_once(scene: Scene) -> None:
