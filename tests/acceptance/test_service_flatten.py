@@ -29,8 +29,7 @@ from tests.venues.telegram import BotApi, Sent
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-DAY, NEXT_DAY = date(2026, 9, 16), date(2026, 9, 17)
-START = "2026-09-16T15:14:00"
+START, MORNING = "2026-09-16T15:14:00", "2026-09-17T08:52:00"
 LABEL = "PAPER · simulated prices · rehearsal of {:%d %b %Y}"
 FLAT = "Flat: the broker's book shows no position of ours."
 #: Delivery, so that they are kept to the auction and over night; all three close by auction.
@@ -184,6 +183,7 @@ async def test_in_the_reference_period_it_is_queued_and_done_in_order_entry_thou
         scene.is_held()
         assert await scene.room.stop(signal.SIGKILL) == -signal.SIGKILL
         assert scene.decided["flatten"]["queued"] is True
+        scene.room.arguments = ("--rehearse", START, "--speed", "200")
         started = await scene.started()
         assert "the flatten by owner" in started.text
         assert "had not ended: it goes on as soon as orders are taken" in started.text
@@ -212,13 +212,13 @@ async def test_in_the_closing_auction_it_happens_while_orders_are_taken(folder: 
 
 
 async def test_after_the_close_it_is_remembered_and_the_stops_stay(folder: Path) -> None:
-    async with service(folder, 300) as scene:
+    async with service(folder, 500) as scene:
         await scene.started()
         await scene.owner.hears("Day ended")
         _, answer = await scene.flatten()
         assert "The market is closed. Entries are paused; at the next open you will be asked again." in answer
         scene.is_held()
-        assert await scene.room.ended() == 0
+        assert await scene.room.stop() == 0
         assert scene.flattens() == ["remembered"]
         assert scene.decided["flatten"] | {"at": ""} == {"queued": False, "ask_again": True, "by": "owner", "at": ""}
         ended = next(push for push in scene.told() if push.head == "Day ended")
@@ -228,7 +228,7 @@ async def test_after_the_close_it_is_remembered_and_the_stops_stay(folder: Path)
 
 async def test_the_next_morning_it_asks_before_nine_and_from_the_pre_open_on_waits_for_the_open(folder: Path) -> None:
     _sleep_over(folder)
-    async with service(folder, 120, f"{NEXT_DAY}T08:50:00") as scene:
+    async with service(folder, 160, MORNING) as scene:
         started = await scene.started()
         assert "3 positions open" in started.text
         assert started.text.count("stop rests at") == 3
@@ -267,4 +267,4 @@ def _sleep_over(folder: Path) -> None:
     """Let the same rehearsal go on with the next morning: its mark is all that names the day."""
     mark = folder / "state" / "rehearsal.json"
     noted = json.loads(mark.read_text())
-    mark.write_text(json.dumps(noted | {"start": f"{NEXT_DAY}T08:50:00+05:30"}))
+    mark.write_text(json.dumps(noted | {"start": f"{MORNING}+05:30"}))
