@@ -226,6 +226,11 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -
         get_logger().warning(line)
         print(line, file=sys.stderr)
 
+    def phoned(line: str) -> None:
+        """A wrong token is seen where it was just given."""
+        get_logger().info(line)
+        print(f"otrade-bot: {line}", file=sys.stderr)
+
     def met(knock: Knock) -> None:
         """Nobody is named yet: the first to write is told how to be."""
         if not settings.users and (said := introduction(knock)):
@@ -236,7 +241,7 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -
         secrets.telegram_token.get_secret_value(), gate, answers.by_phone, outbox,
         base_url=secrets.telegram_base_url, base_file_url=secrets.telegram_base_file_url,
         bot_commands=[(command.name, command.help) for command in COMMANDS],
-        label=top, log=get_logger().info, log_error=error, audit=answers.heard,
+        label=top, log=phoned, log_error=error, audit=answers.heard,
     )  # fmt: skip
     return Phones(outbox, Pushes(outbox, settings.users, settings.notifications, top), gate, phone, printer)
 
