@@ -37,11 +37,21 @@ class Life:
     since: float = field(default_factory=time.monotonic)
     market: int = 0  #: newest market time in the journal, ns
     kinds: list[str] = field(default_factory=list)  #: of the journal's lines since the start
+    _book: int = 0
     _read: int = -1
     _rest: bytes = b""
 
     def __post_init__(self) -> None:
-        self._read = self._path.stat().st_size if self._path.exists() else 0
+        self._read, self._book = size(self._path), self._book_size
+
+    @property
+    def caught_up(self) -> bool:
+        """It has begun to write into the book."""
+        return self._book_size > self._book
+
+    @property
+    def _book_size(self) -> int:
+        return size(self.room.state / "paper.jsonl")
 
     @property
     def _path(self) -> Path:
@@ -69,6 +79,10 @@ class Life:
         for line in map(orjson.loads, filter(None, whole)):
             self.market = max(self.market, line["ns"])
             self.kinds.append(line["kind"] if line["kind"] != "run" or line["state"] == "started" else "stopped")
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 @dataclass

@@ -120,18 +120,29 @@ async def waited_for(folder: Path, whole: Told) -> Told:
 
 
 def moments(whole: Told) -> list[When]:
-    """Eight while something happens in the book, five at any time, five during start-ups, two at the end."""
+    """Seven while something happens in the book, five at any time, five during start-ups, three at the end."""
     rng = random.Random(SEED)
     busy = [line["ts"] for line in LineLog.read(whole.room.state / "paper.jsonl") if "ts" in line][2:]
-    times = [rng.choice(busy) for _ in range(8)] + [rng.randrange(clock(9, 15), clock(15, 30)) for _ in range(5)]
+    times = [rng.choice(busy) for _ in range(7)] + [rng.randrange(clock(9, 15), clock(15, 30)) for _ in range(5)]
     found: list[When] = [reached(ts) for ts in sorted(times)]
-    for _ in range(5):
-        found.insert(rng.randrange(len(found)), aged(rng.uniform(0.1, 2.0)))
-    return [*found, reached(clock(15, 31)), reached(clock(15, 31))]
+    starting = [aged(rng.uniform(0.1, 2.0)), aged(rng.uniform(0.1, 2.0)), aged(rng.uniform(0.8, 1.6)), recovering]
+    for kill in (*starting, recovering):
+        found.insert(rng.randrange(1, len(found)), kill)
+    return [*found, reached(clock(15, 30)), reached(clock(15, 31)), recovering]
 
 
 def reached(ts: int) -> When:
     return lambda life: life.market >= ts
+
+
+def recovering(life: Life) -> bool:
+    """It has just been rebuilt from the book, or (nothing was to be rebuilt) has just said that it runs."""
+    return "recovery" in life.kinds or life.up
+
+
+def catching_up(life: Life) -> bool:
+    """The exchange's own deeds of the absence are being written, or there were none."""
+    return life.caught_up or life.up
 
 
 def aged(seconds: float) -> When:
@@ -146,7 +157,7 @@ async def gone_on(folder: Path, whole: Told) -> Told:
         room = ServiceRoom(folder, api, rehearse=begin, speed=GOES_ON, more=("--keep-time",), settings=SETTINGS)
         supervisor = Supervisor(room, DAY)
         ambush = Ambush(whole, clock(*ABSENT_DAY[1]), end)
-        kills: list[When] = [ambush, ambush, aged(0.7), ambush, ambush, aged(1.2), ambush, ambush]
+        kills: list[When] = [ambush, catching_up, ambush, aged(0.9), ambush, catching_up, ambush, ambush]
         command = Commands(api)
         kills += [reached(end), *(command.answered(text) for text in ("/pause", "/status", "/resume", "/status"))]
         code = await supervisor.run(kills, end=lambda life: life.up and api.polling)
@@ -237,6 +248,8 @@ def test_it_was_killed_often_and_ends_well(days: dict[str, Told]) -> None:
     assert len(days["goes on"].killed_at) == 13
     assert days["waits"].codes == days["goes on"].codes == [0]
     assert days["waits"].report["open_positions"] == []
+    summaries = [line for line in days["waits"].lines if line["kind"] == "day"]
+    assert [(line["trades"], line["open_positions"]) for line in summaries] == [(len(days["waits"].trades), [])]
 
 
 def test_no_order_twice_none_too_many_and_all_protected_at_every_start(killed: Told) -> None:
