@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -12,16 +13,24 @@ from pathlib import Path
 
 import pytest
 
-from otrade_bot.config.models import FILES, TradingConfig
+from otrade_bot.config.models import FILES, Notifications, TradingConfig
+from otrade_bot.config.secrets import Secrets
+from otrade_bot.control.auth import Role
+from otrade_bot.control.confirm import Confirmations
+from otrade_bot.control.gate import Knock
 from otrade_bot.control.handlers import COMMANDS
 from otrade_bot.core.errors import StrategyException
+from otrade_bot.service import control_state, health
+from otrade_bot.service.app import FAREWELL, WRITES
+from otrade_bot.service.folder import GUESTS, mark_of
+from otrade_bot.service.mouths import introduction
 from otrade_bot.strategies.base import StrategyParams
 from otrade_bot.strategies.loader import load_strategy, parse_params
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TUTORIAL = (ROOT / "docs/strategies.md").read_text(encoding="utf-8")
-DOCUMENTS = ("README.md", "docs/strategies.md", "docs/architecture.md")
+DOCUMENTS = ("README.md", "docs/strategies.md", "docs/architecture.md", "docs/performance.md", "docs/when.md")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -e "
 
@@ -114,7 +123,9 @@ def test_links_lead_to_files(document: str) -> None:
         assert (ROOT / document).parent.joinpath(target).is_file(), target
 
 
-@pytest.mark.parametrize("path", [".ci/run", ".env.example", "LICENSE", "requirements.txt"])
+@pytest.mark.parametrize(
+    "path", [".ci/run", ".env.example", "LICENSE", "bin/post_compile", "deploy/otrade-bot.service", "requirements.txt"]
+)
 def test_files_named_in_the_readme_are_there(path: str) -> None:
     assert f"`{path}`" in README
     assert (ROOT / path).exists()
@@ -124,15 +135,50 @@ def test_settings_files_are_those_of_the_readme() -> None:
     assert set(re.findall(r"^\| `(\w+\.json)`", section("Settings"), re.MULTILINE)) == set(FILES)
 
 
-def test_variables_of_the_readme_are_known() -> None:
+VARIABLES = {
+    *(f"OTRADE_{name.upper()}" for name in Secrets.model_fields),
+    *("OTRADE_ENV", "OTRADE_CONFIG_DIR", "OTRADE_STATE_DIR", "OTRADE_CACHE_DIR"),
+}
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "deploy/otrade-bot.service"])
+def test_variables_that_are_named_are_read_by_the_code(document: str) -> None:
+    assert set(re.findall(r"OTRADE_[A-Z_]+", (ROOT / document).read_text(encoding="utf-8"))) <= VARIABLES
+
+
+def test_the_example_lists_every_variable_and_leaves_out_only_the_cache() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
-    known = set(re.findall(r"^(OTRADE_\w+)=", example, re.MULTILINE))
-    assert set(re.findall(r"OTRADE_\w+", README)) <= known | {"OTRADE_CACHE_DIR"}
+    assert set(re.findall(r"^(OTRADE_\w+)=", example, re.MULTILINE)) == VARIABLES - {"OTRADE_CACHE_DIR"}
 
 
-def test_terminal_commands_are_those_of_the_table() -> None:
-    first = section("Terminal commands").strip().split("\n\n")[0]
-    assert set(re.findall(r"`/(\w+)`", first)) == {command.name for command in COMMANDS}
+def test_variables_counted_as_known_stand_in_the_sources() -> None:
+    sources = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "otrade_bot").rglob("*.py"))
+    plain = {name for name in VARIABLES if name.removeprefix("OTRADE_").lower() not in Secrets.model_fields}
+    assert all(f'"{name}"' in sources for name in plain), plain
+
+
+def test_commands_stand_in_the_readme_under_the_lowest_role_that_may_give_them() -> None:
+    rows = re.findall(r"^\| `(viewer|operator|admin)` \| (.+) \|$", section("Who may do what"), re.MULTILINE)
+    told = {role: set(re.findall(r"`/(\w+)`", text)) for role, text in rows}
+    assert told == {role.word: {c.name for c in COMMANDS if c.role is role} for role in Role}
+
+
+def test_notifications_of_the_readme_are_those_of_the_settings_with_their_defaults() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (on|silent|off) \|", section("Who may do what"), re.MULTILINE)
+    assert dict(rows) == {name: info.default for name, info in Notifications.model_fields.items()}
+    assert len(rows) == len(Notifications.model_fields)
+
+
+def test_a_yes_counts_as_long_as_the_readme_says() -> None:
+    assert f"for {Confirmations().seconds:.0f} s, from the person who was asked" in section("Who may do what")
+
+
+def test_the_line_that_lets_the_owner_in_is_the_one_that_the_service_prints() -> None:
+    shown = re.findall(r"```text\n(.*?)```", section("From BotFather to the first /status"), re.DOTALL)[0]
+    said = introduction(Knock(7, 7, name="Asha", line="/start"))
+    assert [line.strip() for line in shown.splitlines()[1:] if line.strip()] == [
+        line.strip().replace(os.environ.get("OTRADE_CONFIG_DIR", "config"), "config") for line in said.splitlines()
+    ]
 
 
 def help_of(*words: str) -> str:
@@ -155,11 +201,58 @@ def test_options_of_the_demo_are_those_of_the_command_line() -> None:
     assert named == set(re.findall(r"--[a-z-]+", help_of("demo"))) - {"--help"}
 
 
-def test_the_process_file_starts_a_command_that_exists() -> None:
-    name, _, command = (ROOT / "Procfile").read_text(encoding="utf-8").strip().partition(": ")
-    words = command.split()
-    assert (name, words[:2]) == ("demo", ["otrade-bot", "demo"])
-    assert set(re.findall(r"--[a-z-]+", command)) <= set(re.findall(r"--[a-z-]+", help_of("demo")))
+def test_options_of_the_service_are_those_of_the_command_line() -> None:
+    named = set(re.findall(r"^\| `(--[a-z-]+)", section("The service"), re.MULTILINE))
+    assert named == set(re.findall(r"--[a-z-]+", help_of("run"))) - {"--help"}
+
+
+def test_the_process_file_starts_the_service_and_nothing_else() -> None:
+    lines = (ROOT / "Procfile").read_text(encoding="utf-8").splitlines()
+    assert lines == ["worker: otrade-bot run"]
+    assert f"`{lines[0]}`" in section("Deployment")
+    assert re.search(r"^    run  ", help_of(), re.MULTILINE)
+
+
+def unit() -> dict[str, str]:
+    """What deploy/otrade-bot.service sets."""
+    lines = (ROOT / "deploy/otrade-bot.service").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z]\w+=", line))
+
+
+def test_the_unit_starts_the_service_again_and_waits_for_its_farewell() -> None:
+    given = unit()
+    assert given["ExecStart"].endswith("/bin/otrade-bot run")
+    assert given["Restart"] == "always"
+    assert given["KillSignal"] == "SIGTERM"
+    assert int(given["TimeoutStopSec"]) > WRITES + FAREWELL
+    assert f"gives it {given['TimeoutStopSec']} s for a" in section("Deployment")
+
+
+def test_the_unit_keeps_what_the_service_writes_where_it_may_write() -> None:
+    given = unit()
+    assert given["ProtectSystem"] == "strict"
+    assert given["NoNewPrivileges"] == "yes"
+    assert given["WorkingDirectory"] == f"/var/lib/{given['StateDirectory']}"
+    assert f"OTRADE_CACHE_DIR=/var/cache/{given['CacheDirectory']}" in given["Environment"]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine")
+def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
+    text = (ROOT / "deploy/otrade-bot.service").read_text(encoding="utf-8")
+    here = re.sub(r"^ExecStart=\S+", f"ExecStart={sys.executable}", text, flags=re.MULTILINE)
+    path = tmp_path / "otrade-bot.service"
+    path.write_text(re.sub(r"^User=\w+", "User=root", here, flags=re.MULTILINE), encoding="utf-8")
+    done = subprocess.run(["systemd-analyze", "verify", str(path)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if str(path) in line]) == (0, [])
+
+
+def test_files_of_the_state_folder_are_those_that_the_service_writes() -> None:
+    rows = re.findall(r"^\| (`.+?) \| ", section("What is kept"), re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert told == {
+        "journal/YYYY-MM-DD.jsonl", "paper.jsonl", control_state.FILE, "outbox.jsonl", health.FILE, "logs/",
+        *map(mark_of, GUESTS), "lock",
+    }  # fmt: skip
 
 
 # --- the tutorial -----------------------------------------------------------------------------------
