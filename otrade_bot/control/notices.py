@@ -199,6 +199,8 @@ def _session(data: Data) -> _Said:
     if boundary == "close" and (until := word(data, "auction_until")):
         head, detail = "Continuous trading ended", f"closing auction to {until[11:16]}"
     held = number(data, "positions")
+    if held == 0 and boundary in ("square_off_warning", "square_off"):
+        detail = "nothing is open"
     return _Said(head, commas(detail, count(held, "open position") if held else ""))
 
 

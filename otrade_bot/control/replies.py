@@ -24,8 +24,8 @@ RETRIES = (0.5, 1.5)
 MOST_PATIENCE_S = 5.0
 
 REPEAT = "(repeat: Telegram's answer was lost)"
-#: Room for that mark.
-_PART = LIMIT - 80
+#: Room for that mark and for the mode.
+_PART = LIMIT - 240
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 
@@ -68,7 +68,7 @@ class Replies:
     async def reply(self, place: Place, said: Reply) -> None:
         """Straight to the chat; what Telegram does not take goes on through the outbox, without buttons."""
         self._offers.add(place.chat_id, said.actions, place.owner)
-        parts = said.split(_PART)
+        parts = _labelled(said.split(_PART))
         while parts:
             try:
                 left = await self._insist(place, parts[0])
@@ -120,6 +120,15 @@ class Replies:
             reply_markup=keyboard(part.actions),
             link_preview_options=_NO_PREVIEW,
         )
+
+
+def _labelled(parts: list[Reply]) -> list[Reply]:
+    """The mode on top of the first part stands on every one: each is a message of its own."""
+    first = parts[0].runs[0] if parts else Run("")
+    if first.tags != ("i",):
+        return parts
+    top = Reply((Run(first.text.partition("\n")[0], first.tags),))
+    return [parts[0], *(Reply(lines(top, part).runs, part.actions) for part in parts[1:] if part.to_plain().strip())]
 
 
 def _marked(part: Reply) -> Reply:

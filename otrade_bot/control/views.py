@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -247,8 +248,28 @@ def logs(tail: Sequence[str]) -> Reply:
     if not tail:
         return lines(bold("Log"), "Nothing logged yet.")
     return lines(
-        text(bold("Log"), f" last {words.count(len(tail), 'line')}"), pre(mask_text("\n".join(tail)))
+        text(bold("Log"), f" last {words.count(len(tail), 'line')}"), pre("\n".join(map(_log_line, tail)))
     )
+
+
+#: Of a log line, what a person does not miss, or has elsewhere in it.
+_LEFT_OUT = frozenset({"ts", "level", "stream", "event", "symbol", "text", "market_ns", "session", "severity"})
+
+
+def _log_line(line: str) -> str:
+    """'20:07:21 command user partner line /config outcome allowed' of a JSON line; another one as it is."""
+    line = mask_text(line)  # while a secret still stands beside its name
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(found, dict) or "event" not in found:
+        return line
+    level = str(found.get("level", "info"))
+    first = (str(found.get("ts", ""))[11:19], level.upper() if level != "info" else "", str(found["event"]))
+    said = (words.symbol_text(str(found.get("symbol") or "")), str(found.get("text") or ""))
+    rest = (f"{key} {value}" for key, value in found.items() if key not in _LEFT_OUT and value not in ("", None))
+    return mask_text(" ".join(piece for piece in (*first, *said, *rest) if piece))
 
 
 def version(name: str) -> Reply:

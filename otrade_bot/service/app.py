@@ -99,7 +99,7 @@ class Service:
         return Sources(
             state_dir=self.setting.state_dir, clock=self.clock, engine=lambda: self.desk.engine if self.desk else None,
             outbox=self.mouths.queue, phone=self.mouths.line, last_job=lambda: self.last_job,
-            next_job=self._next_job if self.setting.rehearsal is None else lambda: None,
+            next_job=self._next_job,
             scheduled=self.setting.rehearsal is None, control=self.control, clocks=self.watch,
             tell=lambda text: self.engine.alert(text),
         )  # fmt: skip
@@ -296,7 +296,11 @@ class Service:
             self.engine.alert(f"not done at its time: {names}; the state of the market and of the orders is caught up")
 
     def _next_job(self) -> tuple[str, datetime] | None:
-        """What the scheduler has; after the last job of a day the desk of the next session is opened."""
+        """What the scheduler has; after the last job of a day the desk of the next session is opened. A rehearsal
+        has a plan without a scheduler."""
+        if self.setting.rehearsal is not None:
+            now = self.clock.now_ns()
+            return next(((job.name, to_ist(job.at)) for job in self._planned if job.at > now), None)
         planned = self.clockwork.next_job()
         if planned is not None or self.desk is None:
             return planned

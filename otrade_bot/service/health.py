@@ -34,6 +34,8 @@ FILE = "heartbeat.json"
 EVERY_S = 5.0
 #: What deserves a look: the loop's lag, a heartbeat's age, memory, free disk, a message's age, a job overdue.
 LAG_MS, SILENT_S, MEMORY_MB, DISK_MB, WAITING_S, LATE_S = 1_000, 20.0, 500, 200, 60.0, 60.0
+#: A message that has waited for less is on its way, which nobody needs to be told.
+SOON_S = 5.0
 STEP_RECENT = 3600 * SECOND
 
 LastJob = tuple[str, int, float, bool]  #: name, due (ns), seconds late, whether it went well
@@ -112,6 +114,8 @@ class Health:
         """For /status: how many messages wait, and why; '' where none does."""
         outbox, phone = self.sources.outbox(), self.sources.phone()
         if outbox is None or not outbox.waiting:
+            return ""
+        if phone is not None and phone.word == "polling" and outbox.lag_s() < SOON_S:
             return ""
         many = outbox.waiting != 1
         said = f"{count(outbox.waiting, 'message')} {'wait' if many else 'waits'}"

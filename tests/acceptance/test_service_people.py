@@ -84,7 +84,7 @@ async def test_every_command_by_every_role_is_what_the_table_says(scene: Scene) 
     observed = {}
     for role, hand in hands.items():
         for name, line in LINES.items():
-            said = await hand.ask(line, lambda sent: sent.text.startswith(LABEL))
+            said = await hand.ask(line, _is_answer)
             observed[name, role.word] = _cell(said.text, role)
             if name == "help":
                 assert [row.split()[0][1:] for row in said.text.splitlines() if row.startswith("/")] == [
@@ -92,6 +92,7 @@ async def test_every_command_by_every_role_is_what_the_table_says(scene: Scene) 
                 ]
     _print(observed, [role.word for role in Role])
     assert observed == expected
+    assert not [sent.text for sent in api.sent if LABEL not in sent.text], "also each part of a long answer says it"
     heard = [(one["user"], one["line"], one["outcome"]) for one in scene.room.journal(DAY, "command")]
     for (name, word), cell in expected.items():
         role = Role.of(word)
@@ -225,6 +226,12 @@ def _alerts(api: BotApi, after: int, wanted: int) -> list[str]:
     found = [sent for sent in Hand(api, OWNER).after(after) if "A stranger" in sent.text]
     who = [row for sent in found for row in sent.text.splitlines() if " · user " in row]
     return who if len(who) >= wanted else []
+
+
+def _is_answer(sent: Sent) -> bool:
+    """An answer's beginning: a further part of the answer before goes on with its table."""
+    said = [one["type"] for one in sent.entities if one["offset"] == len(LABEL) + 1]
+    return sent.text.startswith(LABEL) and "pre" not in said
 
 
 def _cell(said: str, role: Role) -> str:

@@ -254,6 +254,17 @@ def test_config_and_logs_show_no_secret() -> None:
     assert "abcdef123456" not in say(context(FakeEngine()), "/config")
     leaky = context(FakeEngine(), log=lambda newest: ["x access_token=abcdef123456"])
     assert "abcdef123456" not in say(leaky, "/logs")
+    leaky = context(FakeEngine(), log=lambda newest: ['{"event":"login","access_token":"abcdef123456"}'])
+    assert "abcdef123456" not in say(leaky, "/logs")
+
+
+def test_log_lines_are_words_and_not_json() -> None:
+    logged = ('{"ts":"2026-09-16T09:20:07.416080+05:30","level":"warning","stream":"system","event":"command",'
+              '"symbol":"NSE:SBIN","text":"","market_ns":1,"user":"partner","line":"/why SBIN","outcome":"allowed"}')
+    ctx = context(FakeEngine(), log=lambda newest: [logged, "Traceback", "{}"])
+    assert say(ctx, "/logs").endswith(
+        "\n09:20:07 WARNING command SBIN user partner line /why SBIN outcome allowed\nTraceback\n{}"
+    )
 
 
 def test_logs_gives_the_newest_lines_asked_for() -> None:

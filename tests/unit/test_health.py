@@ -263,6 +263,7 @@ def test_messages_that_wait_are_told_with_their_age_and_the_reason(
     outbox = waiting(tmp_path, wall, 3)
     link = SimpleNamespace(word="polling", since=WALL / SECOND, error="")
     made = Health(replace(sources, outbox=lambda: outbox, phone=lambda: link))
+    assert made.delivery() == "", "they are on their way"
     wall.now += 30 * SECOND
     assert made.delivery() == "3 messages wait, the oldest for 30.0 s"
     assert check(made, "Messages").well
