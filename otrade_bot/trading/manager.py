@@ -400,7 +400,9 @@ class OrderManager:
         return False
 
     def _price_may_come(self, life: RungLife) -> bool:
-        """At the open, or after a start, the first price is a moment away: no alarm before that moment is over."""
+        """At the open the day's first price is a moment away: no alarm before that moment is over."""
+        if self.rows[life.row].ticks:
+            return False
         now = self.clock.now_ns()
         life.blind_ns = life.blind_ns or now
         return now - life.blind_ns < REPRICE
