@@ -124,6 +124,7 @@ class Service:
     async def run(self) -> None:
         """Until ``stop``, or the end of a rehearsal. Raises what a trading task raised."""
         self._began = self.clock.now_ns()
+        self.watch.busy()
         jobs = await self.open()
         self._opened.set()
         self._say_run("started")
@@ -274,6 +275,7 @@ class Service:
     async def _reopen(self, why: str) -> None:
         """The same path as a start: what happened meanwhile is at the broker and in the prices."""
         get_logger().info("the desk is opened again", why=why)
+        self.watch.busy()
         self._opened.clear()
         if self._feed is not None:
             self._feed.cancel()

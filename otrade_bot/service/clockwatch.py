@@ -84,16 +84,24 @@ class ClockWatch:
     ) -> None:
         self._read, self._period, self._threshold, self._stall = read, period, threshold, stall
         self._before: Reading | None = None
+        self._busy = False
         self._found: deque[Step] = deque()
         self.last: Step | None = None
         self.last_ns = 0
+
+    def busy(self) -> None:
+        """Until the next ``observe`` the process has its hands full by its own will: no stall, whatever it takes.
+        Steps are noticed from here on."""
+        self._busy = True
+        if self._before is None:
+            self._before = self._read()
 
     def observe(self) -> Step | None:
         """What has happened since the last call; of several things at once, one a call."""
         now = self._read()
         if self._before is not None:
             self._compare(self._before, now)
-        self._before = now
+        self._before, self._busy = now, False
         if not self._found:
             return None
         self.last, self.last_ns = self._found.popleft(), now.real
@@ -106,7 +114,7 @@ class ClockWatch:
             self._found.append(Step(StepKind.SLEPT, slept / SECOND))
         if abs(stepped) > self._threshold:
             self._found.append(Step(StepKind.STEPPED, stepped / SECOND))
-        if late > self._stall:
+        if late > self._stall and not self._busy:
             self._found.append(Step(StepKind.STALLED, late / SECOND))
 
     async def run(self, told: Callable[[Step], None]) -> None:

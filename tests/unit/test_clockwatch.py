@@ -51,6 +51,22 @@ def seen(watch: ClockWatch) -> list[Step]:
     return list(iter(watch.observe, None))
 
 
+def test_what_we_were_busy_with_ourselves_is_no_stall_but_the_next_one_is(machine: Machine, watch: ClockWatch) -> None:
+    watch.busy()
+    machine.pass_(9)
+    assert watch.observe() is None
+    machine.pass_(9)
+    assert [step.kind for step in seen(watch)] == [StepKind.STALLED]
+
+
+def test_a_clock_set_while_we_were_busy_is_noticed_also_before_the_first_look(machine: Machine) -> None:
+    watch = ClockWatch(machine)
+    watch.busy()
+    machine.pass_(9)
+    machine.set(720)
+    assert [(step.kind, step.seconds) for step in seen(watch)] == [(StepKind.STEPPED, 720.0)]
+
+
 def test_time_that_passes_is_no_news(machine: Machine, watch: ClockWatch) -> None:
     for seconds in (1, 1.002, 0.9, 1.5, 3.9, 0):
         machine.pass_(seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -173,12 +174,12 @@ class Steps:
 
     def __init__(self, seconds: float) -> None:
         self._ahead = int(seconds * SECOND)
-        self._reads = 0
+        self.reads = 0
 
     def __call__(self) -> Reading:
-        self._reads += 1
+        self.reads += 1
         real, mono, boot = read_clocks()
-        return Reading(real + (self._ahead if self._reads > 2 else 0), mono, boot)
+        return Reading(real + (self._ahead if self.reads > 2 else 0), mono, boot)
 
 
 @pytest.mark.parametrize(("seconds", "reopened"), [(600.0, True), (3.0, False)])
@@ -200,6 +201,38 @@ async def test_a_clock_that_was_set_is_said_and_a_long_absence_opens_the_day_aga
 
     await running(service, done)
     assert (service.engine is not first[0]) is reopened
+
+
+async def test_a_desk_that_takes_long_to_open_is_not_opened_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otrade_bot.service.app.STOOD_STILL", 0.2)
+    room = Room()
+    service = service_at(tmp_path, room, None)
+    clocks = Steps(600.0)
+    service.watch = ClockWatch(clocks, stall=SECOND // 10)
+    quick = service.open
+
+    async def slow() -> Any:
+        time.sleep(0.5)  # noqa: ASYNC251  # a recovery holds the loop
+        return await quick()
+
+    monkeypatch.setattr(service, "open", slow)
+    await running(service, lambda: clocks.reads >= 6)
+    assert [e.data["state"] for e in room.events if e.kind == "run"] == ["started", "reopened", "stopped"]
+
+
+async def test_a_clock_that_is_set_during_the_start_is_noticed(tmp_path: Path) -> None:
+    room = Room()
+    service = service_at(tmp_path, room, None)
+
+    def clocks() -> Reading:
+        real, mono, boot = read_clocks()
+        return Reading(real + (600 * SECOND if service.desk is not None else 0), mono, boot)
+
+    service.watch = ClockWatch(clocks)
+    await running(service, lambda: bool(room.texts("alert")))
+    assert any("clock was set forward by 600.0 s" in text for text in room.texts("alert"))
 
 
 async def test_a_new_trading_day_opens_a_new_desk_and_plans_its_jobs(
