@@ -22,6 +22,7 @@ from otrade_bot.control.pushes import loudness
 from otrade_bot.core.clock import SECOND, at_ist, from_iso, to_ist
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.jsonlines import LineLog
+from otrade_bot.kernel.compile import Kernel
 from tests.acceptance.service_room import OWNER, ServiceRoom
 from tests.acceptance.supervised import Life, Supervisor, Walk, When, tag_of
 from tests.venues.telegram import BotApi, Hang
@@ -156,8 +157,8 @@ async def gone_on(folder: Path, whole: Told) -> Told:
     async with BotApi(chats=[OWNER]) as api:
         room = ServiceRoom(folder, api, rehearse=begin, speed=GOES_ON, more=("--keep-time",), settings=SETTINGS)
         supervisor = Supervisor(room, DAY)
-        ambush = Ambush(whole, clock(*ABSENT_DAY[1]), end)
-        kills: list[When] = [ambush, catching_up, ambush, aged(0.9), ambush, catching_up, ambush, ambush]
+        first, ambush = (Ambush(whole, clock(*ABSENT_DAY[1]), end, entries=entries) for entries in (False, True))
+        kills: list[When] = [first, catching_up, ambush, aged(0.9), ambush, catching_up, ambush, ambush]
         command = Commands(api)
         kills += [reached(end), *(command.answered(text) for text in ("/pause", "/status", "/resume", "/status"))]
         code = await supervisor.run(kills, end=lambda life: life.up and api.polling)
@@ -168,17 +169,18 @@ async def gone_on(folder: Path, whole: Told) -> Told:
 
 @dataclass
 class Ambush:
-    """Kills shortly before a stop is touched or an entry is due, as the uninterrupted day knows them."""
+    """Kills shortly before a stop is touched or (``entries``) an entry is due, as the uninterrupted day knows them."""
 
     whole: Told
     first: int
     last: int
+    entries: bool = True
     used: set[int] = field(default_factory=set)
 
     def __call__(self, life: Life) -> bool:
         if not life.up or life.market < self.first:
             return False
-        ahead = range(life.market + 2 * SECOND, life.market + 30 * SECOND)
+        ahead = range(life.market + 2 * SECOND, life.market + 45 * SECOND)
         found = [ts for ts in self._targets() if ts in ahead and ts not in self.used]
         self.used.update(found)
         return bool(found) or life.market >= self.last
@@ -187,7 +189,8 @@ class Ambush:
         for trade in self.whole.trades:
             if trade["exit_reason"] == "stop":
                 yield from_iso(trade["exit_time"])
-            yield from_iso(trade["entry_time"])
+            if self.entries:
+                yield from_iso(trade["entry_time"])
 
 
 @dataclass
@@ -211,7 +214,8 @@ class Commands:
 
 
 @pytest.fixture(scope="module")
-def days(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
+def days(tmp_path_factory: pytest.TempPathFactory, kernel: Kernel) -> dict[str, Told]:
+    """All scenes at once. ``kernel``: compiled by now, so that no start has to."""
     folder = tmp_path_factory.mktemp("kills")
 
     async def both(name: str, begin: str, killed: Any) -> dict[str, Told]:
