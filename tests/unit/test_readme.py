@@ -20,6 +20,7 @@ from otrade_bot.control.confirm import Confirmations
 from otrade_bot.control.gate import Knock
 from otrade_bot.control.handlers import COMMANDS
 from otrade_bot.core.errors import StrategyException
+from otrade_bot.research import bench
 from otrade_bot.service import control_state, health
 from otrade_bot.service.app import FAREWELL, WRITES
 from otrade_bot.service.folder import GUESTS, mark_of
@@ -253,6 +254,17 @@ def test_files_of_the_state_folder_are_those_that_the_service_writes() -> None:
         "journal/YYYY-MM-DD.jsonl", "paper.jsonl", control_state.FILE, "outbox.jsonl", health.FILE, "logs/",
         *map(mark_of, GUESTS), "lock",
     }  # fmt: skip
+
+
+def test_the_parts_of_the_memory_are_those_that_the_bench_measures() -> None:
+    page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `rss_part_(\w+)` \|", page, re.MULTILINE)
+    assert sorted(told) == sorted(("interpreter", *bench._LOADED))
+
+
+def test_every_page_of_the_docs_is_linked_from_the_readme_or_the_architecture() -> None:
+    linked = set(re.findall(r"\]\((?:docs/)?(\w+\.md)\)", README + (ROOT / "docs/architecture.md").read_text("utf-8")))
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= linked
 
 
 # --- the tutorial -----------------------------------------------------------------------------------
