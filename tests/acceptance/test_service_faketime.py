@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -170,15 +171,20 @@ async def step(scene: Clocked) -> dict[str, Any]:
     put(file, clock(8, 48))
     await scene.line("session", boundary="card")
     await scene.line("run", state="reopened")
-    for number, moment in enumerate((clock(9, 8), clock(9, 20)), start=2):
+    for moment in (clock(9, 8), clock(9, 20)):
+        before = len(scene.find("run", state="reopened"))
         put(file, moment)
-        await scene.until(lambda number=number: len(scene.find("run", state="reopened")) >= number)
+        await scene.until(partial(more_than, scene, before))
     armed = await scene.line("stop", state="armed")
     put(file, clock(14, 56))
     trade = await scene.line("trade")
     await scene.stop()
     return {"armed": armed, "trade": trade, "alerts": scene.find("alert"),
             "cards": scene.find("session", boundary="card")}  # fmt: skip
+
+
+def more_than(scene: Clocked, before: int) -> bool:
+    return len(scene.find("run", state="reopened")) > before
 
 
 def put(file: Path, moment: int) -> None:

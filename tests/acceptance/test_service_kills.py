@@ -126,10 +126,9 @@ def moments(whole: Told) -> list[When]:
     busy = [line["ts"] for line in LineLog.read(whole.room.state / "paper.jsonl") if "ts" in line][2:]
     times = [rng.choice(busy) for _ in range(7)] + [rng.randrange(clock(9, 15), clock(15, 30)) for _ in range(5)]
     found: list[When] = [reached(ts) for ts in sorted(times)]
-    starting = [aged(rng.uniform(0.1, 2.0)), aged(rng.uniform(0.1, 2.0)), aged(rng.uniform(0.8, 1.6)), recovering]
-    for kill in (*starting, recovering):
-        found.insert(rng.randrange(1, len(found)), kill)
-    return [*found, reached(clock(15, 30)), reached(clock(15, 31)), recovering]
+    for kill in (aged(rng.uniform(0.1, 2.0)), aged(rng.uniform(0.8, 1.6)), recovering, recovering):
+        found.insert(rng.randrange(len(found)), kill)
+    return [aged(rng.uniform(0.1, 1.0)), *found, reached(clock(15, 30)), reached(clock(15, 31)), recovering]
 
 
 def reached(ts: int) -> When:
