@@ -328,7 +328,7 @@ class Service:
     def _say_run(self, state: str, why: str = "") -> None:
         engine, trading = self.engine, self.config.trading
         restored = "; ".join(self._restored) if state != "stopped" else ""
-        closed = ist_date(self.clock.now_ns()) != self.today.day and state != "stopped"
+        closed = not self.calendar.is_trading_day(ist_date(self.clock.now_ns())) and state != "stopped"
         following = f"No session today. {self.jobs.next_session_text()}" if closed else ""
         words = "; ".join(filter(None, (why, restored, following)))
         self.engine.emit(Event(EventKind.RUN, self.clock.now_ns(), text=words, data={

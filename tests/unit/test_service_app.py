@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,28 @@ async def test_a_clock_that_is_set_during_the_start_is_noticed(tmp_path: Path) -
     service.watch = ClockWatch(clocks)
     await running(service, lambda: bool(room.texts("alert")))
     assert any("clock was set forward by 600.0 s" in text for text in room.texts("alert"))
+
+
+@pytest.mark.parametrize(("day", "closed"), [(date(2026, 10, 1), False), (date(2026, 10, 2), True)])
+async def test_only_a_day_without_a_session_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, day: date, closed: bool
+) -> None:
+    """Also where midnight comes between opening the last day's desk and saying it: that is a day with a session."""
+    room = Room()
+    service = service_at(tmp_path, room, None)
+    now = [at_ist(date(2026, 9, 30), 23, 59, 59) if not closed else at_ist(day, 10)]
+    monkeypatch.setattr(service.clock, "now_ns", lambda: now[0], raising=False)
+    quick = service.open
+
+    async def over_midnight() -> Any:
+        jobs = await quick()
+        now[0] = max(now[0], at_ist(day, 0))
+        return jobs
+
+    monkeypatch.setattr(service, "open", over_midnight)
+    await running(service, lambda: bool(room.texts("run")))
+    assert ("No session today. Next session: Mon 5 Oct 2026" in room.texts("run")[0]) is closed
+    assert ("No session" in room.texts("run")[0]) is closed
 
 
 async def test_a_new_trading_day_opens_a_new_desk_and_plans_its_jobs(
