@@ -102,7 +102,7 @@ def _header(picture: Picture, width: int) -> Text:
         if state.paused
         else f"blocked: {'; '.join(state.blocks)}"
         if state.blocks
-        else "entries allowed"
+        else f"entries {state.window or 'allowed'}"
     )
     second = Text(" Net ").append(rupees_text(state.net, sign=True), f"bold {_tone(state.net)}".strip())
     second.append(

@@ -99,9 +99,10 @@ async def _pause(context: Context, _: Arguments) -> Reply:
 async def _resume(context: Context, _: Arguments) -> Reply:
     fresh = context.view.resume(context.user)
     head = "The pause is over." if fresh else "Entries were not paused."
-    reasons = views.blocks(context.view.status())
-    rest = lines("Entries are still blocked:", reasons) if reasons else text("Entries are allowed.")
-    return lines(bold(head), rest)
+    state = context.view.status()
+    reasons = views.blocks(state)
+    free = f"Nothing blocks entries, but by the clock they {state.window}." if state.window else "Entries are allowed."
+    return lines(bold(head), lines("Entries are still blocked:", reasons) if reasons else free, bold(state.flatten))
 
 
 async def _config(context: Context, _: Arguments) -> Reply:

@@ -39,6 +39,7 @@ def status(state: StatusView, now_ns: int, delivery: str = "") -> Reply:
         text("Mode ", bold(state.mode), f" · broker {state.broker} · feed {state.feed}"),
         text("Phase ", bold(words.phase_text(state.phase)), " · entries ", bold(_entries(state))),
         blocks(state),
+        bold(state.flatten),
         pre(_money(state)),
         _use(state),
         f"{words.count(state.trades, 'trade')} · {words.count(state.signals, 'signal')} · "
@@ -52,7 +53,7 @@ def status(state: StatusView, now_ns: int, delivery: str = "") -> Reply:
 def _entries(state: StatusView) -> str:
     if state.paused:
         return "PAUSED"
-    return "blocked" if state.blocks or state.halted else "allowed"
+    return "blocked" if state.blocks or state.halted else state.window or "allowed"
 
 
 def blocks(state: StatusView) -> Reply:

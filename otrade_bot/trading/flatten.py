@@ -48,14 +48,25 @@ class Flattener:
         """Returns when the broker says flat, or with what is not and why."""
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(by))
+        else:
+            self.engine.pause(by)  # who joins wants what it begins with, though somebody resumed meanwhile
         work, caller = self._task, asyncio.current_task()
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             if not work.cancelled() or (caller is not None and caller.cancelling()):
                 raise
-            return "NOT CONFIRMED: interrupted before the broker's book said flat. Entries are paused; /positions " \
-                   "tells what is left."  # fmt: skip
+            return "NOT CONFIRMED: interrupted before the broker's book said flat. /positions tells what is left. " \
+                   f"{self._pause_text()}"  # fmt: skip
+
+    @property
+    def waits(self) -> str:
+        """What is still to come of a flatten that was said yes to; '' = nothing."""
+        if self.queued:
+            return "A flatten is queued: entries are paused and everything is closed as soon as orders are taken."
+        if self._task is not None and not self._task.done():
+            return "A flatten is under way."
+        return ""
 
     def leave(self) -> None:
         """Another engine takes over: what was demanded stays with the broker, the verdict is the other's."""
@@ -70,6 +81,7 @@ class Flattener:
             return
         if self.queued:
             self.queued = False
+            self.engine.pause("")  # somebody may have resumed since
             self._later()
         if self.ask_again:
             self.ask_again = False
@@ -173,15 +185,20 @@ class Flattener:
         try:
             left = await self._residue()
         except BrokerException as error:
-            text = f"NOT CONFIRMED: the broker's book cannot be read ({error}). Entries stay paused."
+            text = f"NOT CONFIRMED: the broker's book cannot be read ({error}). {self._pause_text()}"
             self._say("unconfirmed", text, "")
             return text
         flat = f"{nothing} Flat: the broker's book shows no position of ours.".strip()
         verdict = "NOT FLAT: " + "; ".join(left) if left else flat
         results = [self._result(life) for life in lives]
-        text = "\n".join((verdict, *results, "Entries are paused until /resume."))
+        text = "\n".join((verdict, *results, self._pause_text()))
         self._say("not_flat" if left else "flat", text, "")
         return text
+
+    def _pause_text(self) -> str:
+        """A resume may have come while exits were worked."""
+        paused = Block.PAUSED in self.engine.blocks
+        return "Entries are paused until /resume." if paused else "The pause was lifted meanwhile: entries may follow."
 
     def _result(self, life: RungLife) -> str:
         name = f"{self.engine.manager.symbol(life)} P{life.rung + 1}"

@@ -138,6 +138,8 @@ class StatusView:
     note: str = ""  #: e.g. that this is a rehearsal
     held: int = 0  #: rungs with a quantity; ``open_rungs`` counts those that are being bought too
     external: int = 0  #: positions at the broker that are not ours
+    window: str = ""  #: where the clock lets no instrument enter now: "wait for 09:15", "are over for the day"
+    flatten: str = ""  #: a flatten that is queued or under way, in words
 
     @property
     def net(self) -> Paise:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from otrade_bot.core.clock import to_ist
 from otrade_bot.core.model import Block, Side
 from otrade_bot.core.session import Phase
 from otrade_bot.kernel import state as abi
@@ -52,7 +53,18 @@ class View:
             halted=bool(a["halted"]),
             held=sum(1 for life in engine.manager.lives.values() if life.held and not life.closed),
             external=sum(1 for quantity in engine.external.values() if quantity),
+            window=self.window(now),
+            flatten=engine.flattener.waits,
         )
+
+    def window(self, now: int) -> str:
+        """'' where an instrument may be entered by the clock, or nothing trades."""
+        numbers = (self.engine.params[row.index] for row in self.engine.table if row.strategy)
+        times = [(int(p["entry_from"]), int(p["entry_until"])) for p in numbers]
+        if not times or any(begin <= now < end for begin, end in times):
+            return ""
+        later = min((begin for begin, _ in times if begin > now), default=0)
+        return f"wait for {to_ist(later):%H:%M}" if later else "are over for the day"
 
     def phase(self, now: int) -> Phase:
         """The phase of the instrument that trades longest."""

@@ -421,3 +421,20 @@ class TestFlatten:
 def test_two_commands_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="same name"):
         Table([*COMMANDS, next(iter(COMMANDS))])
+
+
+@pytest.mark.parametrize("window", ["wait for 09:15", "are over for the day"])
+def test_entries_are_not_said_to_be_allowed_where_the_clock_has_none(window: str) -> None:
+    engine = FakeEngine()
+    engine.state = replace(engine.state, paused=True, window=window)
+    said = say(context(engine), "/resume")
+    assert "Entries are allowed" not in said
+    assert f"by the clock they {window}" in said
+    assert f"entries {window}" in say(context(engine), "/status")
+
+
+def test_a_flatten_that_is_to_come_is_said_to_who_resumes_and_who_looks() -> None:
+    engine = FakeEngine()
+    engine.state = replace(engine.state, flatten="A flatten is queued.")
+    for line in ("/resume", "/status"):
+        assert "A flatten is queued." in say(context(engine), line)

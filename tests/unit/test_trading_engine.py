@@ -304,3 +304,14 @@ def test_a_price_that_is_not_fit_to_act_on_reaches_nobody(bench: Bench) -> None:
     assert not bench.price(-5)
     assert not heard
     assert bench.engine.status().dropped == {"out_of_order": 1, "bad_price": 1}
+
+
+def test_the_status_says_when_the_clock_lets_nothing_be_entered(tmp_path: Path) -> None:
+    bench = Bench.paper(tmp_path / "paper.jsonl")
+    found = {}
+    for hour, minute in ((9, 15), (14, 59), (15, 0), (16, 0)):
+        bench.at(hour, minute)
+        found[hour, minute] = bench.engine.status().window
+    assert found == {(9, 15): "", (14, 59): "", (15, 0): "are over for the day", (16, 0): "are over for the day"}
+    bench.engine.start_day(DAY.replace(day=17))
+    assert bench.engine.status().window == "wait for 09:15"

@@ -312,3 +312,51 @@ async def test_an_entry_that_the_funds_do_not_cover_is_refused_by_the_gate(slow:
     )
     assert isinstance(approved, Refused)
     assert approved.code == "unaffordable"
+
+
+# --- /resume in between ---------------------------------------------------------------------------------
+
+
+async def test_a_queued_flatten_pauses_again_when_it_is_done_though_somebody_resumed(tmp_path: Path) -> None:
+    bench = overnight(tmp_path)
+    await bench.engine.flatten("owner")
+    bench.engine.resume("partner")
+    assert "as soon as orders are taken" in bench.engine.status().flatten
+    bench.clock.advance_to(at_ist(bench.day, 9, 15))
+    bench.price(10_050, seconds=0)
+    bench.price(10_050)
+    await turns(20)
+    assert states(bench) == ["queued", "started", "flat"]
+    assert bench.engine.status().paused
+    assert "Entries are paused until /resume." in bench.events(EventKind.FLATTEN)[-1].text
+    assert bench.engine.status().flatten == ""
+
+
+async def test_a_verdict_says_no_pause_that_was_lifted_meanwhile(slow: Bench) -> None:
+    stop = hold(slow)
+    asked = asyncio.create_task(slow.engine.flatten("owner"))
+    await turns()
+    assert "under way" in slow.engine.status().flatten
+    slow.engine.resume("partner")
+    slow.broker.accept()
+    slow.broker.deliver_all()
+    slow.broker.fill(stop, 0, 9_990)
+    said = await asked
+    assert "Flat: " in said
+    assert "paused" not in said
+    assert "lifted meanwhile" in said
+
+
+async def test_who_joins_a_flatten_pauses_too(slow: Bench) -> None:
+    stop = hold(slow)
+    asked = asyncio.create_task(slow.engine.flatten("owner"))
+    await turns()
+    slow.engine.resume("partner")
+    joined = asyncio.create_task(slow.engine.flatten("partner"))
+    await turns()
+    assert slow.engine.status().paused
+    slow.broker.accept()
+    slow.broker.deliver_all()
+    slow.broker.fill(stop, 0, 9_990)
+    assert await asked == await joined
+    assert "Entries are paused until /resume." in asked.result()
