@@ -39,9 +39,13 @@ SETTINGS = {
         ],
     },
 }  # fmt: skip
-#: A start takes two seconds, on a busy machine several.
-AHEAD = 12
+#: Seconds before a boundary. A start takes two, on a busy machine several; where these are not enough, more.
+AHEAD, AGAIN = 12, 30
 Line = dict[str, Any]
+
+
+class TooSlow(Exception):  # noqa: N818  # no error of the service
+    """The machine is so busy that the boundary came before the process was up."""
 
 
 @dataclass
@@ -50,14 +54,21 @@ class Clocked:
 
     room: ServiceRoom
     day: date
+    ahead: int = AHEAD
     before: int = 0  #: lines of the journal that earlier processes wrote
     codes: list[int] = field(default_factory=list)
 
-    async def at(self, hour: int, minute: int, *, ahead: int = AHEAD, day: date | None = None) -> None:
-        """Start so many seconds before that minute of the day."""
+    async def at(self, hour: int, minute: int) -> Line:
+        """Start so long before that minute of the day; what the process says when it is up."""
         self.before = len(self.room.journal(self.day))
-        moment = at_ist(day or self.day, hour, minute) - ahead * SECOND
-        await self.room.start(**faked(stamp(moment)))
+        boundary = at_ist(self.day, hour, minute)
+        await self.room.start(**faked(stamp(boundary - self.ahead * SECOND)))
+        eve = self.day - timedelta(1)
+        await self.until(lambda: self.find("run", state="started") or self.room.journal(eve, "run"))
+        started = (self.find("run", state="started") or self.room.journal(eve, "run"))[0]
+        if started["ns"] >= boundary:
+            raise TooSlow
+        return started
 
     async def until(self, condition: Callable[[], object], seconds: float = 40) -> None:
         await self.room.until(lambda: bool(condition()), seconds, "")
@@ -107,20 +118,17 @@ async def one_day(scene: Clocked) -> dict[str, Any]:
     """Open, a first position, its square-off, the report: three processes on one account."""
     found: dict[str, Any] = {}
     await scene.at(9, 15)
-    await scene.line("run", state="started")
     found["open"] = await scene.line("session", boundary="open")
     found["armed"] = await scene.line("stop", state="armed")
     found["signal"] = scene.find("signal")[0]
     await scene.stop()
 
-    await scene.at(14, 55)
-    found["recovered"] = await scene.line("run", state="started")
+    found["recovered"] = await scene.at(14, 55)
     found["square_off"] = await scene.line("session", boundary="square_off")
     found["trade"] = await scene.line("trade", exit_reason="square_off")
     await scene.stop()
 
-    await scene.at(15, 36)
-    found["again"] = await scene.line("run", state="started")
+    found["again"] = await scene.at(15, 36)
     found["day"] = await scene.line("day")
     await scene.until(lambda: (scene.heart.get("last_job") or {}).get("name") == "report")
     found["heart"] = scene.heart
@@ -129,8 +137,7 @@ async def one_day(scene: Clocked) -> dict[str, Any]:
 
 
 async def card(scene: Clocked) -> dict[str, Any]:
-    await scene.at(8, 45)
-    started = await scene.line("run", state="started")
+    started = await scene.at(8, 45)
     said = await scene.line("session", boundary="card")
     await scene.until(lambda: (scene.heart.get("last_job") or {}).get("name") == "card")
     heart = scene.heart
@@ -140,8 +147,7 @@ async def card(scene: Clocked) -> dict[str, Any]:
 
 async def holiday(scene: Clocked) -> dict[str, Any]:
     """Over the minute at which another day would open."""
-    await scene.at(9, 15, ahead=8)
-    started = await scene.line("run", state="started")
+    started = await scene.at(9, 15)
     after = at_ist(HOLIDAY, 9, 15) + 2 * SECOND
     await scene.until(lambda: from_iso(scene.heart.get("market", "1970-01-01T00:00:00+00:00")) > after)
     heart = scene.heart
@@ -151,14 +157,12 @@ async def holiday(scene: Clocked) -> dict[str, Any]:
 
 async def midnight(scene: Clocked) -> dict[str, Any]:
     """From Tuesday into Wednesday."""
-    await scene.at(0, 0)
-    eve = DAY - timedelta(1)
-    await scene.until(lambda: scene.room.journal(eve, "run"))
+    before = await scene.at(0, 0)
     reopened = await scene.line("run", state="reopened")
     await scene.until(lambda: from_iso(scene.heart["market"]) > reopened["ns"])
     heart = scene.heart
     await scene.stop()
-    return {"before": scene.room.journal(eve, "run")[0], "reopened": reopened, "heart": heart}
+    return {"before": before, "reopened": reopened, "heart": heart}
 
 
 async def step(scene: Clocked) -> dict[str, Any]:
@@ -194,10 +198,24 @@ def put(file: Path, moment: int) -> None:
     fresh.replace(file)
 
 
-SCENES: dict[str, tuple[Callable[[Clocked], Coroutine[Any, Any, dict[str, Any]]], date]] = {
+Act = Callable[[Clocked], Coroutine[Any, Any, dict[str, Any]]]
+SCENES: dict[str, tuple[Act, date]] = {
     "one_day": (one_day, DAY), "card": (card, DAY), "holiday": (holiday, HOLIDAY), "midnight": (midnight, DAY),
     "step": (step, DAY),
 }  # fmt: skip
+
+
+async def played(act: Act, scene: Clocked) -> dict[str, Any]:
+    """What it found. Leaves no process behind."""
+    try:
+        return {**await act(scene), "codes": scene.codes}
+    except Exception as error:
+        error.add_note(scene.room.said()[-3000:])
+        raise
+    finally:
+        if scene.room.process is not None and scene.room.process.returncode is None:
+            scene.room.process.kill()
+            await scene.room.ended()
 
 
 @pytest.fixture(scope="module")
@@ -207,16 +225,14 @@ def scenes(tmp_path_factory: pytest.TempPathFactory, kernel: Kernel) -> dict[str
 
     async def play(name: str) -> dict[str, Any] | BaseException:
         act, day = SCENES[name]
-        scene = Clocked(ServiceRoom(folder / name, None, settings=SETTINGS), day)
         try:
-            return {**await act(scene), "codes": scene.codes}
-        except (Exception, AssertionError) as error:
-            error.add_note(scene.room.said()[-3000:])
+            try:
+                return await played(act, Clocked(ServiceRoom(folder / name, None, settings=SETTINGS), day))
+            except TooSlow:
+                room = ServiceRoom(folder / f"{name}-again", None, settings=SETTINGS)
+                return await played(act, Clocked(room, day, AGAIN))
+        except Exception as error:
             return error
-        finally:
-            if scene.room.process is not None and scene.room.process.returncode is None:
-                scene.room.process.kill()
-                await scene.room.ended()
 
     async def all_at_once() -> dict[str, Any]:
         return dict(zip(SCENES, await asyncio.gather(*map(play, SCENES)), strict=True))
