@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from difflib import get_close_matches
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from otrade_bot.control import views, views_checks
 from otrade_bot.control.auth import Role
@@ -37,6 +37,12 @@ class Flatten(Arguments):
 
     word: Literal["yes", "no", ""] = ""
     nonce: str = Field("", max_length=16)
+
+    @field_validator("word", mode="before")
+    @classmethod
+    def _any_case(cls, word: object) -> object:
+        """Phones begin words with a capital."""
+        return word.lower() if isinstance(word, str) else word
 
 
 async def _start(context: Context, _: Arguments) -> Reply:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from telegram import Message, Update
+from telegram import CallbackQuery, Message, Update
 from telegram.constants import ChatType
 
 from otrade_bot.control.gate import Knock
 
-__all__ = ["addressed", "knock_of", "line_of", "secondhand", "thread_of"]
+__all__ = ["addressed", "carried", "knock_of", "line_of", "secondhand", "thread_of"]
 
-_TO_A_BOT = re.compile(r"/\s*\w*@(\w+)")
+_TO_A_BOT = re.compile(r"/[/\s]*\w*@(\w+)")
 
 
 def knock_of(update: Update, username: str) -> Knock | None:
@@ -55,6 +55,12 @@ def addressed(message: Message, username: str) -> bool:
 def secondhand(message: Message) -> bool:
     """Words of another mouth: forwarded, or written by an inline bot."""
     return message.forward_origin is not None or message.via_bot is not None
+
+
+def carried(query: CallbackQuery) -> bool:
+    """Whether its message has this very button: what a client makes up is on none."""
+    markup = getattr(query.message, "reply_markup", None)
+    return markup is not None and any(one.callback_data == query.data for row in markup.inline_keyboard for one in row)
 
 
 def thread_of(message: object) -> int | None:

@@ -22,7 +22,7 @@ from telegram.request import HTTPXRequest
 from otrade_bot.control.buttons import Offers, Press
 from otrade_bot.control.commands import Heard, parse
 from otrade_bot.control.gate import Caller, Gate, headed
-from otrade_bot.control.inbox import addressed, knock_of, line_of, secondhand, thread_of
+from otrade_bot.control.inbox import addressed, carried, knock_of, line_of, secondhand, thread_of
 from otrade_bot.control.poller import Line, Patience, PhoneState, Poller
 from otrade_bot.control.replies import Parcels, Place, Replies
 from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
@@ -243,7 +243,7 @@ class Phone:
         line, place = query.data or "", Place(caller.chat_id, thread_of(query.message), caller.user_id)
         verdict = self._offers.press(caller.chat_id, caller.user_id, line)
         work = self._work(caller, line) if verdict is Press.GOOD else None
-        if verdict is not Press.FOREIGN:
+        if verdict is not Press.FOREIGN and carried(query):  # what is forged takes nobody's buttons away
             self._spawn(self._strip(query))
         if work is not None:
             self._spawn(self._pressed(query, place, work))

@@ -127,6 +127,16 @@ async def test_forged_button_data_does_nothing(tmp_path: Path, data: str) -> Non
         assert [one.line for one in at.heard if one.outcome == "refused"] == [data]
 
 
+async def test_forged_data_takes_no_buttons_from_another_persons_question(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        question = await asked(at, OWNER, DESK)
+        for data in ("/flatten yes 00000000", "/flatten no", "x"):
+            forged = at.api.press(CLERK, question, data, DESK, forged=True)
+            await at.api.until(lambda forged=forged: forged in at.api.answers)  # type: ignore[misc]
+        await at.quiet()
+        assert [len(sent.versions) for sent in at.api.sent if sent.message_id == question] == [1]
+
+
 async def test_buttons_from_before_a_restart_are_old_and_a_flatten_is_asked_again(tmp_path: Path) -> None:
     async with BotApi([OWNER]) as api:
         async with desk(tmp_path, api=api) as at:

@@ -423,6 +423,13 @@ def test_two_commands_of_one_name_are_refused() -> None:
         Table([*COMMANDS, next(iter(COMMANDS))])
 
 
+@pytest.mark.parametrize("word", ["Yes", "YES", "yEs"])
+def test_a_yes_counts_however_the_phone_writes_it(word: str) -> None:
+    engine, confirmations = FakeEngine(3), Confirmations(Wall())
+    say(context(engine, confirmations=confirmations), "/flatten")
+    assert "Flat:" in say(context(engine, confirmations=confirmations), f"/flatten {word}")
+
+
 @pytest.mark.parametrize("window", ["wait for 09:15", "are over for the day"])
 def test_entries_are_not_said_to_be_allowed_where_the_clock_has_none(window: str) -> None:
     engine = FakeEngine()

@@ -197,6 +197,8 @@ async def test_an_update_that_the_library_cannot_read_costs_itself_alone(tmp_pat
         ("/pause@otrade_loopback_bot", {}, True),
         ("/PAUSE@OTRADE_Loopback_Bot", {}, True),
         ("/pause@another_bot", {}, False),
+        ("//pause@another_bot", {}, False),
+        ("/ /pause@another_bot", {}, False),
         ("pause", {}, False),
         ("lunch? /pause", {}, False),
         ("/pause", {"sender_chat": {"id": DESK, "type": "supergroup", "title": "Desk"}}, False),
