@@ -22,7 +22,7 @@ from otrade_bot.control.handlers import COMMANDS
 from otrade_bot.core.errors import StrategyException
 from otrade_bot.research import bench
 from otrade_bot.service import control_state, health
-from otrade_bot.service.app import FAREWELL, WRITES
+from otrade_bot.service.app import FAREWELL, UNOPENED, WRITES
 from otrade_bot.service.folder import GUESTS, mark_of
 from otrade_bot.service.mouths import introduction
 from otrade_bot.strategies.base import StrategyParams
@@ -61,7 +61,7 @@ def test_the_readme_opens_with_two_commands_of_one_line_each() -> None:
     commands = [line for line in README.splitlines()[:20] if line.startswith(SET_UP)]
     assert commands == [
         SET_UP + ". && .venv/bin/otrade-bot demo --speed 600",
-        SET_UP + "'.[test]' && .venv/bin/python -m pytest -q",
+        SET_UP + "'.[test]' && .venv/bin/python -m pytest -q -n 2",
     ]
 
 
@@ -70,7 +70,7 @@ def test_ci_runs_the_readmes_test_command_and_no_other() -> None:
     pattern = re.search(r"grep -E '([^']+)' README\.md", script)
     assert pattern
     found = [line for line in README.splitlines() if re.search(pattern.group(1), line)]
-    assert found == [SET_UP + "'.[test]' && .venv/bin/python -m pytest -q"]
+    assert found == [SET_UP + "'.[test]' && .venv/bin/python -m pytest -q -n 2"]
     assert "pip install" not in script
 
 
@@ -252,7 +252,7 @@ def test_files_of_the_state_folder_are_those_that_the_service_writes() -> None:
     told = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
     assert told == {
         "journal/YYYY-MM-DD.jsonl", "paper.jsonl", control_state.FILE, "outbox.jsonl", health.FILE, "logs/",
-        *map(mark_of, GUESTS), "lock",
+        UNOPENED, *map(mark_of, GUESTS), "lock",
     }  # fmt: skip
 
 
