@@ -17,6 +17,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from otrade_bot import __version__
 from otrade_bot.config.models import Config
 from otrade_bot.control.reply import bold, lines
@@ -34,19 +36,22 @@ from otrade_bot.service.day import inputs, prices, stream_of
 from otrade_bot.service.desk import Desk, Roster, Strategies, kept_before, open_desk
 from otrade_bot.service.health import Health, Sources
 from otrade_bot.service.jobs import OWN, DayJobs
-from otrade_bot.service.journal import DayJournal, events_of, read_day
+from otrade_bot.service.journal import DayJournal, days, events_of, mended, read_day
 from otrade_bot.service.logs import get_logger, timed
 from otrade_bot.service.mouths import Mouths
 from otrade_bot.service.observe import log_observer
 from otrade_bot.service.plan import Job, day_jobs
 from otrade_bot.service.prices import PriceSource
 from otrade_bot.service.rehearsal import Played, Rehearsal, drive
+from otrade_bot.service.statefile import write_state
 from otrade_bot.trading.engine import LiveTradingEngine
 
 __all__ = ["Service", "Setting", "first_cause", "trading_day"]
 
 #: A machine or program that stood still for longer is treated like a restart.
 STOOD_STILL = 5.0
+#: Why the process before this one could not open its day; it has told so.
+UNOPENED = "unopened.json"
 #: How long a stop waits for writes on their way to the broker, and then for the phone.
 WRITES, FAREWELL = 10.0, 5.0
 
@@ -125,8 +130,13 @@ class Service:
         """Until ``stop``, or the end of a rehearsal. Raises what a trading task raised."""
         self._began = self.clock.now_ns()
         self.watch.busy()
-        jobs = await self.open()
+        try:
+            jobs = await self.open()
+        except Exception as error:
+            await self._never_opened(error)
+            raise
         self._opened.set()
+        (self.setting.state_dir / UNOPENED).unlink(missing_ok=True)
         self._say_run("started")
         try:
             async with asyncio.TaskGroup() as group:
@@ -214,15 +224,26 @@ class Service:
         """
         now = self._caught_up = self.clock.now_ns()
         day = trading_day(self.calendar, now)
+        torn = self._mend(day)
         before = read_day(self.setting.state_dir, day)
         with timed("open", day=day.isoformat()):
             desk = await self._build(day, before)
+            for fault in torn:
+                desk.engine.alert(fault)
             self._restored = self.control.restore(desk.engine)
-            known = {line["trade_id"] for line in before if line.get("kind") == "trade"}
+            known = {str(line.get("trade_id")) for line in before if line.get("kind") == "trade"}
             past = takewhile(lambda step: step[0] <= now, inputs(self._stream, desk.engine.timers))
             await desk.recover(past, known)
         self._done |= {(day, "report") for line in before if line.get("kind") == "day"}
         return self._plan(desk, now, began=bool(before))
+
+    def _mend(self, day: date) -> list[str]:
+        """The diaries that this day is opened with must be readable; what had to be set aside."""
+        earlier = [one for one in days(self.setting.state_dir) if one < day][-1:]
+        torn = [fault for one in (*earlier, day) if (fault := mended(self.setting.state_dir, one))]
+        if torn:
+            self.journal.close()  # it may be the file that was set aside
+        return torn
 
     async def _build(self, day: date, before: Sequence[dict[str, Any]]) -> Desk:
         source, setting = self.setting.source, self.setting
@@ -360,6 +381,33 @@ class Service:
         self._say_run("stopped", self.reason)
         self.health.beat(running=False)
         await self.mouths.farewell(FAREWELL)
+
+    async def _never_opened(self, error: Exception) -> None:
+        """Nobody else would say it: the next process fails like this one. So it is said at once, and not again by
+        each process of a supervisor that tries for ever."""
+        path = self.setting.state_dir / UNOPENED
+        said = {"error": mask_text(f"{type(error).__name__}: {error}")}
+        with contextlib.suppress(OSError, ValueError):
+            if orjson.loads(path.read_bytes()) == said:
+                self.close()
+                return
+        with contextlib.suppress(OSError):
+            write_state(path, said, durable=False)
+        get_logger("error").critical("the service cannot start", exc_info=error)
+        self.mouths.tell(
+            lines(
+                bold("The service cannot start"),
+                said["error"],
+                "Nothing is traded and nobody watches until that is mended. Stops stay at the broker.",
+                "A supervisor tries again for ever; the same reason is said once.",
+            )
+        )
+        carriers = [asyncio.ensure_future(make()) for name, make in self.mouths.tasks() if name == "outbox"]
+        await self.mouths.farewell(FAREWELL)
+        for task in carriers:
+            task.cancel()
+        await asyncio.gather(*carriers, return_exceptions=True)
+        self.close()
 
     def _say_crash(self, error: BaseException) -> None:
         """Whoever is told when the next process delivers it."""

@@ -14,13 +14,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import orjson
+
 from otrade_bot.core.clock import Clock, iso, ist_date
 from otrade_bot.core.errors import JournalException
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.jsonlines import LineLog
 from otrade_bot.core.masking import MASK, is_secret_name, mask_text
 
-__all__ = ["OWN_KEYS", "DayJournal", "day_path", "days", "events_of", "read_day"]
+__all__ = ["OWN_KEYS", "DayJournal", "day_path", "days", "events_of", "mended", "read_day"]
 
 #: Keys of the line itself; an event's data may not use them.
 OWN_KEYS = frozenset({"ts", "ns", "kind", "symbol", "text", "severity"})
@@ -48,6 +50,39 @@ def read_day(state_dir: str | os.PathLike[str], day: date) -> list[dict[str, Any
     A torn last line is left out and left alone. Raises JournalException for corruption.
     """
     return list(LineLog.read(day_path(state_dir, day)))
+
+
+def mended(state_dir: str | os.PathLike[str], day: date) -> str:
+    """A day's file that cannot be read is set aside as ``NAME.corrupt``, and what can be read of it goes on in its
+    place: the diary is no account, so nothing waits for it. What to tell; '' where the file is whole.
+
+    Raises JournalException where not even that can be done.
+    """
+    path = day_path(state_dir, day)
+    try:
+        read_day(state_dir, day)
+        return ""
+    except JournalException as error:
+        fault = str(error)
+    aside, fresh = path.with_name(f"{path.name}.corrupt"), path.with_name(f"{path.name}.new")
+    try:
+        raw = path.read_bytes() if path.is_file() else b""
+        os.replace(path, aside)
+        fresh.unlink(missing_ok=True)
+        with LineLog(fresh) as log:
+            log.append_many(_salvaged(raw), durable=True)
+            log.rename(path)
+    except OSError as error:
+        raise JournalException(f"{fault}; it cannot be set aside: {error.strerror}") from error
+    return f"{fault}; set aside as {aside.name}, what can be read of it goes on"
+
+
+def _salvaged(raw: bytes) -> Iterator[dict[str, Any]]:
+    """Every line that is one."""
+    for line in raw.split(b"\n"):
+        with suppress(orjson.JSONDecodeError):
+            if isinstance(found := orjson.loads(line), dict):
+                yield found
 
 
 def events_of(lines: Iterable[Mapping[str, Any]]) -> Iterator[Event]:

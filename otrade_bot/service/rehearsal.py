@@ -22,13 +22,15 @@ from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.jsonlines import LineLog
 from otrade_bot.service.day import Pace
 from otrade_bot.service.folder import mark_of
-from otrade_bot.service.journal import day_path, read_day
+from otrade_bot.service.journal import day_path, mended, read_day
 from otrade_bot.service.plan import Job
 from otrade_bot.trading.engine import LiveTradingEngine
 from otrade_bot.trading.recover import HistoryTick
 
 __all__ = ["Played", "Rehearsal", "drive", "start_text"]
 
+#: Years with room around them for calendars and earlier days.
+_FIRST, _LAST = 1950, 2199
 _MINUTE, _PULSE, _JOB, _PRICE = range(4)  # the order of equal moments
 
 
@@ -71,9 +73,10 @@ class Rehearsal:
 
     def _reached(self, state_dir: Path, before: dict[str, Any], wall_ns: int) -> int:
         """How far the market is: what book and journal have seen, or where it would be by now."""
-        book = (int(line.get("ts", 0)) for line in LineLog.read(state_dir / "paper.jsonl"))
-        diary = (int(line["ns"]) for line in read_day(state_dir, self.day) if line.get("kind") != "run")
-        seen = max((*book, *diary), default=0)
+        mended(state_dir, self.day)
+        book = (line.get("ts") for line in LineLog.read(state_dir / "paper.jsonl"))
+        diary = (line.get("ns") for line in read_day(state_dir, self.day) if line.get("kind") != "run")
+        seen = max((ns for ns in (*book, *diary) if isinstance(ns, int)), default=0)
         if not self.keep_time:
             return seen
         return max(seen, self.start + int((wall_ns - int(before["wall"])) * self.speed))
@@ -90,10 +93,14 @@ def _read(mark: Path) -> dict[str, Any]:
 def start_text(text: str) -> int:
     """'2021-06-01T09:14:50' (IST) -> ns UTC. Raises ConfigException."""
     try:
-        return from_iso(datetime.fromisoformat(text).isoformat())
+        moment = datetime.fromisoformat(text)
+        if not _FIRST <= moment.year <= _LAST:
+            raise ValueError("a year without prices")
+        return from_iso(moment.isoformat())
     except (ValueError, OverflowError):
         raise ConfigException(
-            "is no moment", key="--rehearse", value=text, allowed="YYYY-MM-DDTHH:MM:SS, Indian time"
+            "is no moment", key="--rehearse", value=text,
+            allowed=f"YYYY-MM-DDTHH:MM:SS, Indian time, {_FIRST} to {_LAST}",
         ) from None
 
 

@@ -14,11 +14,12 @@ from harness.bench import DAY, OPEN, config, kernel
 
 from otrade_bot.control.reply import Reply
 from otrade_bot.core.clock import SECOND, at_ist, ist_date
+from otrade_bot.core.errors import TradingException
 from otrade_bot.core.events import Event, Observer
 from otrade_bot.service import app
 from otrade_bot.service.app import Service, Setting, trading_day
 from otrade_bot.service.clockwatch import ClockWatch, Reading, read_clocks
-from otrade_bot.service.journal import read_day
+from otrade_bot.service.journal import day_path, read_day
 from otrade_bot.service.prices import Simulated
 from otrade_bot.service.rehearsal import Rehearsal
 from otrade_bot.trading import setup
@@ -130,6 +131,44 @@ async def test_a_trading_task_that_fails_ends_the_process_and_leaves_word(
     assert isinstance(app.first_cause(caught.value), ZeroDivisionError)
     assert "ZeroDivisionError: a bug" in room.told[-1].to_plain()
     assert "Stops stay at the broker" in room.told[-1].to_plain()
+
+
+@pytest.mark.parametrize("damage", [b"\x00 no line\n{}\n", b'{"kind":"trade"}\n', b'{"ns":"x","kind":5}\n', None])
+async def test_a_diary_that_cannot_be_read_stops_no_trading(tmp_path: Path, damage: bytes | None) -> None:
+    await running(service_at(tmp_path, first := Room()), lambda: bool(first.texts("fill")))
+    path = day_path(tmp_path, DAY)
+    whole = path.read_bytes()
+    if damage is None:
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_bytes(whole + damage + b"{}\n")
+    again = Room()
+    await running(service_at(tmp_path, again, OPEN, 60), lambda: bool(again.texts("run")))
+    assert again.texts("run")
+    if damage is None or damage.startswith(b"\x00"):
+        assert any("set aside as 2026-09-16.jsonl.corrupt" in text for text in again.texts("alert"))
+        kept = read_day(tmp_path, DAY)
+        assert damage is None or len(kept) >= whole.count(b"\n")
+
+
+async def test_a_start_that_fails_is_told_once_however_often_a_supervisor_tries(tmp_path: Path) -> None:
+    (tmp_path / "paper.jsonl").write_bytes(b"no book\n{}\n")
+    rooms = [Room(), Room(), Room()]
+    for room in rooms:
+        service = service_at(tmp_path, room)
+        with pytest.raises(TradingException):
+            await asyncio.wait_for(service.run(), 30)
+    assert ["paper.jsonl:1: corrupt line" in "".join(said.to_plain() for said in room.told) for room in rooms] == [
+        True, False, False,
+    ]  # fmt: skip
+    assert rooms[0].left_in_time
+    (tmp_path / "paper.jsonl").unlink()
+    await running(service_at(tmp_path, well := Room()), lambda: bool(well.texts("run")))
+    (tmp_path / "paper.jsonl").write_bytes(b"no book\n{}\n")
+    with pytest.raises(TradingException):
+        await asyncio.wait_for(service_at(tmp_path, last := Room()).run(), 30)
+    assert last.told
 
 
 async def test_a_talker_that_fails_is_started_again_and_trading_goes_on(

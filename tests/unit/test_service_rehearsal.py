@@ -60,7 +60,9 @@ def test_one_that_was_played_to_its_end_begins_anew(tmp_path: Path) -> None:
     assert PLAN.begin(tmp_path, 10**18) == (START, False)
 
 
-@pytest.mark.parametrize("text", ["", "tomorrow", "2021-06-31T09:15:00", "09:15", "99999-01-01"])
+@pytest.mark.parametrize("text", [
+    "", "tomorrow", "2021-06-31T09:15:00", "09:15", "99999-01-01", "0001-01-01T00:00:00", "9999-12-31T09:14:50",
+])  # fmt: skip
 def test_a_start_that_is_no_moment_is_named(text: str) -> None:
     with pytest.raises(ConfigException, match="--rehearse"):
         start_text(text)
