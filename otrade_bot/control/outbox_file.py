@@ -76,8 +76,8 @@ class OutboxFile:
     """Opens, locks, repairs and reads the file; what waits is in ``load()``.
 
     A disk that fails later is told once through ``log_error``, costs nobody a message and is tried again.
-    Raises JournalException where the file cannot be opened or another process has it. A corrupt one is set
-    aside as ``NAME.corrupt`` and what can be read of it goes on.
+    Raises JournalException where the file cannot be opened or another process has it. A corrupt one, or what is no
+    file at all, is set aside as ``NAME.corrupt`` and what can be read of it goes on.
     """
 
     def __init__(self, path: Path, log_error: Callable[[str], None]) -> None:
@@ -166,12 +166,16 @@ class OutboxFile:
             log = LineLog(self._path)
             found = list(LineLog.read(self._path))
         except JournalException as error:
-            if not _corrupt(self._path):
+            foreign = os.path.lexists(self._path) and not self._path.is_file()
+            if not foreign and not _corrupt(self._path):
                 raise
             aside = self._path.with_name(self._path.name + ".corrupt")
             self._log_error(f"{error}; set aside as {aside.name}, what can be read of it is sent")
-            found = _salvaged(self._path)
-            os.replace(self._path, aside)
+            found = [] if foreign else _salvaged(self._path)
+            try:
+                os.replace(self._path, aside)
+            except OSError as stays:
+                raise JournalException(f"{error}; it cannot be set aside: {stays.strerror}") from stays
             log = LineLog(self._path)
         return log, found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
@@ -383,6 +384,25 @@ async def test_a_corrupt_file_is_set_aside_and_the_rest_of_it_is_sent(room: Room
     async with room.sending(way) as outbox:
         await empty(outbox)
     assert way.shown(7) == ["one", "three"]
+
+
+@pytest.mark.parametrize("what", ["folder", "dangling link", "pipe"])
+async def test_what_is_no_file_is_set_aside_and_nothing_waits_for_it(room: Room, what: str) -> None:
+    room.outbox.close()
+    room.path.unlink()
+    if what == "folder":
+        room.path.mkdir()
+    elif what == "pipe":
+        os.mkfifo(room.path)
+    else:
+        room.path.symlink_to(room.path.with_name("nowhere") / "x")
+    room.reopen().put(text("one"), [7])
+    assert any("set aside" in line for line in room.told)
+    assert room.path.is_file()
+    way = Bench()
+    async with room.sending(way) as outbox:
+        await empty(outbox)
+    assert way.shown(7) == ["one"]
 
 
 def test_lines_that_are_none_of_the_outboxs_are_left_out_and_told(room: Room) -> None:
