@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from otrade_bot.core.model import (
     OrderRequest,
     OrderType,
     Outcome,
+    Product,
 )
 from otrade_bot.core.money import Paise
 
@@ -109,6 +111,15 @@ class BrokerInterface(ABC):
 
     @abstractmethod
     async def get_holdings(self) -> Sequence[Holding]: ...
+
+    async def get_net(self) -> dict[tuple[str, str], int]:
+        """Signed quantity by (symbol, product), positions and holdings together; holdings count as CNC."""
+        net: dict[tuple[str, str], int] = defaultdict(int)
+        for position in await self.get_positions():
+            net[position.symbol, str(position.product)] += position.quantity
+        for holding in await self.get_holdings():
+            net[holding.symbol, str(Product.CNC)] += holding.quantity
+        return net
 
     @abstractmethod
     async def get_funds(self) -> Funds: ...

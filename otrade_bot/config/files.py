@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from otrade_bot.core.errors import ConfigException
+from otrade_bot.core.jsonlines import sync_folder
 
 __all__ = ["Document", "merge", "parse", "pretty", "read", "write"]
 
@@ -125,7 +126,7 @@ def _replace(target: Path, raw: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def _mode(target: Path) -> int:
@@ -134,12 +135,3 @@ def _mode(target: Path) -> int:
         return target.stat().st_mode & 0o777
     except FileNotFoundError:
         return 0o644
-
-
-def _sync_folder(folder: Path) -> None:
-    """The new name itself must reach the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -38,10 +38,14 @@ def run_lines(data: Data) -> Iterator[Part]:
         for name, symbols in mapping(data, "strategies").items():
             yield f"{name}: {_names(symbols)}"
     held = objects(data, "positions")
+    yield from _open(held, f"{count(len(held), 'position')} open")
+
+
+def _open(held: list[Data], head: str) -> Iterator[Part]:
     if not held:
         yield "Nothing is open"
         return
-    yield bold(f"{count(len(held), 'position')} open")
+    yield bold(head)
     yield from positions_lines(held)
 
 
@@ -154,8 +158,4 @@ def _left(data: Data) -> Iterator[Part]:
     if not isinstance(data.get("open_positions"), (list, tuple)):
         return
     held = objects(data, "open_positions")
-    if not held:
-        yield "Nothing is open"
-        return
-    yield bold(f"{len(held)} STILL OPEN")
-    yield from positions_lines(held)
+    yield from _open(held, f"{len(held)} STILL OPEN")

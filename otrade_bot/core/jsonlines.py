@@ -30,7 +30,7 @@ import orjson
 
 from otrade_bot.core.errors import JournalException
 
-__all__ = ["LineLog"]
+__all__ = ["LineLog", "sync_folder"]
 
 
 class LineLog:
@@ -128,7 +128,7 @@ class LineLog:
                 raise JournalException(f"{target}: cannot be replaced: {_why(error)}") from error
             self._path = target
         with suppress(OSError):  # a power cut may bring the old file back, whole
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
 
     def close(self) -> None:
         """Release file and lock. Does not fsync. A second call does nothing."""
@@ -225,7 +225,7 @@ def _open(path: Path) -> int:
         except FileExistsError:
             return os.open(path, flags)
         try:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except OSError:
             os.close(fd)
             raise
@@ -234,7 +234,8 @@ def _open(path: Path) -> int:
     return fd
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Put a folder's entries on the disk: a new or renamed file is there after a crash. Raises OSError."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

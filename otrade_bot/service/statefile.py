@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from otrade_bot.core.jsonlines import sync_folder
+
 __all__ = ["write_state"]
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -29,7 +31,7 @@ def write_state(path: Path, document: Mapping[str, Any], *, durable: bool) -> No
         _remove(beside)
         raise
     if durable:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def _write(path: Path, raw: bytes, durable: bool) -> None:
@@ -48,11 +50,3 @@ def _remove(path: Path) -> None:
         path.unlink()
     except OSError:
         return  # the error that led here is the one to tell
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -116,14 +116,8 @@ async def carry_in(engine: LiveTradingEngine, rungs: Iterable[Carried]) -> list[
 
 
 async def _net(engine: LiveTradingEngine) -> dict[tuple[str, str], int]:
-    """Signed quantity by symbol and product as the day began: what there is, less what today's orders did.
-    Holdings count as delivery."""
-    net: dict[tuple[str, str], int] = {}
-    for position in await engine.broker.get_positions():
-        key = (position.symbol, str(position.product))
-        net[key] = net.get(key, 0) + position.quantity
-    for holding in await engine.broker.get_holdings():
-        net[holding.symbol, "CNC"] = net.get((holding.symbol, "CNC"), 0) + holding.quantity
+    """The broker's net as the day began: what there is, less what today's orders did."""
+    net = await engine.broker.get_net()
     for order in await engine.broker.get_orderbook():
         key = (order.symbol, str(order.product))
         net[key] = net.get(key, 0) - int(order.side) * order.filled

@@ -211,13 +211,7 @@ class Flattener:
     async def _residue(self) -> list[str]:
         """Every net quantity at the broker that is not recorded as external, with the reason it is there."""
         engine = self.engine
-        net: dict[tuple[str, str], int] = {}
-        for position in await engine.broker.get_positions():
-            key = (position.symbol, str(position.product))
-            net[key] = net.get(key, 0) + position.quantity
-        for holding in await engine.broker.get_holdings():
-            key = (holding.symbol, "CNC")
-            net[key] = net.get(key, 0) + holding.quantity
+        net = await engine.broker.get_net()
         found = []
         for key, quantity in sorted(net.items()):
             ours = quantity - engine.external.get(key, 0)

@@ -329,17 +329,13 @@ class Recovery:
         if any(life.gtt for life in engine.manager.lives.values()):
             gtts = await engine.broker.get_gtts()
             engine.post(lambda: settle_gtts(engine.manager, gtts, engine.clock.now_ns()))
-        net: dict[tuple[str, str], int] = defaultdict(int)
-        for position in await engine.broker.get_positions():
-            net[position.symbol, str(position.product)] += position.quantity
-        for holding in await engine.broker.get_holdings():
-            net[holding.symbol, "CNC"] += holding.quantity
+        net = await engine.broker.get_net()
         if any(order.writing or order.unknown for order in engine.manager.orders):
             return []
         ours: dict[tuple[str, str], int] = defaultdict(int)
         for life in engine.manager.lives.values():
             ours[engine.manager.symbol(life), str(life.product)] += int(life.side) * life.held
-        found = {key: net[key] - ours[key] for key in sorted({*net, *ours, *engine.external})}
+        found = {key: net.get(key, 0) - ours[key] for key in sorted({*net, *ours, *engine.external})}
         differing = {key: e for key, e in found.items() if e != engine.external.get(key, 0)}
         seen, engine.suspects = engine.suspects, {}
         said = []
