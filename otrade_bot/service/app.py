@@ -308,6 +308,7 @@ class Service:
         await self.open()
         self._start_feed()
         self._opened.set()
+        self.health.beat()  # its age is judged by a clock that may just have been set
         self._say_run("reopened", why)
         self._say_missed(planned, before)
 
