@@ -238,9 +238,10 @@ class Service:
         return self._plan(desk, now, began=bool(before))
 
     def _mend(self, day: date) -> list[str]:
-        """The diaries that this day is opened with must be readable; what had to be set aside."""
+        """The diaries that this day is opened with, and today's, must be readable; what had to be set aside."""
         earlier = [one for one in days(self.setting.state_dir) if one < day][-1:]
-        torn = [fault for one in (*earlier, day) if (fault := mended(self.setting.state_dir, one))]
+        written = sorted({*earlier, day, ist_date(self.clock.now_ns())})
+        torn = [fault for one in written if (fault := mended(self.setting.state_dir, one))]
         if torn:
             self.journal.close()  # it may be the file that was set aside
         return torn

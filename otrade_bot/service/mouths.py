@@ -15,7 +15,7 @@ from otrade_bot.config.secrets import Secrets
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Context, Heard, answer
 from otrade_bot.control.confirm import Confirmations
-from otrade_bot.control.gate import Caller, Gate, Knock
+from otrade_bot.control.gate import Caller, Gate, Knock, headed
 from otrade_bot.control.handlers import COMMANDS
 from otrade_bot.control.outbox import Outbox
 from otrade_bot.control.pushes import Pushes
@@ -111,6 +111,7 @@ class Phones:
     gate: Gate
     phone: Phone
     printer: PlainPrinter
+    label: Callable[[], str]
 
     def tasks(self) -> list[Task]:
         return [("phone", self.phone.run), ("outbox", lambda: self.outbox.run(self.phone))]
@@ -122,8 +123,9 @@ class Phones:
         self.pushes.catch_up(diary)
 
     def tell(self, reply: Reply) -> None:
-        self.outbox.put(reply, self.gate.admin_chats)
-        self.printer.say(reply)
+        said = headed(self.label, reply)
+        self.outbox.put(said, self.gate.admin_chats)
+        self.printer.say(said)
 
     def queue(self) -> Queue:
         return self.outbox
@@ -211,6 +213,8 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -
     settings = service.config.telegram
 
     def top() -> str:
+        if service.desk is None:
+            return f"{service.config.trading.mode.upper()} · {service.setting.source.name} prices"
         return label(service.engine.status())
 
     def error(what: str, problem: Exception) -> None:
@@ -243,7 +247,7 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -
         bot_commands=[(command.name, command.help) for command in COMMANDS],
         label=top, log=phoned, log_error=error, audit=answers.heard,
     )  # fmt: skip
-    return Phones(outbox, Pushes(outbox, settings.users, settings.notifications, top), gate, phone, printer)
+    return Phones(outbox, Pushes(outbox, settings.users, settings.notifications, top), gate, phone, printer, top)
 
 
 def introduction(knock: Knock) -> str:
