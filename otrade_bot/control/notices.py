@@ -178,7 +178,9 @@ def _block(data: Data) -> _Said:
     """A block that is lifted may leave others: that entries flow again is not said here."""
     who = by(data)
     reason = word(data, "reason").removesuffix(" by command" if who else "")
-    return _Said("Block lifted" if data.get("on") is False else "Entries BLOCKED", join(reason, who))
+    if data.get("on") is False:  # who lifts it is not who set it
+        return _Said("Block lifted", f"{who}: {reason}" if who else reason)
+    return _Said("Entries BLOCKED", join(reason, who))
 
 
 _BOUNDARIES = {

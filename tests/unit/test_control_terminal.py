@@ -315,6 +315,7 @@ def _notice(kind: EventKind, text_: str = "", **data: object) -> str:
         ),
         ("block", {"on": True, "reason": "prices are stale"}, "Entries BLOCKED M&M prices are stale"),
         ("block", {"on": False, "reason": "prices are stale"}, "Block lifted M&M prices are stale"),
+        ("block", {"on": False, "reason": "paused by command", "by": "Asha"}, "Block lifted M&M by Asha: paused"),
         ("session", {"boundary": "square_off_warning"}, "Square-off M&M is near: intraday positions will be closed"),
         ("signal", {"price_paise": 10_000, "stop_paise": 9_750, "target_paise": 10_500, "quantity": 1200, "side": "BUY"}, "Signal M&M BUY 1,200 @ ₹100.00, stop ₹97.50 (-2.50 %), target ₹105.00 (+5.00 %)"),
         ("trade", {"quantity": 9, "side": "SELL", "entry_price": 100.0, "exit_price": 101.0, "net_paise": -1_350}, "Closed M&M net -₹13.50 (-1.50 %), SELL 9 × ₹100.00 → ₹101.00"),
