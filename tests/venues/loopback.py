@@ -11,7 +11,7 @@ import socket
 import struct
 import traceback
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -29,6 +29,7 @@ class Request:
     query: dict[str, str]
     content_type: str
     body: bytes
+    headers: dict[str, str] = field(default_factory=dict)  #: names in lower case
 
     def form(self) -> dict[str, str]:
         """Its urlencoded body."""
@@ -42,6 +43,7 @@ class Answer:
     status: int
     body: bytes
     content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()  #: besides type and length
 
 
 @dataclass(frozen=True)
@@ -213,10 +215,10 @@ def _request(head: h11.Request, body: bytes) -> Request:
     headers = {name.decode().lower(): value.decode() for name, value in head.headers}
     query = dict(parse_qsl(target.query, keep_blank_values=True))
     kind = headers.get("content-type", "").split(";")[0].strip()
-    return Request(head.method.decode(), target.path, query, kind, body)
+    return Request(head.method.decode(), target.path, query, kind, body, headers)
 
 
 def _wire(http: h11.Connection, answer: Answer) -> bytes:
-    headers = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
+    headers = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body))), *answer.headers]
     events = (h11.Response(status_code=answer.status, headers=headers), h11.Data(data=answer.body), h11.EndOfMessage())
     return b"".join(http.send(event) or b"" for event in events)
