@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +23,9 @@ RETRIES = (0.5, 1.5)
 
 #: The longest a 429 may hold up an answer, s; a longer one is the outbox's to wait for.
 MOST_PATIENCE_S = 5.0
+
+#: Answers to one person in a chat that are being sent at a time: more would keep the connections from others.
+MOST_AT_ONCE = 4
 
 REPEAT = "(repeat: Telegram's answer was lost)"
 #: Room for that mark and for the mode.
@@ -58,6 +62,8 @@ class Replies:
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._bot, self._outbox, self._offers, self._log, self._sleep = bot, outbox, offers, log, sleep
+        self._lines: defaultdict[tuple[int, int], asyncio.Semaphore]
+        self._lines = defaultdict(lambda: asyncio.Semaphore(MOST_AT_ONCE))
 
     async def send(self, chat_id: int, reply: Reply, *, silent: bool) -> None:
         """One attempt, in as many messages as it needs. Raises telegram.error.TelegramError as it comes."""
@@ -69,11 +75,16 @@ class Replies:
         """Straight to the chat; what Telegram does not take goes on through the outbox, without buttons."""
         self._offers.add(place.chat_id, said.actions, place.owner)
         parts = _labelled(said.split(_PART))
+        line = self._lines[place.chat_id, place.owner]
         while parts:
+            begun = False
             try:
-                left = await self._insist(place, parts[0])
+                async with line:
+                    begun = True
+                    left = await self._insist(place, parts[0])
             except asyncio.CancelledError:
-                self._outbox.put(_joined([_marked(parts[0]), *parts[1:]]), [place.chat_id])
+                first = _marked(parts[0]) if begun else parts[0]
+                self._outbox.put(_joined([first, *parts[1:]]), [place.chat_id])
                 raise
             if left is not None:
                 self._outbox.put(_joined([left, *parts[1:]]), [place.chat_id])

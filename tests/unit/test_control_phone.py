@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from phone_desk import CLERK, DESK, OWNER, STRANGER, TOP, desk
 
-from tests.venues.telegram import BadRequest, BotApi
+from tests.venues.telegram import BadRequest, BotApi, Hang
 
 
 async def test_a_command_is_answered_in_its_chat_with_the_mode_on_top(tmp_path: Path) -> None:
@@ -98,6 +98,21 @@ async def test_a_slow_command_delays_no_emergency_and_keeps_its_turn(tmp_path: P
         at.held["logs"].set()
         assert {sent.text.splitlines()[1].split()[0] for sent in (await at.said(4))[2:]} == {"Log", "Orders"}
         assert [line for session, line in at.lines if session == "telegram:7:7"][-1] == "/orders"
+
+
+async def test_one_persons_answers_that_hang_hold_up_nobody_elses_however_many(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        hang = Hang()
+        at.api.fail("sendMessage", hang, None, chat_id=CLERK)
+        for _ in range(100):
+            at.api.say(CLERK, "/status")
+        await at.quiet()
+        at.api.say(OWNER, "/flatten")
+        await at.said(1)
+        assert at.api.to(OWNER)[0].buttons
+        at.api.heal("sendMessage")
+        hang.release()
+        await at.said(100, CLERK)
 
 
 async def test_too_many_waiting_commands_are_told_so(tmp_path: Path) -> None:
