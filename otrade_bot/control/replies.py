@@ -25,7 +25,7 @@ RETRIES = (0.5, 1.5)
 MOST_PATIENCE_S = 5.0
 
 #: Answers to one person in a chat that are being sent at a time: more would keep the connections from others.
-MOST_AT_ONCE = 4
+MOST_AT_ONCE = 12
 
 REPEAT = "(repeat: Telegram's answer was lost)"
 #: Room for that mark and for the mode.
