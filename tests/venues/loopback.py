@@ -30,6 +30,7 @@ class Request:
     content_type: str
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)  #: names in lower case
+    pairs: tuple[tuple[str, str], ...] = ()  #: the query, each name as often as it was sent
 
     def form(self) -> dict[str, str]:
         """Its urlencoded body."""
@@ -38,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back."""
+    """What goes back. An empty content type is not sent."""
 
     status: int
     body: bytes
@@ -48,9 +49,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Drop:
-    """No answer: the connection ends, by reset (RST) or in order (FIN)."""
+    """No answer, or no whole one: the connection ends, by reset (RST) or in order (FIN)."""
 
     reset: bool = True
+    sent: bytes = b""  #: what leaves before that, as it stands
 
 
 Handler = Callable[[Request], Coroutine[Any, Any, Answer | Drop]]
@@ -151,6 +153,9 @@ class Loopback:
                 answer = await self._work(http, reader, request)
             finally:
                 self._busy.discard(sock)
+            if isinstance(answer, Drop) and answer.sent:
+                writer.write(answer.sent)
+                await writer.drain()
             if isinstance(answer, Drop) and answer.reset:
                 _reset_on_close(sock)
             if not isinstance(answer, Answer):
@@ -213,12 +218,13 @@ async def _read(http: h11.Connection, reader: asyncio.StreamReader) -> Request |
 def _request(head: h11.Request, body: bytes) -> Request:
     target = urlsplit(head.target.decode())
     headers = {name.decode().lower(): value.decode() for name, value in head.headers}
-    query = dict(parse_qsl(target.query, keep_blank_values=True))
+    pairs = tuple(parse_qsl(target.query, keep_blank_values=True))
     kind = headers.get("content-type", "").split(";")[0].strip()
-    return Request(head.method.decode(), target.path, query, kind, body, headers)
+    return Request(head.method.decode(), target.path, dict(pairs), kind, body, headers, pairs)
 
 
 def _wire(http: h11.Connection, answer: Answer) -> bytes:
-    headers = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body))), *answer.headers]
+    kind = [("Content-Type", answer.content_type)] if answer.content_type else []
+    headers = [*kind, ("Content-Length", str(len(answer.body))), *answer.headers]
     events = (h11.Response(status_code=answer.status, headers=headers), h11.Data(data=answer.body), h11.EndOfMessage())
     return b"".join(http.send(event) or b"" for event in events)
