@@ -20,10 +20,12 @@ import orjson
 from otrade_bot.core.clock import SECOND, ManualClock, from_iso, iso, ist_date
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.jsonlines import LineLog
+from otrade_bot.service.control_state import FILE as CONTROL
 from otrade_bot.service.day import Pace
 from otrade_bot.service.folder import mark_of
 from otrade_bot.service.journal import day_path, mended, read_day
 from otrade_bot.service.plan import Job
+from otrade_bot.service.statefile import write_state
 from otrade_bot.trading.engine import LiveTradingEngine
 from otrade_bot.trading.recover import HistoryTick
 
@@ -50,18 +52,31 @@ class Rehearsal:
     def begin(self, state_dir: Path, wall_ns: int) -> tuple[int, bool]:
         """(market time to start from, whether an interrupted rehearsal goes on).
 
-        A new rehearsal empties the paper account and the journal of its day in ``state_dir``.
+        A new rehearsal empties the paper account and the journal of its day in ``state_dir``. Raises ConfigException
+        where that cannot be done.
         """
         mark = state_dir / mark_of("rehearsal")
         before = _read(mark)
         same = before.get("start") == iso(self.start) and before.get("source") == self.source
         if same and not before.get("ended") and "wall" in before:
             return max(self.start, self._reached(state_dir, before, wall_ns)), True
+        try:
+            self._empty(state_dir)
+            self._note(mark, wall_ns, ended=False)
+        except OSError as error:
+            raise ConfigException(
+                f"cannot be prepared: {error.filename}: {error.strerror}", key="OTRADE_STATE_DIR", value=str(state_dir)
+            ) from error
+        return self.start, False
+
+    def _empty(self, state_dir: Path) -> None:
+        """A new account has no diary and no flatten that waits; a pause is a person's, and stays."""
         for path in (state_dir / "paper.jsonl", day_path(state_dir, self.day)):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
-        self._note(mark, wall_ns, ended=False)
-        return self.start, False
+        decided = _read(state_dir / CONTROL)
+        if decided.pop("flatten", None) is not None:
+            write_state(state_dir / CONTROL, decided, durable=True)
 
     def end(self, state_dir: Path, wall_ns: int) -> None:
         """The day is over: the next start begins anew."""

@@ -9,6 +9,7 @@ import pytest
 
 from otrade_bot.core.clock import MINUTE, SECOND, at_ist, iso
 from otrade_bot.core.errors import ConfigException
+from otrade_bot.service.control_state import ControlState
 from otrade_bot.service.plan import Job
 from otrade_bot.service.rehearsal import Played, Rehearsal, drive, start_text
 from tests.harness.bench import DAY, OPEN, Bench
@@ -29,6 +30,25 @@ def test_a_new_rehearsal_begins_at_its_start_with_empty_books(tmp_path: Path) ->
     assert PLAN.begin(tmp_path, 10**18) == (START, False)
     assert not (tmp_path / "paper.jsonl").exists()
     assert not (tmp_path / "journal" / f"{DAY}.jsonl").exists()
+
+
+def test_a_flatten_of_the_account_that_is_emptied_is_forgotten_and_a_pause_is_not(tmp_path: Path) -> None:
+    decided = {"paused": True, "paused_by": "owner", "flatten": {"queued": True, "by": "owner", "at": iso(OPEN)}}
+    path = tmp_path / "control.json"
+    path.write_bytes(orjson.dumps(decided))
+    PLAN.begin(tmp_path, 10**18)
+    assert ControlState(path).paused
+    assert not ControlState(path).flatten["queued"]
+    path.write_bytes(orjson.dumps(decided))
+    PLAN.begin(tmp_path, 10**18)
+    assert ControlState(path).flatten["queued"], "one that goes on keeps it"
+
+
+@pytest.mark.parametrize("name", ["rehearsal.json", "paper.jsonl"])
+def test_a_folder_that_cannot_be_prepared_is_said_in_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(ConfigException, match=f"{name}.*directory"):
+        PLAN.begin(tmp_path, 10**18)
 
 
 def test_an_interrupted_one_goes_on_where_its_books_end_however_long_it_was_away(tmp_path: Path) -> None:
