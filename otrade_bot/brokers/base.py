@@ -39,6 +39,8 @@ class BrokerInterface(ABC):
     name: str
     #: The broker can turn a resting stop into a limit order by modification.
     converts_stops = True
+    #: A GTT over what is held may have two legs, stop and target. Else the first leg alone is placed.
+    two_leg_gtt = True
     #: Modifications that the broker allows an order.
     modification_limit = 25
 

@@ -1,0 +1,191 @@
+"""Upstox's own client on a leash: timeouts that hold, nothing sent twice, no thread of trading ever blocked.
+
+The client's Configuration is a singleton that is copied: what an earlier one was given comes back in every later
+one, so each field that matters is set here and looked at again. Its float timeouts are ignored, so they are given
+as a pair; urllib3 would send PUT, DELETE and GET up to four times, so its retries are off. Answers are taken as
+bytes: the client's models drop a whole book for one unknown word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from otrade_bot.brokers.upstox.outcomes import answered, objections, raised
+from otrade_bot.core.errors import BrokerException, ConfigException, TokenException
+from otrade_bot.core.masking import mask_text, register_secret
+from otrade_bot.core.model import Outcome
+
+__all__ = ["UpstoxSettings", "Wire"]
+
+_TOKEN_CODES = frozenset({"UDAPI100050"})
+
+
+@dataclass(frozen=True, slots=True)
+class UpstoxSettings:
+    """Addresses without a path at the end; seconds; ``protection`` in percent, -1 = automatic."""
+
+    host: str = "https://api.upstox.com"
+    order_host: str = "https://api-hft.upstox.com"
+    connect_s: float = 3.0
+    read_s: float = 7.0
+    threads: int = 8  #: for writes, and as many again for reads
+    algo_name: str = ""
+    protection: float = -1.0  #: of GTTs without a price, and of stops that are modified
+    t1_apart: bool = False  #: ``quantity`` of a holding leaves out what was bought yesterday
+
+
+class Wire:
+    """One client, two thread pools: reads that hang keep no exit waiting.
+
+    Raises ConfigException where the client does not hold what it was given.
+    """
+
+    def __init__(self, settings: UpstoxSettings, token: str) -> None:
+        import upstox_client as sdk  # 0.2 s that only those pay who trade there
+
+        self.sdk = sdk
+        self._timeout = (float(settings.connect_s), float(settings.read_s))
+        self._client = _client(sdk, settings)
+        self.use_token(token)
+        self.writes, self.reads = (
+            ThreadPoolExecutor(settings.threads, thread_name_prefix=f"upstox-{name}") for name in ("writes", "reads")
+        )
+        self.orders = sdk.OrderApiV3(self._client)
+        self.books = sdk.OrderApi(self._client)
+        self.portfolio = sdk.PortfolioApi(self._client)
+        self.user = sdk.UserApi(self._client)
+        self.quotes = sdk.MarketQuoteV3Api(self._client)
+        self.history = sdk.HistoryV3Api(self._client)
+
+    @property
+    def token(self) -> str:
+        return str(self._client.configuration.access_token)
+
+    def use_token(self, token: str) -> None:
+        """From the next call on."""
+        register_secret(token)
+        self._client.configuration.access_token = token
+
+    def close(self) -> None:
+        """Calls under way end by themselves; those that wait for a thread are dropped."""
+        for pool in (self.writes, self.reads):
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._client.pool.close()
+        self._client.pool.join()
+        self._client.rest_client.pool_manager.clear()
+
+    async def write(self, call: Callable[..., Any], *args: Any, **fields: Any) -> Outcome:
+        """One request, sent at most once. Raises nothing."""
+        try:
+            under_way = asyncio.get_running_loop().run_in_executor(self.writes, self._write, call, args, fields)
+        except RuntimeError as error:  # closed, or no thread to be had
+            return raised(error)
+        return await under_way
+
+    async def read(self, what: str, call: Callable[..., Any], *args: Any, **fields: Any) -> Any:
+        """The ``data`` of the answer. Raises BrokerException; TokenException where the token is the matter."""
+        try:
+            under_way = asyncio.get_running_loop().run_in_executor(self.reads, self._read, what, call, args, fields)
+        except RuntimeError as error:
+            raise _fault(what, error) from None
+        return await under_way
+
+    async def look(self, what: str, call: Callable[..., Any], *args: Any, **fields: Any) -> Any:
+        """A read that a write needs first: the ``data``, or how the write ends for want of it."""
+        try:
+            under_way = asyncio.get_running_loop().run_in_executor(self.reads, self._look, what, call, args, fields)
+        except RuntimeError as error:
+            return raised(error)
+        return await under_way
+
+    def _write(self, call: Callable[..., Any], args: tuple[Any, ...], fields: dict[str, Any]) -> Outcome:
+        try:
+            return answered(*self._ask(call, args, fields))
+        except Exception as error:
+            return raised(error)
+
+    def _read(self, what: str, call: Callable[..., Any], args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
+        try:
+            body = self._asked(call, args, fields)
+        except Exception as error:
+            raise _fault(what, error) from None
+        return _data(what, body)
+
+    def _look(self, what: str, call: Callable[..., Any], args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
+        try:
+            return _data(what, self._asked(call, args, fields))
+        except Exception as error:
+            return raised(error)
+
+    def _asked(self, call: Callable[..., Any], args: tuple[Any, ...], fields: dict[str, Any]) -> bytes:
+        """A read whose connection had died meanwhile is asked once more."""
+        from urllib3.exceptions import ProtocolError
+
+        try:
+            return self._ask(call, args, fields)[1]
+        except ProtocolError:
+            return self._ask(call, args, fields)[1]
+
+    def _ask(self, call: Callable[..., Any], args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[int, bytes]:
+        response = call(*args, **fields, _preload_content=False, _request_timeout=self._timeout)
+        try:
+            return int(response.status), bytes(response.data)
+        finally:
+            response.release_conn()
+
+
+def _client(sdk: Any, settings: UpstoxSettings) -> Any:
+    import urllib3
+
+    configuration = sdk.Configuration()
+    configuration.sandbox, configuration.debug, configuration.proxy = False, False, None
+    configuration.host, configuration.order_host = settings.host, settings.order_host
+    configuration.verify_ssl, configuration.connection_pool_maxsize = True, 2 * settings.threads
+    for logger in configuration.logger.values():  # it hangs one more on them each time
+        logger.removeHandler(configuration.logger_stream_handler)
+    client = sdk.ApiClient(configuration)
+    client.rest_client.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(total=False)
+    _look_again(client, settings)
+    return client
+
+
+def _look_again(client: Any, settings: UpstoxSettings) -> None:
+    """Raises ConfigException: orders would go elsewhere, or twice."""
+    held = client.configuration
+    pool = client.rest_client.pool_manager.connection_from_url(settings.order_host)
+    told = (held.sandbox, held.host, held.order_host, held.verify_ssl, pool.retries.total)
+    meant = (False, settings.host, settings.order_host, True, False)
+    if told != meant:
+        client.pool.close()
+        raise ConfigException("Upstox's client does not hold what it was given", value=told, allowed=repr(meant))
+
+
+def _fault(what: str, error: Exception) -> BrokerException:
+    """Of anything that a read can raise; one line, without secrets."""
+    status = getattr(error, "status", None)
+    if not isinstance(status, int):
+        return BrokerException(f"Upstox: {what}: {_line(f'{type(error).__name__}: {error}')}")
+    found = objections(getattr(error, "body", None) or b"")
+    told = "; ".join(f"{code} {text}" for code, text in found) or str(getattr(error, "reason", ""))
+    kind = TokenException if status == 401 or _TOKEN_CODES & {code for code, _ in found} else BrokerException
+    return kind(f"Upstox: {what}: HTTP {status} {_line(told)}".rstrip())
+
+
+def _data(what: str, body: bytes) -> Any:
+    try:
+        told = json.loads(body)
+    except ValueError:
+        raise BrokerException(f"Upstox: {what}: the answer is not JSON") from None
+    if not isinstance(told, dict) or told.get("status") != "success" or "data" not in told:
+        status = told.get("status") if isinstance(told, dict) else type(told).__name__
+        raise BrokerException(f"Upstox: {what}: the answer says {_line(repr(status))}, not success")
+    return told["data"]
+
+
+def _line(text: str) -> str:
+    return mask_text(" ".join(text.split()))[:300]

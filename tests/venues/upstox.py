@@ -1,0 +1,271 @@
+"""Upstox on 127.0.0.1: its REST with a small exchange behind it, a hand on the price and faults to inject.
+
+    async with UpstoxApi() as api:
+        broker = UpstoxBroker(KEYS, UpstoxSettings(host=api.root, order_host=api.root), api.token)
+        api.exchange.price(RELIANCE, 100_000)
+        api.fail("place", Reset(after=True))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+from urllib.parse import unquote
+
+from . import upstox_shapes as shapes
+from .faults import Accept, BadGateway, Closed, Fault, Hang, Reset
+from .loopback import Answer, Drop, Loopback, Request
+from .upstox_exchange import Exchange, Refusal, Share
+
+__all__ = [
+    "INFY",
+    "RELIANCE",
+    "BadGateway",
+    "Call",
+    "Closed",
+    "Edit",
+    "Hang",
+    "Reset",
+    "Says",
+    "Torn",
+    "UpstoxApi",
+    "error",
+    "html",
+    "too_many",
+]
+
+RELIANCE, INFY = "NSE_EQ|INE002A01018", "NSE_EQ|INE009A01021"
+PAGE = b"<html><body><h1>Please wait</h1></body></html>"
+
+ROUTES = {
+    ("POST", "/v3/order/place"): "place",
+    ("PUT", "/v3/order/modify"): "modify",
+    ("DELETE", "/v3/order/cancel"): "cancel",
+    ("GET", "/v2/order/retrieve-all"): "book",
+    ("GET", "/v2/order/details"): "details",
+    ("GET", "/v2/order/history"): "history",
+    ("GET", "/v2/order/trades/get-trades-for-day"): "trades",
+    ("GET", "/v2/order/trades"): "order_trades",
+    ("GET", "/v2/portfolio/short-term-positions"): "positions",
+    ("GET", "/v2/portfolio/long-term-holdings"): "holdings",
+    ("GET", "/v2/user/get-funds-and-margin"): "funds",
+    ("GET", "/v2/user/profile"): "profile",
+    ("POST", "/v3/order/gtt/place"): "gtt_place",
+    ("PUT", "/v3/order/gtt/modify"): "gtt_modify",
+    ("DELETE", "/v3/order/gtt/cancel"): "gtt_cancel",
+    ("GET", "/v3/order/gtt"): "gtts",
+    ("GET", "/v3/market-quote/ltp"): "ltp",
+    ("GET", "/v3/market-quote/quotes"): "ltp",
+}
+
+
+@dataclass
+class Says(Fault):
+    """Any answer at all. ``after``: what was asked for was done."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+    after: bool = False
+
+    async def strike(self, accept: Accept) -> Answer:
+        if self.after:
+            await accept()
+        return Answer(self.status, self.body, self.content_type, self.headers)
+
+
+@dataclass
+class Edit(Fault):
+    """It was done, and the answer's JSON is not quite what it should be."""
+
+    change: Callable[[Any], object]
+
+    async def strike(self, accept: Accept) -> Answer | Drop:
+        answer = await accept()
+        assert isinstance(answer, Answer)
+        body = json.loads(answer.body)
+        self.change(body)
+        return Answer(answer.status, json.dumps(body).encode(), answer.content_type, answer.headers)
+
+
+class Torn(Fault):
+    """It was done, and the answer breaks off in its middle."""
+
+    async def strike(self, accept: Accept) -> Drop:
+        answer = await accept()
+        assert isinstance(answer, Answer)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer.body)}\r\n\r\n"
+        return Drop(reset=False, sent=head.encode() + answer.body[: len(answer.body) // 2])
+
+
+def error(status: int, code: str, message: str = "no", *, after: bool = False) -> Says:
+    """Upstox's form of a no; both spellings of the code are sent."""
+    told = {"errorCode": code, "error_code": code, "message": message, "propertyPath": None, "invalidValue": None}
+    return Says(status, json.dumps({"status": "error", "errors": [told]}).encode(), after=after)
+
+
+def too_many(retry_after: int | None = None, page: bool = False) -> Says:
+    """429, as Upstox's own JSON or as the page of something in front of it."""
+    said = error(429, "UDAPI10005", "Too Many Request Sent")
+    if page:
+        said.body, said.content_type = PAGE, "text/html"
+    if retry_after is not None:
+        said.headers = (("Retry-After", str(retry_after)),)
+    return said
+
+
+def html(status: int = 200, *, after: bool = True) -> Says:
+    """A page where JSON was to be."""
+    return Says(status, PAGE, "text/html", after=after)
+
+
+@dataclass
+class Call:
+    """One request."""
+
+    name: str
+    fields: dict[str, Any]  #: its JSON body and its query
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class UpstoxApi:
+    """One account at Upstox. Both hosts are this server; ``call.headers["host"]`` tells which one was meant."""
+
+    def __init__(self, token: str = "upstox-token-for-tests") -> None:
+        self.token = token
+        self.exchange = Exchange([Share(RELIANCE, "RELIANCE"), Share(INFY, "INFY")])
+        self.calls: list[Call] = []
+        self.violations: list[str] = []
+        self._faults: list[tuple[str, Fault]] = []
+        self._loopback = Loopback(self._handle, self.violations.append)
+
+    @property
+    def root(self) -> str:
+        return f"http://127.0.0.1:{self._loopback.port}"
+
+    async def __aenter__(self) -> UpstoxApi:
+        self._loopback.up()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None
+    ) -> None:
+        await self._loopback.close()
+        if self.violations and fault is None:
+            raise AssertionError("\n".join(self.violations))
+
+    def down(self) -> None:
+        """Reset every connection and refuse new ones."""
+        self._loopback.down()
+
+    def up(self) -> None:
+        self._loopback.up()
+
+    def fail(self, name: str, fault: Fault, times: int = 1) -> None:
+        """Let the next calls of that name fail."""
+        self._faults += [(name, fault)] * times
+
+    def called(self, name: str) -> list[Call]:
+        return [call for call in self.calls if call.name == name]
+
+    async def _handle(self, request: Request) -> Answer | Drop:
+        name = ROUTES.get((request.verb, request.path)) or _candles(request)
+        if name is None:
+            self.violations.append(f"{request.verb} {request.path}: not a path of this venue")
+            return await error(404, "UDAPI10000", "Bad URL").strike(_nothing)
+        call = Call(name, _fields(request), request.headers)
+        self.calls.append(call)
+
+        async def accept() -> Answer:
+            return await self._accept(call, request)
+
+        for k, (wanted, fault) in enumerate(self._faults):
+            if wanted == name:
+                del self._faults[k]
+                return await fault.strike(accept)
+        return await accept()
+
+    async def _accept(self, call: Call, request: Request) -> Answer:
+        if call.headers.get("authorization") != f"Bearer {self.token}":
+            return await error(401, "UDAPI100050", "Invalid token used to access API").strike(_nothing)
+        try:
+            data = await self._work(call, request)
+        except Refusal as no:
+            return await error(no.status, no.code, str(no)).strike(_nothing)
+        body: dict[str, Any] = {"status": "success", "data": data}
+        if request.path.startswith("/v3/order"):
+            body["metadata"] = {"latency": 3}
+        return Answer(200, json.dumps(body).encode())
+
+    async def _work(self, call: Call, request: Request) -> Any:
+        exchange, given = self.exchange, call.fields
+        match call.name:
+            case "place":
+                return {"order_ids": [exchange.place(given).order_id]}
+            case "modify":
+                return {"order_id": exchange.modify(given).order_id}
+            case "cancel":
+                return {"order_id": exchange.cancel(given["order_id"]).order_id}
+            case "gtt_place":
+                return {"gtt_order_ids": [exchange.place_gtt(given).gtt_id]}
+            case "gtt_modify":
+                return {"gtt_order_ids": [exchange.modify_gtt(given).gtt_id]}
+            case "gtt_cancel":
+                return {"gtt_order_ids": [exchange.cancel_gtt(given["gtt_order_id"]).gtt_id]}
+            case "candles":
+                key = unquote(request.path.split("historical-candle/")[1]).removeprefix("intraday/").split("/")[0]
+                return {"candles": self._share(key).candles}
+            case _:
+                return self._told(call.name, given)
+
+    def _told(self, name: str, given: dict[str, Any]) -> Any:
+        exchange = self.exchange
+        match name:
+            case "book":
+                return [shapes.order(row) for row in reversed(exchange.book())]
+            case "details":
+                return shapes.order(exchange.find(given["order_id"]))
+            case "history":
+                row = exchange.find(given["order_id"])
+                return [shapes.order(row, status, at) for status, at in row.history]
+            case "trades" | "order_trades":
+                wanted = given.get("order_id")
+                return [shapes.trade(f) for f in exchange.fills if wanted in (None, f.order.order_id)]
+            case "positions":
+                return [shapes.position(exchange, share, product) for share, product in exchange.positions]
+            case "holdings":
+                rows = exchange.holdings.items()
+                return [shapes.holding(exchange.shares[key], *held) for key, held in rows]
+            case "funds":
+                return shapes.funds(exchange)
+            case "gtts":
+                wanted = given.get("gtt_order_id")
+                return [shapes.gtt(g) for g in exchange.gtts.values() if wanted in (None, g.gtt_id)]
+            case "ltp":
+                shares = [self._share(key) for key in given["instrument_key"].split(",")]
+                return {f"NSE_EQ:{share.trading_symbol}": shapes.ltp(share) for share in shares}
+            case _:
+                return shapes.PROFILE
+
+    def _share(self, key: str) -> Share:
+        if key not in self.exchange.shares:
+            raise Refusal("Invalid instrument key", "UDAPI100011")
+        return self.exchange.shares[key]
+
+
+def _fields(request: Request) -> dict[str, Any]:
+    return {**(json.loads(request.body) if request.body else {}), **request.query}
+
+
+def _candles(request: Request) -> str | None:
+    return "candles" if request.verb == "GET" and request.path.startswith("/v3/historical-candle/") else None
+
+
+async def _nothing() -> Answer:
+    await asyncio.sleep(0)
+    return Answer(204, b"")
