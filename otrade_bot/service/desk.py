@@ -166,5 +166,7 @@ def paper_settings(brokers: BrokerConfig) -> PaperSettings:
 
 
 def charge_of(engine: LiveTradingEngine, symbol: str, side: int, value: Paise) -> Paise:
-    """An order's charges by the one function that books them everywhere."""
-    return engine.kernel.charge_one(engine.params, engine.by_symbol[symbol], int(side), value)
+    """An order's charges by the one function that books them everywhere.
+
+    What was taken out of the settings while it was held has no rates any more: those of the first row stand in."""
+    return engine.kernel.charge_one(engine.params, engine.by_symbol.get(symbol, 0), int(side), value)

@@ -191,9 +191,15 @@ class Flattener:
         flat = f"{nothing} Flat: the broker's book shows no position of ours.".strip()
         verdict = "NOT FLAT: " + "; ".join(left) if left else flat
         results = [self._result(life) for life in lives]
-        text = "\n".join((verdict, *results, self._pause_text()))
+        text = "\n".join((verdict, *results, *self._left_alone(), self._pause_text()))
         self._say("not_flat" if left else "flat", text, "")
         return text
+
+    def _left_alone(self) -> list[str]:
+        """What the broker holds besides: flat is not all that a person may see there."""
+        external = sorted(self.engine.external.items())
+        others = [f"{symbol} {quantity:+d}" for (symbol, _), quantity in external if quantity]
+        return [f"Left alone, not ours or no longer in the settings: {', '.join(others)}"] if others else []
 
     def _pause_text(self) -> str:
         """A resume may have come while exits were worked."""

@@ -152,6 +152,31 @@ async def test_a_diary_that_cannot_be_read_stops_no_trading(tmp_path: Path, dama
         assert damage is None or len(kept) >= whole.count(b"\n")
 
 
+async def test_a_position_whose_instrument_was_taken_out_of_the_settings_is_named_and_the_day_ends_well(
+    tmp_path: Path,
+) -> None:
+    first = service_at(tmp_path, Room())
+    await running(first, lambda: bool(first.desk and first.engine.positions()))
+    held = first.engine.positions()[0].symbol
+    rest = config("ema_crossover", tuple(one for one in SYMBOLS if one != held), "1m")
+    room = Room()
+    plan = Rehearsal(OPEN, 5000.0, "simulated, seed 1")
+    setting = Setting(
+        rest, setup.load_strategies(rest, None), kernel(), Simulated(1, rest.market), tmp_path, plan,
+        first.clock.now_ns(), True,
+    )  # fmt: skip
+    service = Service(setting, lambda service: room)
+    task = asyncio.create_task(service.run())
+    async with asyncio.timeout(30):
+        while not room.texts("run"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        said = await service.engine.flatten("owner")
+        await task
+    assert f"Left alone, not ours or no longer in the settings: {held}" in said
+    assert not [text for text in room.texts("alert") if "failed" in text]
+    assert len([event for event in room.events if event.kind == "day"]) == 1
+
+
 async def test_a_start_that_fails_is_told_once_however_often_a_supervisor_tries(tmp_path: Path) -> None:
     (tmp_path / "paper.jsonl").write_bytes(b"no book\n{}\n")
     rooms = [Room(), Room(), Room()]
