@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import pytest
 
 from otrade_bot.brokers.base import BrokerInterface
+from otrade_bot.brokers.kite import KiteBroker, KiteSettings
 from otrade_bot.brokers.paper import PaperBroker, PaperSettings
 from otrade_bot.core.clock import SECOND, ManualClock, at_ist
 from otrade_bot.core.model import (
@@ -31,6 +32,7 @@ from otrade_bot.core.model import (
     Refused,
     Side,
 )
+from tests.venues.kite import Kite
 
 LIMIT, MARKET, SL, SL_M = OrderType.LIMIT, OrderType.MARKET, OrderType.SL, OrderType.SL_M
 BUY, SELL = Side.BUY, Side.SELL
@@ -70,7 +72,29 @@ async def paper(folder: Path) -> Venue:
     return PaperVenue(folder)
 
 
-VENUES: dict[str, Callable[[Path], Awaitable[Venue]]] = {"paper": paper}
+class KiteVenue:
+    """REST over the real client; order updates come in as its stream will bring them."""
+
+    def __init__(self) -> None:
+        self.kite = Kite()
+        self.kite.open()
+        self.live = KiteBroker(KiteSettings(Kite.API_KEY, Kite.TOKEN, self.kite.root))
+        self.kite.exchange.on_update = self.live.on_order_update
+        self.broker: BrokerInterface = self.live
+
+    async def price(self, paise: int) -> None:
+        self.kite.price(paise)
+
+    async def close(self) -> None:
+        await self.live.close()
+        await self.kite.close()
+
+
+async def kite(folder: Path) -> Venue:
+    return KiteVenue()
+
+
+VENUES: dict[str, Callable[[Path], Awaitable[Venue]]] = {"kite": kite, "paper": paper}
 
 
 @pytest.fixture(params=sorted(VENUES))

@@ -1,0 +1,31 @@
+"""What every broker says of a write in the same words. A broker's own table of outcomes stands beside its wire."""
+
+from __future__ import annotations
+
+from otrade_bot.core.masking import mask_text
+from otrade_bot.core.model import Accepted, Outcome, Unknown
+
+__all__ = ["doubtful", "said", "taken"]
+
+_LONGEST = 300
+
+
+def said(text: str) -> str:
+    """One line, without secrets, not longer than a phone reads."""
+    line = mask_text(" ".join(text.split()))
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+
+
+def taken(order_id: object) -> Outcome:
+    """Of an answer that names the order or GTT: Accepted with it, Unknown where that is no name."""
+    if isinstance(order_id, int) and not isinstance(order_id, bool) and order_id > 0:
+        return Accepted(str(order_id))
+    if isinstance(order_id, str) and order_id.strip():
+        return Accepted(order_id.strip())
+    return Unknown(said(f"answered without an order id: {order_id!r}"))
+
+
+def doubtful(error: BaseException, status: int = 0) -> Unknown:
+    """Of an error that does not prove that nothing was done; ``status`` of HTTP, 0 for no answer."""
+    answer = f"HTTP {status}, " if status else ""
+    return Unknown(said(f"{answer}{type(error).__name__}: {error}"))

@@ -1,0 +1,372 @@
+"""Kite Connect v3 on 127.0.0.1: REST with an exchange behind it, for the real kiteconnect client.
+
+    kite = Kite()
+    kite.open()
+    kite.price(100_000)                          # the first share trades at ₹1,000.00
+    kite.fail("place", Reset(after=True))        # the next order is taken, its answer lost
+    client = KiteConnect(Kite.API_KEY, Kite.TOKEN, root=kite.root)
+    ...
+    await kite.close()
+
+Every request is kept in ``calls``. An error of this module's own is kept in ``errors`` and raised by ``close``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .faults import Fault
+from .kite_exchange import USER, Exchange, Order, Rejection, Row, Share, rupees
+from .kite_faults import error_body
+from .kite_gtt import Gtts
+from .kite_market import candles, csv, quotes
+from .loopback import Answer, Drop, Loopback, Request
+
+PROFILE: Row = {
+    "user_id": USER, "user_type": "individual", "email": "a@example.com", "user_name": "A B", "user_shortname": "A",
+    "broker": "ZERODHA", "exchanges": ["NSE", "BSE", "NFO"], "products": ["CNC", "NRML", "MIS"],
+    "order_types": ["MARKET", "LIMIT", "SL", "SL-M"], "avatar_url": None, "meta": {"demat_consent": "physical"},
+}  # fmt: skip
+SHARES = [
+    Share("NSE", "RELIANCE", 738561, name="RELIANCE INDUSTRIES"),
+    Share("NSE", "INFY", 408065, name="INFOSYS"),
+    Share("NSE", "IDLECO", 1234561, tick=1, name="NO DERIVATIVES CO"),
+    Share("NSE", "NIFTY 50", 256265, tick=0, lot=1, segment="INDICES", name="NIFTY 50"),
+    Share("NFO", "RELIANCE26NOVFUT", 12345602, tick=10, lot=500, kind="FUT", segment="NFO-FUT", name="RELIANCE"),
+    Share("NFO", "NIFTY26N2426000CE", 12345858, lot=65, kind="CE", segment="NFO-OPT", name="NIFTY"),
+]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request that arrived."""
+
+    name: str
+    request: Request
+    form: dict[str, str]
+
+
+class Kite:
+    """One account, its exchange, and what goes wrong on the way to it."""
+
+    API_KEY = "loopbackkey"
+    SECRET = "loopbacksecret"
+    TOKEN = "loopbacktoken"
+
+    def __init__(self, shares: list[Share] | None = None) -> None:
+        self.exchange = Exchange(shares or SHARES)
+        self.gtts = Gtts(self.exchange, self._order)
+        self.token = self.TOKEN
+        self.request_token = "loopbackrequest"
+        self.profile = dict(PROFILE)
+        self.calls: list[Call] = []
+        self.errors: list[str] = []
+        self._faults: dict[str, list[Fault]] = {}
+        self._server = Loopback(self._handle, self.errors.append)
+
+    @property
+    def root(self) -> str:
+        return f"http://127.0.0.1:{self._server.port}"
+
+    def open(self) -> None:
+        self._server.up()
+
+    def down(self) -> None:
+        """Refuse connections until ``open``; idle ones end."""
+        self._server.down()
+
+    async def close(self) -> None:
+        await self._server.close()
+        assert not self.errors, self.errors[0]
+
+    def fail(self, name: str, *faults: Fault) -> None:
+        """The next requests of this name ('place', 'orders', ... see ROUTES) meet these faults, one each."""
+        self._faults.setdefault(name, []).extend(faults)
+
+    def hits(self, name: str) -> int:
+        """How many requests of this name have arrived."""
+        return sum(call.name == name for call in self.calls)
+
+    def price(self, paise: int, key: str = "", available: int | None = None) -> None:
+        """A share (the first unless named) trades at this price; orders and GTTs have met it on return."""
+        key = key or next(iter(self.exchange.shares))
+        self.exchange.price(key, paise, available)
+        self.gtts.price(key, paise)
+
+    # --- requests ---
+    async def _handle(self, request: Request) -> Answer | Drop:
+        name, groups = _route(request)
+        form = request.form() if request.verb in ("POST", "PUT") else {}
+        self.calls.append(Call(name, request, form))
+
+        async def accept() -> Answer:
+            return self._answer(name, request, groups, form)
+
+        waiting = self._faults.get(name)
+        if waiting:
+            return await waiting.pop(0).strike(accept)
+        return await accept()
+
+    def _answer(self, name: str, request: Request, groups: tuple[str, ...], form: dict[str, str]) -> Answer:
+        try:
+            self._admit(name, request)
+            data = getattr(self, f"_do_{name}")(*groups, **_asked(name, request, form))
+        except Rejection as no:
+            return Answer(no.status, json.dumps(error_body(no.error_type, no.message)).encode())
+        except KeyError as missing:
+            text = f"Missing or empty field `{missing.args[0]}`"
+            return Answer(400, json.dumps(error_body("InputException", text)).encode())
+        if isinstance(data, str):
+            return Answer(200, data.encode(), "text/csv")
+        return Answer(200, json.dumps({"status": "success", "data": data}).encode())
+
+    def _admit(self, name: str, request: Request) -> None:
+        """Raises Rejection for wrong headers."""
+        if not name:
+            raise Rejection("GeneralException", "Route not found", 404)
+        if request.headers.get("x-kite-version") != "3":
+            raise Rejection("InputException", "Invalid or missing `X-Kite-Version`.")
+        if request.verb in ("POST", "PUT") and request.content_type != "application/x-www-form-urlencoded":
+            raise Rejection("InputException", f"Unexpected content type {request.content_type!r}.")
+        wanted = f"token {self.API_KEY}:{self.token}"
+        if name != "session" and request.headers.get("authorization") != wanted:
+            raise Rejection("TokenException", "Incorrect `api_key` or `access_token`.", 403)
+
+    # --- user ---
+    def _do_session(self, form: dict[str, str]) -> Row:
+        text = f"{form['api_key']}{form['request_token']}{self.SECRET}"
+        right = hashlib.sha256(text.encode()).hexdigest()
+        if form["request_token"] != self.request_token or form["checksum"] != right:
+            raise Rejection("TokenException", "Token is invalid or has expired.", 403)
+        self.request_token = ""
+        tokens = {"access_token": self.token, "public_token": "p", "enctoken": "e", "refresh_token": "", "silo": ""}
+        return {**self.profile, "api_key": form["api_key"], **tokens, "avatar_url": "",
+                "login_time": self.exchange.now()}  # fmt: skip
+
+    def _do_logout(self) -> bool:
+        self.token = "expired"
+        return True
+
+    def _do_profile(self) -> Row:
+        return self.profile
+
+    def _do_margins(self, segment: str) -> Row:
+        if segment not in ("equity", "commodity"):
+            raise Rejection("InputException", "Invalid `segment`.")
+        cash, used = (self.exchange.cash, self.exchange.used()) if segment == "equity" else (0, 0)
+        available = dict.fromkeys(("adhoc_margin", "cash", "opening_balance", "live_balance"), 0)
+        utilised = dict.fromkeys(
+            ("debits", "exposure", "m2m_realised", "m2m_unrealised", "option_premium", "payout", "span",
+             "holding_sales", "turnover", "liquid_collateral", "stock_collateral", "delivery"), 0)  # fmt: skip
+        return {
+            "enabled": True, "net": rupees(cash - used),
+            "available": {**available, "cash": rupees(cash), "opening_balance": rupees(cash),
+                          "live_balance": rupees(cash - used), "collateral": 0, "intraday_payin": 0},
+            "utilised": {**utilised, "debits": rupees(used), "exposure": rupees(used)},
+        }  # fmt: skip
+
+    def _do_all_margins(self) -> Row:
+        return {segment: self._do_margins(segment) for segment in ("equity", "commodity")}
+
+    # --- orders ---
+    def _order(self, form: dict[str, Any], variety: str = "regular") -> Order:
+        share = self.exchange.shares.get(f"{form['exchange']}:{form['tradingsymbol']}")
+        if share is None or share.segment == "INDICES":
+            raise Rejection("InputException", "The instrument you are placing an order for has either expired or does "
+                            "not exist.")  # fmt: skip
+        for field, allowed in (
+            ("transaction_type", ("BUY", "SELL")), ("product", ("MIS", "CNC", "NRML", "MTF")),
+            ("order_type", ("MARKET", "LIMIT", "SL", "SL-M")),
+        ):  # fmt: skip
+            if form[field] not in allowed:
+                raise Rejection("InputException", f"Invalid `{field}`.")
+        tag = form.get("tag", "")
+        if len(tag) > 20:
+            raise Rejection("InputException", "Invalid `tag`. It must be at most 20 characters.")
+        return Order(
+            self.exchange.new_id(), share, 1 if form["transaction_type"] == "BUY" else -1, _int(form, "quantity"),
+            form["product"], form["order_type"], _paise(form, "price") or 0, _paise(form, "trigger_price") or 0,
+            float(form.get("market_protection", 0)), tag, variety, self.exchange.now(),
+        )  # fmt: skip
+
+    def _do_place(self, variety: str, form: dict[str, str]) -> Row:
+        if variety != "regular":
+            raise Rejection("InputException", "Invalid `variety`.")
+        return {"order_id": self.exchange.place(self._order(form, variety))}
+
+    def _do_modify(self, variety: str, order_id: str, form: dict[str, str]) -> Row:
+        changes = {
+            "quantity": _int(form, "quantity") if "quantity" in form else None,
+            "order_type": form.get("order_type"), "price": _paise(form, "price"),
+            "trigger": _paise(form, "trigger_price"),
+        }  # fmt: skip
+        protection = form.get("market_protection")
+        self.exchange.modify(order_id, changes, None if protection is None else float(protection))
+        return {"order_id": order_id}
+
+    def _do_cancel(self, variety: str, order_id: str) -> Row:
+        self.exchange.cancel(order_id)
+        return {"order_id": order_id}
+
+    def _shown(self) -> list[Order]:
+        return [order for order in self.exchange.orders.values() if not order.hidden]
+
+    def _do_orders(self) -> list[Row]:
+        return [order.row() for order in self._shown()]
+
+    def _do_order_history(self, order_id: str) -> list[Row]:
+        return self._known(order_id).history
+
+    def _do_order_trades(self, order_id: str) -> list[Row]:
+        return self._known(order_id).trades()
+
+    def _known(self, order_id: str) -> Order:
+        for order in self._shown():
+            if order.order_id == order_id:
+                return order
+        raise Rejection("OrderException", "Couldn't find that `order_id`.")
+
+    def _do_trades(self) -> list[Row]:
+        return sorted((row for order in self._shown() for row in order.trades()), key=lambda row: row["trade_id"])
+
+    # --- portfolio ---
+    def _do_positions(self) -> Row:
+        rows = [self._position(key, product, *lot) for (key, product), lot in self.exchange.positions().items()]
+        return {"net": rows, "day": rows}
+
+    def _position(self, key: str, product: str, quantity: int, average: int) -> Row:
+        share, last = self.exchange.shares[key], self.exchange.prices.get(key, 0)
+        orders = [o for o in self.exchange.orders.values() if (o.share.key, o.product) == (key, product)]
+        row: Row = {
+            "tradingsymbol": share.tradingsymbol, "exchange": share.exchange, "instrument_token": share.token,
+            "product": product, "quantity": quantity, "overnight_quantity": 0, "multiplier": 1,
+            "average_price": rupees(average), "close_price": 0, "last_price": rupees(last), "value": 0, "pnl": 0,
+            "m2m": 0, "unrealised": 0, "realised": 0,
+        }  # fmt: skip
+        for word, side in (("buy", 1), ("sell", -1)):
+            count = sum(o.filled for o in orders if o.side == side)
+            value = sum(o.value for o in orders if o.side == side)
+            mean = rupees(value // count) if count else 0
+            numbers = {"quantity": count, "price": mean, "value": rupees(value)}
+            row |= {f"{word}_{name}": number for name, number in numbers.items()}
+            row |= {f"day_{word}_{name}": number for name, number in numbers.items()}
+            row[f"{word}_m2m"] = rupees(value)
+        return row
+
+    def _do_holdings(self) -> list[Row]:
+        rows = []
+        for key, (quantity, average) in self.exchange.holdings.items():
+            share, last = self.exchange.shares[key], self.exchange.prices.get(key, 0)
+            zeros = dict.fromkeys(("used_quantity", "t1_quantity", "authorised_quantity", "short_quantity"), 0)
+            rows.append({
+                "tradingsymbol": share.tradingsymbol, "exchange": share.exchange, "instrument_token": share.token,
+                "isin": "INE000000000", "product": "CNC", "price": 0, "quantity": quantity, **zeros,
+                "realised_quantity": quantity, "authorised_date": "2026-11-20 00:00:00", "authorisation": {},
+                "opening_quantity": quantity, "collateral_quantity": 0, "collateral_type": "", "discrepancy": False,
+                "average_price": rupees(average), "last_price": rupees(last), "close_price": rupees(last),
+                "pnl": rupees(quantity * (last - average)), "day_change": 0, "day_change_percentage": 0,
+                "mtf": {"quantity": 0, "used_quantity": 0, "average_price": 0, "value": 0, "initial_margin": 0},
+            })  # fmt: skip
+        return rows
+
+    # --- the market ---
+    def _do_quote(self, keys: list[str]) -> Row:
+        return quotes(self.exchange, keys, "quote", 500)
+
+    def _do_ohlc(self, keys: list[str]) -> Row:
+        return quotes(self.exchange, keys, "ohlc", 1000)
+
+    def _do_ltp(self, keys: list[str]) -> Row:
+        return quotes(self.exchange, keys, "ltp", 1000)
+
+    def _do_instruments(self, exchange: str = "") -> str:
+        return csv([share for share in self.exchange.shares.values() if exchange in ("", share.exchange)])
+
+    def _do_historical(self, token: str, interval: str, query: dict[str, str]) -> Row:
+        return {"candles": candles(int(token), interval, query["from"], query["to"], query.get("oi") == "1")}
+
+    # --- GTT ---
+    def _do_gtts(self) -> list[Row]:
+        return [gtt.row() for gtt in self.gtts.all.values()]
+
+    def _do_gtt(self, number: str) -> Row:
+        return self.gtts.known(number).row()
+
+    def _do_place_gtt(self, form: dict[str, str]) -> Row:
+        return {"trigger_id": self.gtts.place(form)}
+
+    def _do_modify_gtt(self, number: str, form: dict[str, str]) -> Row:
+        return {"trigger_id": self.gtts.modify(number, form)}
+
+    def _do_cancel_gtt(self, number: str) -> Row:
+        return {"trigger_id": self.gtts.delete(number)}
+
+
+ROUTES: list[tuple[str, str, str]] = [
+    ("session", "POST", "/session/token"),
+    ("logout", "DELETE", "/session/token"),
+    ("profile", "GET", "/user/profile"),
+    ("all_margins", "GET", "/user/margins"),
+    ("margins", "GET", "/user/margins/([a-z]+)"),
+    ("orders", "GET", "/orders"),
+    ("trades", "GET", "/trades"),
+    ("order_history", "GET", "/orders/([0-9]+)"),
+    ("order_trades", "GET", "/orders/([0-9]+)/trades"),
+    ("place", "POST", "/orders/([a-z]+)"),
+    ("modify", "PUT", "/orders/([a-z]+)/([0-9]+)"),
+    ("cancel", "DELETE", "/orders/([a-z]+)/([0-9]+)"),
+    ("positions", "GET", "/portfolio/positions"),
+    ("holdings", "GET", "/portfolio/holdings"),
+    ("quote", "GET", "/quote"),
+    ("ohlc", "GET", "/quote/ohlc"),
+    ("ltp", "GET", "/quote/ltp"),
+    ("instruments", "GET", "/instruments"),
+    ("instruments", "GET", "/instruments/([A-Z]+)"),
+    ("historical", "GET", "/instruments/historical/([0-9]+)/([0-9a-z]+)"),
+    ("gtts", "GET", "/gtt/triggers"),
+    ("gtt", "GET", "/gtt/triggers/([0-9]+)"),
+    ("place_gtt", "POST", "/gtt/triggers"),
+    ("modify_gtt", "PUT", "/gtt/triggers/([0-9]+)"),
+    ("cancel_gtt", "DELETE", "/gtt/triggers/([0-9]+)"),
+]
+_COMPILED: list[tuple[str, str, Callable[[str], re.Match[str] | None]]] = [
+    (name, verb, re.compile(path).fullmatch) for name, verb, path in ROUTES
+]
+
+
+def _route(request: Request) -> tuple[str, tuple[str, ...]]:
+    for name, verb, match in _COMPILED:
+        found = match(request.path) if verb == request.verb else None
+        if found:
+            return name, found.groups()
+    return "", ()
+
+
+def _asked(name: str, request: Request, form: dict[str, str]) -> dict[str, Any]:
+    if request.verb in ("POST", "PUT"):
+        return {"form": form}
+    if name in ("quote", "ohlc", "ltp"):
+        return {"keys": [value for key, value in request.pairs if key == "i"]}
+    return {"query": request.query} if name == "historical" else {}
+
+
+def _int(form: dict[str, Any], name: str) -> int:
+    try:
+        return int(form[name])
+    except ValueError:
+        raise Rejection("InputException", f"Invalid `{name}`.") from None
+
+
+def _paise(form: dict[str, Any], name: str) -> int | None:
+    """Rupees with at most two decimals, exactly."""
+    if name not in form:
+        return None
+    found = re.fullmatch(r"(\d+)(?:\.(\d{1,2}))?", str(form[name]))
+    if not found:
+        raise Rejection("InputException", f"Invalid `{name}`.")
+    return int(found[1]) * 100 + int((found[2] or "0").ljust(2, "0"))
