@@ -16,6 +16,7 @@ import pytest
 from otrade_bot.brokers.base import BrokerInterface
 from otrade_bot.brokers.kite import KiteBroker, KiteSettings
 from otrade_bot.brokers.paper import PaperBroker, PaperSettings
+from otrade_bot.brokers.upstox import UpstoxBroker, UpstoxSettings
 from otrade_bot.core.clock import SECOND, ManualClock, at_ist
 from otrade_bot.core.model import (
     Accepted,
@@ -33,6 +34,8 @@ from otrade_bot.core.model import (
     Side,
 )
 from tests.venues.kite import Kite
+from tests.venues.upstox import RELIANCE, UpstoxApi
+from tests.venues.upstox_shapes import update
 
 LIMIT, MARKET, SL, SL_M = OrderType.LIMIT, OrderType.MARKET, OrderType.SL, OrderType.SL_M
 BUY, SELL = Side.BUY, Side.SELL
@@ -94,7 +97,30 @@ async def kite(folder: Path) -> Venue:
     return KiteVenue()
 
 
-VENUES: dict[str, Callable[[Path], Awaitable[Venue]]] = {"kite": kite, "paper": paper}
+class UpstoxVenue:
+    """REST over the real client; order updates come in as its stream will bring them."""
+
+    def __init__(self) -> None:
+        self.api = UpstoxApi()
+        self.api.up()
+        settings = UpstoxSettings(self.api.root, self.api.root)
+        self.live = UpstoxBroker({SHARE.symbol: RELIANCE}, settings, self.api.token)
+        self.api.exchange.on_update = lambda order: self.live.on_order_update(update(order))
+        self.broker: BrokerInterface = self.live
+
+    async def price(self, paise: int) -> None:
+        self.api.exchange.price(RELIANCE, paise)
+
+    async def close(self) -> None:
+        await self.live.close()
+        assert await self.api.close() == []
+
+
+async def upstox(folder: Path) -> Venue:
+    return UpstoxVenue()
+
+
+VENUES: dict[str, Callable[[Path], Awaitable[Venue]]] = {"kite": kite, "paper": paper, "upstox": upstox}
 
 
 @pytest.fixture(params=sorted(VENUES))
@@ -276,6 +302,8 @@ async def test_reports_are_cumulative_and_end_where_the_book_ends(
 
 
 async def test_an_oco_places_one_leg_and_voids_the_other(venue: Venue) -> None:
+    if not venue.broker.two_leg_gtt:
+        pytest.skip("this broker has no OCO over a holding")
     await placed(venue, MARKET, BUY, product=Product.CNC)
     legs = (GttLeg(97_500, 96_500), GttLeg(105_000, 104_500))
     request = GttRequest(SHARE, SELL, 10, Product.CNC, legs, 100_000)
@@ -290,6 +318,20 @@ async def test_an_oco_places_one_leg_and_voids_the_other(venue: Venue) -> None:
     assert gtt.status is GttStatus.TRIGGERED
     assert (await row(venue, gtt.legs[0].order_id)).status is OrderStatus.COMPLETE
     assert gtt.legs[1].order_id == ""
+    assert await net(venue, Product.CNC) == 0
+
+
+async def test_of_two_legs_the_first_guards_what_is_held_at_every_broker(venue: Venue) -> None:
+    await placed(venue, MARKET, BUY, product=Product.CNC)
+    legs = (GttLeg(97_500, 96_500), GttLeg(105_000, 104_500))
+    request = GttRequest(SHARE, SELL, 10, Product.CNC, legs, 100_000)
+    assert isinstance(await sent(venue.broker, venue.broker.place_gtt(request)), Accepted)
+    await venue.price(97_600)
+    assert await net(venue, Product.CNC) == 10
+    await venue.price(97_400)
+    (gtt,) = await venue.broker.get_gtts()
+    assert (gtt.status, gtt.legs[0].trigger) == (GttStatus.TRIGGERED, 97_500)
+    assert (await row(venue, gtt.legs[0].order_id)).status is OrderStatus.COMPLETE
     assert await net(venue, Product.CNC) == 0
 
 

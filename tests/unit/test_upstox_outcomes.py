@@ -285,7 +285,7 @@ def test_a_secret_in_an_answer_is_not_repeated() -> None:
 async def test_a_write_after_the_end_is_unknown_and_nothing_is_raised() -> None:
     async with UpstoxApi() as api:
         wire = Wire(UpstoxSettings(host=api.root, order_host=api.root), api.token)
-        wire.close()
+        await wire.close()
         outcome = await wire.write(wire.orders.place_order, {"quantity": 10})
         assert isinstance(outcome, Unknown)
         assert api.calls == []

@@ -24,7 +24,7 @@ async def upstox(read_s: float = 5.0, **fields: Any) -> AsyncIterator[tuple[Upst
         try:
             yield api, broker
         finally:
-            broker.close()
+            await broker.close()
 
 
 def wanted(

@@ -149,15 +149,20 @@ class UpstoxApi:
         return f"http://127.0.0.1:{self._loopback.port}"
 
     async def __aenter__(self) -> UpstoxApi:
-        self._loopback.up()
+        self.up()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None
     ) -> None:
+        violations = await self.close()
+        if violations and fault is None:
+            raise AssertionError("\n".join(violations))
+
+    async def close(self) -> list[str]:
+        """End every connection. What was asked that is not of Upstox's API."""
         await self._loopback.close()
-        if self.violations and fault is None:
-            raise AssertionError("\n".join(self.violations))
+        return self.violations
 
     def down(self) -> None:
         """Reset every connection and refuse new ones."""

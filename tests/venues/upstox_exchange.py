@@ -5,6 +5,7 @@ Every share trades in any quantity at its last price, unless ``price`` says how 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -110,6 +111,7 @@ class Exchange:
         self.fills: list[Fill] = []
         self.gtts: dict[str, Gtt] = {}
         self.holdings: dict[str, tuple[int, int]] = {}  #: key: quantity, average
+        self.on_update: Callable[[Order], None] = lambda order: None
         self.late = False  #: new orders stay out of the books until ``reveal``
         self.hidden: set[str] = set()
 
@@ -226,6 +228,7 @@ class Exchange:
     def _turn(self, order: Order, status: str) -> None:
         order.status, order.updated = status, self.now
         order.history.append((status, self.now))
+        self.on_update(order)
 
     def _meet(self, order: Order, quantity: int = 1 << 40) -> None:
         price = order.share.price

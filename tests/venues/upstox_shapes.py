@@ -38,6 +38,11 @@ def order(row: Order, status: str = "", at: datetime | None = None) -> dict[str,
     }  # fmt: skip
 
 
+def update(row: Order) -> dict[str, Any]:
+    """As the portfolio stream tells it."""
+    return {"update_type": "order", "user_id": "2ABCDE", "instrument_key": row.share.key, **order(row)}
+
+
 def trade(fill: Fill) -> dict[str, Any]:
     row = fill.order
     return {

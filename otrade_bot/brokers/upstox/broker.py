@@ -1,4 +1,4 @@
-"""Upstox behind the one interface: what is asked of it over REST. Order updates do not come this way."""
+"""Upstox behind the one interface: REST. Writes end as outcomes, reads are whole or raise."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ _STOPS = frozenset({OrderType.SL, OrderType.SL_M})
 class UpstoxBroker(BrokerInterface):
     """One account. ``keys``: instrument key by symbol, from Upstox's instruments file.
 
-    ``report`` is called by nothing here. Nothing is sent twice; nothing blocks the loop. Raises
-    ConfigException where Upstox's client does not take its settings.
+    Order updates come in by ``on_order_update``, from whoever hears them. Nothing is sent twice; nothing
+    blocks the loop. Raises ConfigException where Upstox's client does not take its settings.
     """
 
     name = "upstox"
@@ -56,13 +56,20 @@ class UpstoxBroker(BrokerInterface):
         self._wire = Wire(settings, token)
         self._algo = {"algo_name": settings.algo_name} if settings.algo_name else {}
 
-    def close(self) -> None:
-        """End its threads. What is under way ends by itself, and nobody hears how."""
-        self._wire.close()
+    async def close(self) -> None:
+        """Wait for what is under way, then close the connections. Writes after that are Unknown."""
+        await self._wire.close()
 
-    def use_token(self, token: str) -> None:
-        """After a login."""
-        self._wire.use_token(token)
+    def set_access_token(self, token: str) -> None:
+        """The day's token; the next request bears it."""
+        self._wire.set_access_token(token)
+
+    def on_order_update(self, row: rows.Row) -> None:
+        """One update as Upstox's portfolio stream carries it: told to ``report``.
+
+        Raises BrokerException for one that cannot be read.
+        """
+        self.report(rows.order(row, self._names))
 
     async def session_fault(self) -> str:
         """Asks for the profile. Raises BrokerException where that brings no answer."""
@@ -174,6 +181,13 @@ class UpstoxBroker(BrokerInterface):
         """Each ``value`` is the average price × quantity; Upstox does not count modifications."""
         found = await self._list("order book", self._wire.books.get_order_book, VERSION)
         return sorted((rows.order(row, self._names) for row in found), key=lambda o: (o.placed_ns, o.order_id))
+
+    async def order_history(self, order_id: str) -> Sequence[BrokerOrder]:
+        """Every state that the order was in, oldest first. Raises BrokerException, also for an unknown order."""
+        call = self._wire.books.get_order_details
+        found = await self._wire.read("order history", call, VERSION, order_id=order_id)
+        states = [rows.order(row, self._names) for row in rows.rows("order history", found)]
+        return sorted(states, key=lambda o: o.updated_ns)
 
     async def get_trades(self) -> Sequence[BrokerFill]:
         found = await self._list("trades", self._wire.books.get_trade_history, VERSION)

@@ -17,8 +17,8 @@ import json
 import re
 from typing import Any
 
-from otrade_bot.core.masking import mask_text
-from otrade_bot.core.model import Accepted, Outcome, Refused, Unknown
+from otrade_bot.brokers.outcomes import doubtful, said, taken
+from otrade_bot.core.model import Outcome, Refused, Unknown
 
 __all__ = ["DEFINITE", "DOUBTFUL", "answered", "objections", "raised"]
 
@@ -27,7 +27,6 @@ DEFINITE = frozenset({400, 401, 403, 404, 405, 406, 410, 415, 422, 423, 428, 429
 #: Errors of Upstox's own making, whatever the status says.
 DOUBTFUL = frozenset({"UDAPI100500"})
 _CODE = re.compile(r"UDAPI\d{3,}")
-_LONGEST = 300
 
 
 def answered(status: int, body: bytes) -> Outcome:
@@ -37,9 +36,9 @@ def answered(status: int, body: bytes) -> Outcome:
     found = objections(body)
     codes = {code for code, _ in found}
     if status in DEFINITE and codes and all(map(_CODE.fullmatch, codes)) and not codes & DOUBTFUL:
-        return Refused(_said("; ".join(text for _, text in found) or found[0][0]), found[0][0])
+        return Refused(said("; ".join(text for _, text in found) or found[0][0]), found[0][0])
     told = "; ".join(f"{code} {text}".strip() for code, text in found)
-    return Unknown(_said(f"HTTP {status} {told}".strip()))
+    return Unknown(said(f"HTTP {status} {told}".strip()))
 
 
 def raised(error: Exception) -> Outcome:
@@ -47,7 +46,7 @@ def raised(error: Exception) -> Outcome:
     status = getattr(error, "status", None)
     if type(error).__name__ == "ApiException" and isinstance(status, int):
         return answered(status, getattr(error, "body", None) or b"")
-    return Unknown(_said(f"{type(error).__name__}: {error}"))
+    return doubtful(error)
 
 
 def objections(body: bytes) -> list[tuple[str, str]]:
@@ -66,17 +65,18 @@ def _taken(body: bytes) -> Outcome:
     told = _json(body)
     if not isinstance(told, dict):
         return Unknown("answered, but not in JSON")
-    data = told.get("data")
-    found = _ids(data) if isinstance(data, dict) else []
+    found = _ids(told.get("data"))
     if told.get("status") == "success" and len(found) == 1:
-        return Accepted(found[0])
-    return Unknown(_said(f"answered {told.get('status')!r} with {len(found)} ids: {', '.join(found)}".rstrip(": ")))
+        return taken(found[0])
+    return Unknown(said(f"answered {told.get('status')!r} with {len(found)} ids {found}"))
 
 
-def _ids(data: dict[str, Any]) -> list[str]:
-    """Of an order or a GTT; only words and numbers that can be one."""
+def _ids(data: Any) -> list[Any]:
+    """Of an order or a GTT."""
+    if not isinstance(data, dict):
+        return []
     given = [data.get("order_id"), *_list(data, "order_ids"), *_list(data, "gtt_order_ids")]
-    return [str(one) for one in given if isinstance(one, (str, int)) and not isinstance(one, bool) and str(one)]
+    return [one for one in given if one is not None]
 
 
 def _list(data: dict[str, Any], name: str) -> list[Any]:
@@ -89,9 +89,3 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except ValueError:  # UnicodeDecodeError is one
         return None
-
-
-def _said(text: str) -> str:
-    """One line, without secrets, not longer than a phone reads."""
-    line = mask_text(" ".join(text.split()))
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"

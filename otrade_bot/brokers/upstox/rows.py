@@ -64,8 +64,8 @@ class Names:
         return self._keys.get(symbol)
 
     def symbol(self, row: Row) -> str:
-        known = self._symbols.get(str(row.get("instrument_token") or ""))
-        name = str(row.get("trading_symbol") or row.get("tradingsymbol") or row.get("instrument_token") or "?")
+        key = str(row.get("instrument_token") or row.get("instrument_key") or "?")
+        known, name = self._symbols.get(key), str(row.get("trading_symbol") or row.get("tradingsymbol") or key)
         return known or f"{str(row.get('exchange') or '?').partition('_')[0]}:{name}"
 
     def product(self, row: Row) -> Product:

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from otrade_bot.brokers.outcomes import said
 from otrade_bot.brokers.upstox.outcomes import answered, objections, raised
 from otrade_bot.core.errors import BrokerException, ConfigException, TokenException
-from otrade_bot.core.masking import mask_text, register_secret
+from otrade_bot.core.masking import register_secret
 from otrade_bot.core.model import Outcome
 
 __all__ = ["UpstoxSettings", "Wire"]
 
+T = TypeVar("T")
 _TOKEN_CODES = frozenset({"UDAPI100050"})
 
 
@@ -33,7 +36,10 @@ class UpstoxSettings:
     order_host: str = "https://api-hft.upstox.com"
     connect_s: float = 3.0
     read_s: float = 7.0
+    deadline_s: float = 20.0  #: of one request, waiting for a thread included
     threads: int = 8  #: for writes, and as many again for reads
+    retries: int = 2  #: of reads
+    backoff_s: float = 0.25
     algo_name: str = ""
     protection: float = -1.0  #: of GTTs without a price, and of stops that are modified
     t1_apart: bool = False  #: ``quantity`` of a holding leaves out what was bought yesterday
@@ -49,9 +55,10 @@ class Wire:
         import upstox_client as sdk  # 0.2 s that only those pay who trade there
 
         self.sdk = sdk
+        self._settings = settings
         self._timeout = (float(settings.connect_s), float(settings.read_s))
         self._client = _client(sdk, settings)
-        self.use_token(token)
+        self.set_access_token(token)
         self.writes, self.reads = (
             ThreadPoolExecutor(settings.threads, thread_name_prefix=f"upstox-{name}") for name in ("writes", "reads")
         )
@@ -66,70 +73,58 @@ class Wire:
     def token(self) -> str:
         return str(self._client.configuration.access_token)
 
-    def use_token(self, token: str) -> None:
+    def set_access_token(self, token: str) -> None:
         """From the next call on."""
         register_secret(token)
         self._client.configuration.access_token = token
 
-    def close(self) -> None:
-        """Calls under way end by themselves; those that wait for a thread are dropped."""
+    async def close(self) -> None:
+        """Wait for what is under way (each bounded by its timeouts), then close the connections."""
         for pool in (self.writes, self.reads):
-            pool.shutdown(wait=False, cancel_futures=True)
+            await asyncio.to_thread(pool.shutdown)
         self._client.pool.close()
         self._client.pool.join()
         self._client.rest_client.pool_manager.clear()
 
     async def write(self, call: Callable[..., Any], *args: Any, **fields: Any) -> Outcome:
         """One request, sent at most once. Raises nothing."""
-        try:
-            under_way = asyncio.get_running_loop().run_in_executor(self.writes, self._write, call, args, fields)
-        except RuntimeError as error:  # closed, or no thread to be had
-            return raised(error)
-        return await under_way
-
-    async def read(self, what: str, call: Callable[..., Any], *args: Any, **fields: Any) -> Any:
-        """The ``data`` of the answer. Raises BrokerException; TokenException where the token is the matter."""
-        try:
-            under_way = asyncio.get_running_loop().run_in_executor(self.reads, self._read, what, call, args, fields)
-        except RuntimeError as error:
-            raise _fault(what, error) from None
-        return await under_way
+        return await self._judged(self.writes, lambda: answered(*self._ask(call, args, fields)))
 
     async def look(self, what: str, call: Callable[..., Any], *args: Any, **fields: Any) -> Any:
         """A read that a write needs first: the ``data``, or how the write ends for want of it."""
-        try:
-            under_way = asyncio.get_running_loop().run_in_executor(self.reads, self._look, what, call, args, fields)
-        except RuntimeError as error:
-            return raised(error)
-        return await under_way
+        return await self._judged(self.reads, lambda: _data(what, self._ask(call, args, fields)[1]))
 
-    def _write(self, call: Callable[..., Any], args: tuple[Any, ...], fields: dict[str, Any]) -> Outcome:
+    async def _judged(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T | Outcome:
         try:
-            return answered(*self._ask(call, args, fields))
+            return await self._in(pool, work)
         except Exception as error:
             return raised(error)
 
-    def _read(self, what: str, call: Callable[..., Any], args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
-        try:
-            body = self._asked(call, args, fields)
-        except Exception as error:
-            raise _fault(what, error) from None
-        return _data(what, body)
+    async def read(self, what: str, call: Callable[..., Any], *args: Any, **fields: Any) -> Any:
+        """The ``data`` of the answer; asked again a few times where that may help.
 
-    def _look(self, what: str, call: Callable[..., Any], args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
-        try:
-            return _data(what, self._asked(call, args, fields))
-        except Exception as error:
-            return raised(error)
+        Raises BrokerException; TokenException where the token is the matter.
+        """
+        for attempt in range(self._settings.retries + 1):
+            try:
+                return _data(what, (await self._in(self.reads, lambda: self._ask(call, args, fields)))[1])
+            except BrokerException:
+                raise
+            except Exception as error:
+                if attempt == self._settings.retries or not _passing(error):
+                    raise _fault(what, error) from None
+            await asyncio.sleep(self._settings.backoff_s * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311
+        raise AssertionError("unreachable")
 
-    def _asked(self, call: Callable[..., Any], args: tuple[Any, ...], fields: dict[str, Any]) -> bytes:
-        """A read whose connection had died meanwhile is asked once more."""
-        from urllib3.exceptions import ProtocolError
-
-        try:
-            return self._ask(call, args, fields)[1]
-        except ProtocolError:
-            return self._ask(call, args, fields)[1]
+    async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        """In a thread. Raises TimeoutError at the deadline, RuntimeError where the pool is closed; what has not begun
+        by then is not sent any more."""
+        future = asyncio.get_running_loop().run_in_executor(pool, work)
+        done, _ = await asyncio.wait({future}, timeout=self._settings.deadline_s)
+        if not done:
+            future.cancel()
+            raise TimeoutError(f"no answer within {self._settings.deadline_s:g} s")
+        return future.result()
 
     def _ask(self, call: Callable[..., Any], args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[int, bytes]:
         response = call(*args, **fields, _preload_content=False, _request_timeout=self._timeout)
@@ -137,6 +132,12 @@ class Wire:
             return int(response.status), bytes(response.data)
         finally:
             response.release_conn()
+
+
+def _passing(error: Exception) -> bool:
+    """Whether a read may go better a moment later."""
+    status = getattr(error, "status", None)
+    return not isinstance(status, int) or status == 429 or status >= 500
 
 
 def _client(sdk: Any, settings: UpstoxSettings) -> Any:
@@ -169,11 +170,11 @@ def _fault(what: str, error: Exception) -> BrokerException:
     """Of anything that a read can raise; one line, without secrets."""
     status = getattr(error, "status", None)
     if not isinstance(status, int):
-        return BrokerException(f"Upstox: {what}: {_line(f'{type(error).__name__}: {error}')}")
+        return BrokerException(f"Upstox: {what}: {said(f'{type(error).__name__}: {error}')}")
     found = objections(getattr(error, "body", None) or b"")
     told = "; ".join(f"{code} {text}" for code, text in found) or str(getattr(error, "reason", ""))
     kind = TokenException if status == 401 or _TOKEN_CODES & {code for code, _ in found} else BrokerException
-    return kind(f"Upstox: {what}: HTTP {status} {_line(told)}".rstrip())
+    return kind(f"Upstox: {what}: HTTP {status} {said(told)}".rstrip())
 
 
 def _data(what: str, body: bytes) -> Any:
@@ -183,9 +184,5 @@ def _data(what: str, body: bytes) -> Any:
         raise BrokerException(f"Upstox: {what}: the answer is not JSON") from None
     if not isinstance(told, dict) or told.get("status") != "success" or "data" not in told:
         status = told.get("status") if isinstance(told, dict) else type(told).__name__
-        raise BrokerException(f"Upstox: {what}: the answer says {_line(repr(status))}, not success")
+        raise BrokerException(f"Upstox: {what}: the answer says {said(repr(status))}, not success")
     return told["data"]
-
-
-def _line(text: str) -> str:
-    return mask_text(" ".join(text.split()))[:300]
