@@ -167,14 +167,16 @@ def flatten_preview(
     held: Sequence[Position], orders: Sequence[OrderView], seconds: float, nonce: str, changed: bool = False
 ) -> Reply:
     """What a flatten would close, by symbol, and how to say yes."""
+    ours = sum(not one.external for one in held)
+    others = len(held) - ours
+    nothing = f"Flatten? No open position{' of ours' if others else ''} is known here."
     question = lines(
         bold("The positions have changed. Look again.") if changed else "",
-        bold(
-            f"Close {words.count(len(held), 'position')}?"
-            if held
-            else "Flatten? No open position is known here."
-        ),
+        bold(f"Close {words.count(ours, 'position')}?" if ours else nothing),
         pre("\n".join(_holdings(held))) if held else "",
+        f"{others} more {'is' if others == 1 else 'are'} not ours and {'is' if others == 1 else 'are'} left alone."
+        if others
+        else "",
         _working(held, orders),
         "" if held else "The broker's book is read all the same.",
         text(

@@ -445,3 +445,13 @@ def test_a_flatten_that_is_to_come_is_said_to_who_resumes_and_who_looks() -> Non
     engine.state = replace(engine.state, flatten="A flatten is queued.")
     for line in ("/resume", "/status"):
         assert "A flatten is queued." in say(context(engine), line)
+
+
+def test_the_question_counts_only_what_a_flatten_closes() -> None:
+    engine = FakeEngine(1)
+    engine.held.append(replace(position("NSE:FOREIGN"), external=True))
+    said = say(context(engine), "/flatten")
+    assert "Close 1 position?" in said
+    assert "1 more is not ours and is left alone." in said
+    engine.held = engine.held[1:]
+    assert "Flatten? No open position of ours is known here." in say(context(engine), "/flatten")
