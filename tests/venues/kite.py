@@ -73,6 +73,11 @@ class Kite:
     def root(self) -> str:
         return f"http://127.0.0.1:{self._server.port}"
 
+    @property
+    def connections(self) -> int:
+        """How many were opened so far."""
+        return self._server.accepted
+
     def open(self) -> None:
         self._server.up()
 

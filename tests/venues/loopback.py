@@ -69,6 +69,7 @@ class Loopback:
         self._connections: dict[asyncio.Task[None], socket.socket] = {}
         self._busy: set[socket.socket] = set()
         self.port = 0
+        self.accepted = 0  #: connections so far
 
     def up(self) -> None:
         """Listen, on the port of before. Needs a running loop."""
@@ -124,6 +125,7 @@ class Loopback:
         except (BlockingIOError, ConnectionAbortedError):
             return
         connection.setblocking(False)
+        self.accepted += 1
         task = asyncio.create_task(self._serve(connection))
         self._connections[task] = connection
         task.add_done_callback(self._ended)
