@@ -342,11 +342,14 @@ def _tried(what: str, call: Callable[[Any], T], lane: Lane) -> T | _Failed:
 
 
 def _failed(what: str, error: Exception, seen: Seen | None) -> _Failed:
+    from requests.exceptions import ChunkedEncodingError
+
     status = f"HTTP {seen.status}, " if seen else ""
     text = said(f"kite {what}: {status}{type(error).__name__}: {error}")
     if seen is not None and _token(seen, str(error)):
         return _Failed(TokenException(text), passing=False)
-    lost = seen is None or seen.status == 429 or seen.status >= 500
+    torn = isinstance(error, ChunkedEncodingError)
+    lost = seen is None or torn or seen.status == 429 or seen.status >= 500
     return _Failed(BrokerException(text), passing=lost)
 
 
