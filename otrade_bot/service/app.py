@@ -33,10 +33,11 @@ from otrade_bot.service.clockwatch import ClockWatch
 from otrade_bot.service.clockwork import Clockwork, feed, metronome
 from otrade_bot.service.control_state import ControlState
 from otrade_bot.service.day import inputs, prices, stream_of
-from otrade_bot.service.desk import Desk, Roster, Strategies, kept_before, open_desk
+from otrade_bot.service.desk import Desk, Roster, Strategies, kept_before, open_desk, with_shipped
 from otrade_bot.service.health import Health, Sources
 from otrade_bot.service.jobs import OWN, DayJobs
 from otrade_bot.service.journal import DayJournal, days, events_of, mended, read_day
+from otrade_bot.service.leftover import left_over
 from otrade_bot.service.logs import get_logger, timed
 from otrade_bot.service.mouths import Mouths
 from otrade_bot.service.observe import log_observer
@@ -248,12 +249,17 @@ class Service:
 
     async def _build(self, day: date, before: Sequence[dict[str, Any]]) -> Desk:
         source, setting = self.setting.source, self.setting
+        kept = kept_before(setting.state_dir, day)
+        left = left_over(setting.state_dir / "paper.jsonl", day, self.config, kept)
+        strategies = with_shipped(setting.strategies) if left else setting.strategies
         symbols = [s for strategy in self.config.trading.strategies for s in strategy.instruments]
+        symbols += [one.symbol for one in left]
         files = source.ticks(day, symbols)
         first = {f.symbol: int(f.price[0]) for f in files if len(f)}
-        roster = Roster.call(self.config, setting.strategies, setting.kernel, day, first, [f.symbol for f in files])
+        watched = [f.symbol for f in files]
+        roster = Roster.call(self.config, strategies, setting.kernel, day, first, watched, left)
         desk = open_desk(
-            self.config, setting.strategies, setting.kernel, roster, clock=self.clock, state_dir=setting.state_dir,
+            self.config, strategies, setting.kernel, roster, clock=self.clock, state_dir=setting.state_dir,
             journal=self.journal, feed=source.name,
         )  # fmt: skip
         if setting.rehearsal:
@@ -262,7 +268,10 @@ class Service:
         self.mouths.catch_up(events_of(reversed(before)))
         for observer in self._observers():
             desk.engine.add_observer(observer)
-        await desk.start(source.history(day, symbols), kept_before(setting.state_dir, day))
+        if left:
+            names = ", ".join(one.symbol for one in left)
+            desk.engine.alert(f"held, but not in the settings any more: {names}; it gets its exits, and no new entries")
+        await desk.start(source.history(day, symbols), kept)
         self._stream, _, unread = stream_of(files, day, desk.engine)
         desk.engine.counters.dropped = dict(unread)
         return desk

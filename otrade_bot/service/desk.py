@@ -21,6 +21,7 @@ from otrade_bot.core.money import Paise, to_paise
 from otrade_bot.core.ports import Journal
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.service.journal import days, read_day
+from otrade_bot.service.leftover import SHIPPED, LeftOver, exit_rows
 from otrade_bot.service.warm import warm_up
 from otrade_bot.strategies.loader import TradingStrategy, build_kernel, load_strategy
 from otrade_bot.trading import setup
@@ -32,7 +33,10 @@ from otrade_bot.trading.table import Row
 if TYPE_CHECKING:
     from otrade_bot.brokers.feeds import BarFile, TickFile
 
-__all__ = ["Desk", "Roster", "Strategies", "charge_of", "kept_before", "kernel_for", "open_desk", "paper_settings"]
+__all__ = [
+    "Desk", "Roster", "Strategies", "charge_of", "kept_before", "kernel_for", "open_desk", "paper_settings",
+    "with_shipped",
+]  # fmt: skip
 
 Strategies = dict[str, TradingStrategy]
 
@@ -94,6 +98,7 @@ class Roster:
     day: date
     rows: list[Row]
     instrument: Callable[[str], Instrument]
+    exits_only: list[int]  #: rows that are held, but not in the settings any more
 
     @classmethod
     def call(
@@ -104,17 +109,21 @@ class Roster:
         day: date,
         first_prices: Mapping[str, Paise],
         watched: Iterable[str] = (),
+        left: Sequence[LeftOver] = (),
     ) -> Roster:
         """``first_prices``: a price of each symbol, which some tick sizes need; ``watched``: what is followed
-        besides. Raises ConfigException, StrategyException."""
+        besides; ``left``: what is held without being in the settings any more. Raises ConfigException,
+        StrategyException."""
         store = InstrumentStore(day, config.market.instrument_overrides())
 
         def instrument(symbol: str) -> Instrument:
             return store.build(symbol, day, first_prices.get(symbol, 0))
 
-        rows = setup.build_rows(config, strategies, instrument, watched)
+        held = {one.symbol for one in left}
+        rows = setup.build_rows(config, strategies, instrument, (symbol for symbol in watched if symbol not in held))
         setup.dry_run(kernel, rows, strategies, config)
-        return cls(day, rows, instrument)
+        leaving = exit_rows(left, config, strategies, instrument, len(rows))
+        return cls(day, [*rows, *leaving], instrument, [row.index for row in leaving])
 
 
 def open_desk(
@@ -143,14 +152,20 @@ def open_desk(
         calendar=config.calendar, journal=journal, feed=feed,
     )  # fmt: skip
     holder.append(engine)
+    for index in roster.exits_only:
+        engine.exits_only(index)
     engine.add_price_listener(broker.on_price, broker.resume)
     return Desk(roster.day, engine, broker)
 
 
 def kernel_for(strategies: Strategies, progress: Callable[[str, float], None] | None = None) -> Kernel:
     """Both shipped strategies go into every kernel, so that one compiled kernel serves most runs."""
-    shipped = {name: load_strategy(name) for name in ("ema_crossover", "momentum_ladder")}
-    return build_kernel(list({**shipped, **strategies}.values()), progress=progress)
+    return build_kernel(list(with_shipped(strategies).values()), progress=progress)
+
+
+def with_shipped(strategies: Strategies) -> Strategies:
+    """The shipped ones first, then those of the settings."""
+    return {**{name: load_strategy(name) for name in SHIPPED}, **strategies}
 
 
 def paper_settings(brokers: BrokerConfig) -> PaperSettings:

@@ -117,7 +117,7 @@ class LiveTradingEngine:
         self.past_listeners: list[PriceListener] = []
         self._inbox: deque[Callable[[], None]] = deque()
         self._busy = False
-        self._failed_rows: set[int] = set()  #: whose strategy has raised
+        self._exits_only: set[int] = set()  #: whose strategy has raised, or has left the settings
         self._failures: set[str] = set()
         risk = config.risk
         limits = RiskLimits(
@@ -222,7 +222,7 @@ class LiveTradingEngine:
             self.sessions[row.index] = session
             strategy = self.strategies.get(row.strategy)
             setup.row_params(self.params, row, self.kernel, self.config, strategy, session, day)
-        for index in self._failed_rows:
+        for index in self._exits_only:
             self._switch_off(index)
 
     @property
@@ -435,14 +435,18 @@ class LiveTradingEngine:
         """What the failing call intended before it failed; says the failure."""
         kinds = self._out["kind"]
         intents = self._taken(int((kinds == 0).argmax()) if (kinds == 0).any() else len(kinds))
-        self._failed_rows.add(row)
-        self._switch_off(row)
+        self.exits_only(row)
         r = self.table[row]
         self.critical(
             f"{r.instrument.symbol}: strategy {r.strategy} failed ({type(error).__name__}: {error}) and is "
             "switched off for this instrument; its stops and exits go on"
         )
         return intents
+
+    def exits_only(self, row: int) -> None:
+        """No strategy and no entries for this row, today and on later days; its stops and exits go on."""
+        self._exits_only.add(row)
+        self._switch_off(row)
 
     def _switch_off(self, row: int) -> None:
         self.params[row]["sid"] = self.params[row]["enabled"] = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from harness.bench import DAY, OPEN, config, kernel
 
+from otrade_bot.config.models import BrokerConfig, Config
 from otrade_bot.control.reply import Reply
 from otrade_bot.core.clock import SECOND, at_ist, ist_date
 from otrade_bot.core.errors import TradingException
@@ -152,29 +154,66 @@ async def test_a_diary_that_cannot_be_read_stops_no_trading(tmp_path: Path, dama
         assert damage is None or len(kept) >= whole.count(b"\n")
 
 
-async def test_a_position_whose_instrument_was_taken_out_of_the_settings_is_named_and_the_day_ends_well(
-    tmp_path: Path,
-) -> None:
-    first = service_at(tmp_path, Room())
+async def held_before(folder: Path) -> tuple[str, int]:
+    """A position that a stopped service left, its symbol and the market time."""
+    first = service_at(folder, Room())
     await running(first, lambda: bool(first.desk and first.engine.positions()))
-    held = first.engine.positions()[0].symbol
-    rest = config("ema_crossover", tuple(one for one in SYMBOLS if one != held), "1m")
-    room = Room()
+    return first.engine.positions()[0].symbol, first.clock.now_ns()
+
+
+def service_with(folder: Path, room: Room, settings: Config, start: int) -> Service:
     plan = Rehearsal(OPEN, 5000.0, "simulated, seed 1")
-    setting = Setting(
-        rest, setup.load_strategies(rest, None), kernel(), Simulated(1, rest.market), tmp_path, plan,
-        first.clock.now_ns(), True,
-    )  # fmt: skip
-    service = Service(setting, lambda service: room)
+    strategies = setup.load_strategies(settings, None)
+    setting = Setting(settings, strategies, kernel(), Simulated(1, settings.market), folder, plan, start, True)
+    return Service(setting, lambda service: room)
+
+
+async def flattened(service: Service, room: Room) -> str:
+    """What /flatten says as soon as the service is there; then its day to the end."""
     task = asyncio.create_task(service.run())
     async with asyncio.timeout(30):
-        while not room.texts("run"):  # noqa: ASYNC110
+        while not room.texts("run"):
+            assert not task.done()
             await asyncio.sleep(0.01)
         said = await service.engine.flatten("owner")
         await task
-    assert f"Left alone, not ours or no longer in the settings: {held}" in said
     assert not [text for text in room.texts("alert") if "failed" in text]
     assert len([event for event in room.events if event.kind == "day"]) == 1
+    return said
+
+
+async def test_a_position_whose_instrument_was_taken_out_of_the_settings_is_still_ours_to_leave(
+    tmp_path: Path,
+) -> None:
+    held, now = await held_before(tmp_path)
+    rest = config("ema_crossover", tuple(one for one in SYMBOLS if one != held), "1m")
+    room = Room()
+    said = await flattened(service_with(tmp_path, room, rest, now), room)
+    assert any(f"not in the settings any more: {held}" in text for text in room.texts("alert"))
+    started = next(event for event in room.events if event.kind == "run")
+    assert [(p["symbol"], p["stop_resting"], p["external"]) for p in started.data["positions"]] == [(held, True, False)]
+    assert f"{held} P1" in said
+    assert "Flat: the broker's book shows no position of ours." in said
+
+
+async def test_a_row_that_is_left_over_squares_off_and_buys_nothing_more(tmp_path: Path) -> None:
+    held, now = await held_before(tmp_path)
+    room = Room()
+    service = service_with(tmp_path, room, config("momentum_ladder", ("NSE:TCS",), "1m"), now)
+    await asyncio.wait_for(service.run(), 30)
+    assert [event.data["exit_reason"] for event in room.events if event.kind == "trade"] != []
+    assert not [event for event in room.events if event.kind == "signal" and event.symbol == held]
+    (day,) = (event for event in room.events if event.kind == "day")
+    assert day.data["open_positions"] == []
+
+
+async def test_a_position_that_is_not_known_to_be_ours_is_named_as_left_alone(tmp_path: Path) -> None:
+    held, now = await held_before(tmp_path)
+    rest = config("ema_crossover", tuple(one for one in SYMBOLS if one != held), "1m")
+    room = Room()
+    other = replace(rest, brokers=BrokerConfig(instance="B2"))
+    said = await flattened(service_with(tmp_path, room, other, now), room)
+    assert f"Left alone, not ours or no longer in the settings: {held}" in said
 
 
 async def test_a_start_that_fails_is_told_once_however_often_a_supervisor_tries(tmp_path: Path) -> None:
