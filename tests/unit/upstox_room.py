@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,3 +35,11 @@ def wanted(
     """Ten shares for the day, unless told otherwise."""
     quantity, product = fields.pop("quantity", 10), fields.pop("product", Product.MIS)
     return OrderRequest(tag, SHARE, side, quantity, product, order_type, **fields)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for it, ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.002)

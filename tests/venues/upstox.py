@@ -12,6 +12,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any
 from urllib.parse import unquote
@@ -59,7 +60,7 @@ ROUTES = {
     ("DELETE", "/v3/order/gtt/cancel"): "gtt_cancel",
     ("GET", "/v3/order/gtt"): "gtts",
     ("GET", "/v3/market-quote/ltp"): "ltp",
-    ("GET", "/v3/market-quote/quotes"): "ltp",
+    ("GET", "/v3/market-quote/quotes"): "quotes",
 }
 
 
@@ -196,7 +197,7 @@ class UpstoxApi:
         return await accept()
 
     async def _accept(self, call: Call, request: Request) -> Answer:
-        if call.headers.get("authorization") != f"Bearer {self.token}":
+        if call.name != "candles" and call.headers.get("authorization") != f"Bearer {self.token}":
             return await error(401, "UDAPI100050", "Invalid token used to access API").strike(_nothing)
         try:
             data = await self._work(call, request)
@@ -223,8 +224,7 @@ class UpstoxApi:
             case "gtt_cancel":
                 return {"gtt_order_ids": [exchange.cancel_gtt(given["gtt_order_id"]).gtt_id]}
             case "candles":
-                key = unquote(request.path.split("historical-candle/")[1]).removeprefix("intraday/").split("/")[0]
-                return {"candles": self._share(key).candles}
+                return {"candles": self._candles(unquote(request.path).split("/")[3:])}
             case _:
                 return self._told(call.name, given)
 
@@ -237,7 +237,7 @@ class UpstoxApi:
                 return shapes.order(exchange.find(given["order_id"]))
             case "history":
                 row = exchange.find(given["order_id"])
-                return [shapes.order(row, status, at) for status, at in row.history]
+                return [shapes.state(row, status, at) for status, at in row.history]
             case "trades" | "order_trades":
                 wanted = given.get("order_id")
                 return [shapes.trade(f) for f in exchange.fills if wanted in (None, f.order.order_id)]
@@ -251,11 +251,20 @@ class UpstoxApi:
             case "gtts":
                 wanted = given.get("gtt_order_id")
                 return [shapes.gtt(g) for g in exchange.gtts.values() if wanted in (None, g.gtt_id)]
-            case "ltp":
+            case "ltp" | "quotes":
                 shares = [self._share(key) for key in given["instrument_key"].split(",")]
-                return {f"NSE_EQ:{share.trading_symbol}": shapes.ltp(share) for share in shares}
+                told = shapes.ltp if name == "ltp" else partial(shapes.quote, now=exchange.now)
+                return {f"NSE_EQ:{share.trading_symbol}": told(share) for share in shares}
             case _:
                 return shapes.PROFILE
+
+    def _candles(self, words: list[str]) -> list[list[Any]]:
+        """Newest first: of past days by date, of today by ``intraday`` alone."""
+        today = self.exchange.now.date().isoformat()
+        if words[0] == "intraday":
+            return [row for row in self._share(words[1]).candles if row[0][:10] == today]
+        last, first = words[3], words[4] if len(words) > 4 else ""
+        return [row for row in self._share(words[0]).candles if first <= row[0][:10] <= last and row[0][:10] < today]
 
     def _share(self, key: str) -> Share:
         if key not in self.exchange.shares:

@@ -38,6 +38,12 @@ def order(row: Order, status: str = "", at: datetime | None = None) -> dict[str,
     }  # fmt: skip
 
 
+def state(row: Order, status: str, at: datetime) -> dict[str, Any]:
+    """One of its history, which says less than the book."""
+    unsaid = ("guid", "pending_quantity", "status_message_raw", "order_ref_id")
+    return {name: value for name, value in order(row, status, at).items() if name not in unsaid}
+
+
 def update(row: Order) -> dict[str, Any]:
     """As the portfolio stream tells it."""
     return {"update_type": "order", "user_id": "2ABCDE", "instrument_key": row.share.key, **order(row)}
@@ -116,6 +122,20 @@ def gtt(row: Gtt) -> dict[str, Any]:
 def ltp(share: Share) -> dict[str, Any]:
     price = rupees(share.price)
     return {"last_price": price, "instrument_token": share.key, "ltq": 1, "volume": 100, "cp": price}
+
+
+def quote(share: Share, now: datetime) -> dict[str, Any]:
+    """The full quote of v3."""
+    price, moment = rupees(share.price), str(int(now.timestamp() * 1000))
+    level = {"quantity": 10, "price": price, "orders": 1}
+    return {
+        "ohlc": {"open": price, "high": price, "low": price, "close": price, "volume": 100, "ts": int(moment)},
+        "depth": {"buy": [level], "sell": [level]}, "timestamp": now.isoformat(), "instrument_token": share.key,
+        "symbol": share.trading_symbol, "last_price": price, "volume": 100, "average_price": price, "oi": 0.0,
+        "net_change": 0.0, "total_buy_quantity": 10.0, "total_sell_quantity": 10.0,
+        "lower_circuit_limit": rupees(share.price * 9 // 10), "upper_circuit_limit": rupees(share.price * 11 // 10),
+        "last_trade_time": moment, "oi_day_high": 0.0, "oi_day_low": 0.0, "prev_close_price": price,
+    }  # fmt: skip
 
 
 PROFILE = {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import ROUND_UP, Decimal
 from typing import Any
 
 from otrade_bot.brokers.base import BrokerInterface
-from otrade_bot.brokers.upstox import rows
+from otrade_bot.brokers.quotes import Candle, MarketQuote
+from otrade_bot.brokers.upstox import market, rows
 from otrade_bot.brokers.upstox.wire import UpstoxSettings, Wire
+from otrade_bot.core.clock import ist_date
 from otrade_bot.core.errors import BrokerException, TokenException
 from otrade_bot.core.model import (
     Accepted,
@@ -20,6 +22,7 @@ from otrade_bot.core.model import (
     GttLeg,
     GttRequest,
     Holding,
+    Instrument,
     OrderRequest,
     OrderType,
     Outcome,
@@ -33,6 +36,7 @@ from otrade_bot.core.money import Paise, rupees
 __all__ = ["UpstoxBroker"]
 
 VERSION = "2.0"
+QUOTES_AT_ONCE = 500
 PRODUCTS = {Product.MIS: "I", Product.CNC: "D", Product.NRML: "D"}
 _PROTECTED = frozenset({OrderType.MARKET, OrderType.SL_M})
 _PRICED = frozenset({OrderType.LIMIT, OrderType.SL})
@@ -208,6 +212,40 @@ class UpstoxBroker(BrokerInterface):
     async def get_gtts(self) -> Sequence[Gtt]:
         found = await self._list("GTTs", self._wire.orders.get_gtt_order_details)
         return [rows.gtt(row, self._names) for row in found]
+
+    async def quotes(self, symbols: Iterable[str]) -> dict[str, MarketQuote]:
+        """By symbol; one that Upstox does not know is missing. Raises BrokerException. 500 a request."""
+        keys = {key: symbol for symbol in symbols if (key := self._names.key(symbol))}
+        wanted, found = list(keys), dict[str, MarketQuote]()
+        for at in range(0, len(wanted), QUOTES_AT_ONCE):
+            part = ",".join(wanted[at : at + QUOTES_AT_ONCE])
+            call = self._wire.quotes.get_full_market_quote_v3
+            data = await self._wire.read("quotes", call, instrument_key=part)
+            for row in rows.rows("quotes", list(data.values()) if isinstance(data, dict) else [data]):
+                symbol = keys.get(str(row.get("instrument_token")))
+                if symbol:
+                    found[symbol] = market.quote(symbol, row)
+        return found
+
+    async def candles(self, instrument: Instrument, interval: str, from_ns: int, to_ns: int) -> list[Candle]:
+        """Candles that begin within [from, to] (ns UTC), oldest first, in as many requests as it takes.
+
+        Upstox's history ends yesterday: where the last day has no candle, those of today are asked for, too.
+        ``interval``: 1m, 3m, 5m, 10m, 15m, 30m, 60m, day. Raises ValueError for another, BrokerException.
+        """
+        unit, every, days = market.interval_words(interval)
+        key, history = self._names.key(instrument.symbol), self._wire.history
+        if key is None:
+            raise BrokerException(_unlisted(instrument.symbol).reason)
+        found: dict[int, Candle] = {}
+        for start, end in market.spans(days, from_ns, to_ns):
+            call = history.get_historical_candle_data1
+            data = await self._wire.read("candles", call, key, unit, every, end, start)
+            found.update((candle.ts_ns, candle) for candle in market.candles(data))
+        if from_ns <= to_ns and not any(ist_date(ts) == ist_date(to_ns) for ts in found):
+            data = await self._wire.read("candles", history.get_intra_day_candle_data, key, unit, every)
+            found.update((candle.ts_ns, candle) for candle in market.candles(data))
+        return [found[ts] for ts in sorted(found) if from_ns <= ts <= to_ns]
 
     async def _list(self, what: str, call: Callable[..., Any], *args: Any) -> list[rows.Row]:
         return rows.rows(what, await self._wire.read(what, call, *args))

@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from otrade_bot.brokers.outcomes import said
 from otrade_bot.core.clock import from_iso
 from otrade_bot.core.errors import BrokerException
 from otrade_bot.core.model import (
@@ -28,7 +29,20 @@ from otrade_bot.core.model import (
 )
 from otrade_bot.core.money import to_paise
 
-__all__ = ["GTT_WORDS", "STATUS_WORDS", "Names", "fill", "funds", "gtt", "holding", "order", "position", "rows"]
+__all__ = [
+    "GTT_WORDS",
+    "STATUS_WORDS",
+    "Names",
+    "amount",
+    "fill",
+    "funds",
+    "gtt",
+    "holding",
+    "order",
+    "position",
+    "rows",
+    "whole",
+]
 
 Row = Mapping[str, Any]
 
@@ -89,14 +103,14 @@ def order(row: Row, names: Names) -> BrokerOrder:
     """The value is average price × filled quantity: exact sums are in the trades."""
     kind, strange_kind = _kind(row)
     side, strange_side = _side(row)
-    word, filled = str(row.get("status") or ""), _whole(row, "filled_quantity")
+    word, filled = str(row.get("status") or ""), whole(row, "filled_quantity")
     placed, updated = _time(row, "order_timestamp"), _time(row, "exchange_timestamp")
     return BrokerOrder(
-        order_id=_id(row, "order_id"), symbol=names.symbol(row), side=side, quantity=_whole(row, "quantity"),
+        order_id=_id(row, "order_id"), symbol=names.symbol(row), side=side, quantity=_quantity(row),
         product=names.product(row), order_type=kind, status=_status(word, kind, filled),
         status_word=" ".join(part for part in (word, strange_kind, strange_side) if part), filled=filled,
-        value=to_paise(_amount(row, "average_price") * filled), price=to_paise(_amount(row, "price")),
-        trigger=to_paise(_amount(row, "trigger_price")), tag=str(row.get("tag") or ""), placed_ns=placed,
+        value=to_paise(amount(row, "average_price") * filled), price=to_paise(amount(row, "price")),
+        trigger=to_paise(amount(row, "trigger_price")), tag=str(row.get("tag") or ""), placed_ns=placed,
         updated_ns=max(placed, updated), reason=str(row.get("status_message") or ""),
     )  # fmt: skip
 
@@ -114,7 +128,7 @@ def _kind(row: Row) -> tuple[OrderType, str]:
     try:
         return OrderType(word), ""
     except ValueError:
-        kind = OrderType.LIMIT if _amount(row, "price") else OrderType.MARKET
+        kind = OrderType.LIMIT if amount(row, "price") else OrderType.MARKET
         return kind, f"(order type {word or 'missing'})"
 
 
@@ -128,26 +142,26 @@ def _side(row: Row) -> tuple[Side, str]:
 
 def fill(row: Row, names: Names) -> BrokerFill:
     return BrokerFill(
-        _id(row, "trade_id"), _id(row, "order_id"), names.symbol(row), _side(row)[0], _whole(row, "quantity"),
-        to_paise(_amount(row, "average_price")), _time(row, "exchange_timestamp") or _time(row, "order_timestamp"),
+        _id(row, "trade_id"), _id(row, "order_id"), names.symbol(row), _side(row)[0], _quantity(row),
+        to_paise(amount(row, "average_price")), _time(row, "exchange_timestamp") or _time(row, "order_timestamp"),
     )  # fmt: skip
 
 
 def position(row: Row, names: Names) -> BrokerPosition:
-    average, last = to_paise(_amount(row, "average_price")), to_paise(_amount(row, "last_price"))
-    return BrokerPosition(names.symbol(row), names.product(row), _whole(row, "quantity"), average, last)
+    average, last = to_paise(amount(row, "average_price")), to_paise(amount(row, "last_price"))
+    return BrokerPosition(names.symbol(row), names.product(row), _quantity(row), average, last)
 
 
 def holding(row: Row, names: Names, t1_apart: bool) -> Holding:
-    quantity = _whole(row, "quantity") + (_whole(row, "t1_quantity") if t1_apart else 0)
-    return Holding(names.symbol(row), quantity, to_paise(_amount(row, "average_price")))
+    quantity = _quantity(row) + (whole(row, "t1_quantity") if t1_apart else 0)
+    return Holding(names.symbol(row), quantity, to_paise(amount(row, "average_price")))
 
 
 def funds(data: Any) -> Funds:
     equity = data.get("equity") if isinstance(data, dict) else None
     if not isinstance(equity, dict):
         raise BrokerException("Upstox: funds: no equity segment in the answer")
-    return Funds(to_paise(_amount(equity, "available_margin")), to_paise(_amount(equity, "used_margin")))
+    return Funds(to_paise(amount(equity, "available_margin")), to_paise(amount(equity, "used_margin")))
 
 
 def gtt(row: Row, names: Names) -> Gtt:
@@ -162,9 +176,9 @@ def gtt(row: Row, names: Names) -> Gtt:
     after = [rules[name] for name in ("STOPLOSS", "TARGET") if name in rules]
     shown = after if after and _word(entry) is GttStatus.TRIGGERED else [entry]
     return Gtt(
-        _id(row, "gtt_order_id"), names.symbol(row), _side(shown[0])[0], _whole(row, "quantity"), names.product(row),
+        _id(row, "gtt_order_id"), names.symbol(row), _side(shown[0])[0], _quantity(row), names.product(row),
         tuple(_leg(rule) for rule in shown), _together([_word(rule) for rule in shown]),
-        _whole(row, "created_at") * 1000,
+        whole(row, "created_at") * 1000,
     )  # fmt: skip
 
 
@@ -172,7 +186,7 @@ def _leg(rule: Row) -> GttLeg:
     reason = str(rule.get("message") or "")
     word = str(rule.get("status"))
     told = reason if word in GTT_WORDS else f"{word} {reason}".strip()
-    return GttLeg(to_paise(_amount(rule, "trigger_price")), 0, str(rule.get("order_id") or ""), told)
+    return GttLeg(to_paise(amount(rule, "trigger_price")), 0, str(rule.get("order_id") or ""), told)
 
 
 def _word(rule: Row) -> GttStatus:
@@ -191,19 +205,28 @@ def _id(row: Row, name: str) -> str:
     return str(value)
 
 
-def _amount(row: Row, name: str) -> Decimal:
+def amount(row: Row, name: str) -> Decimal:
+    """Nothing counts as 0. Raises BrokerException for what is no finite number."""
     value = row.get(name)
     try:
-        amount = Decimal(str(0 if value in (None, "") else value))
+        found = Decimal(str(0 if value in (None, "") else value))
     except InvalidOperation:
-        raise BrokerException(f"Upstox: {name} is no number: {value!r}") from None
-    if not amount.is_finite():
-        raise BrokerException(f"Upstox: {name} is no number: {value!r}")
-    return amount
+        found = Decimal("nan")
+    if not found.is_finite():
+        raise BrokerException(f"Upstox: {name} is no number: {said(repr(value))}")
+    return found
 
 
-def _whole(row: Row, name: str) -> int:
-    return int(_amount(row, name))
+def _quantity(row: Row) -> int:
+    """Raises BrokerException also where there is none: nothing held is said with a 0."""
+    if row.get("quantity") in (None, ""):
+        raise BrokerException("Upstox: a row without quantity")
+    return whole(row, "quantity")
+
+
+def whole(row: Row, name: str) -> int:
+    """As ``amount``, without what stands behind the point."""
+    return int(amount(row, name))
 
 
 def _time(row: Row, name: str) -> int:
