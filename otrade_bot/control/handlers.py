@@ -173,6 +173,8 @@ async def _flatten(context: Context, arguments: Arguments) -> Reply:
         return views_checks.flatten_result(said, context.view.positions())
     if verdict is Verdict.CHANGED:
         return _ask(context, changed=True)
+    if verdict is Verdict.UNSEEN:
+        return text(bold("Nothing was closed:"), " that yes came before the question had reached you. Answer it now.")
     return lines(_not_confirmed(context, verdict), "" if arguments.nonce else _ask(context))
 
 

@@ -71,8 +71,9 @@ class Replies:
         for part in reply.split():
             await self._post(chat_id, part, silent=silent)
 
-    async def reply(self, place: Place, said: Reply) -> None:
-        """Straight to the chat; what Telegram does not take goes on through the outbox, without buttons."""
+    async def reply(self, place: Place, said: Reply) -> bool:
+        """Straight to the chat: True where all of it is there. What Telegram does not take goes on through the
+        outbox, without buttons."""
         self._offers.add(place.chat_id, said.actions, place.owner)
         parts = _labelled(said.split(_PART))
         line = self._lines[place.chat_id, place.owner]
@@ -88,8 +89,9 @@ class Replies:
                 raise
             if left is not None:
                 self._outbox.put(_joined([left, *parts[1:]]), [place.chat_id])
-                return
+                return False
             del parts[0]
+        return True
 
     async def _insist(self, place: Place, part: Reply) -> Reply | None:
         """A few attempts. None: it is in the chat; else what is left to say, marked where it may be there already."""

@@ -51,8 +51,9 @@ class Phone:
 
     ``answer`` turns a caller's line into a reply; it must reach the command without an ``await`` of its own, or the
     order of /pause and /resume is lost. ``label`` is the mode that stands on top of every message. ``audit`` hears of
-    what was refused here and never reached ``answer``. ``log`` takes masked lines. ``wall`` gives seconds since the
-    epoch: the age of a message is judged by it. ``steady`` gives seconds that always advance.
+    what was refused here and never reached ``answer``, ``delivered`` of answers that are in their chat. ``log`` takes
+    masked lines. ``wall`` gives seconds since the epoch: the age of a message is judged by it. ``steady`` gives seconds
+    that always advance.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Phone:
         log: Callable[[str], None] = lambda line: None,
         log_error: Callable[[str, Exception], None] = lambda what, error: None,
         audit: Callable[[Heard], None] = lambda heard: None,
+        delivered: Callable[[Reply], None] = lambda said: None,
         patience: Patience | None = None,
         poll_s: int = 25,
         poll_margin_s: float = 10.0,
@@ -86,7 +88,7 @@ class Phone:
         register_secret(token.partition(":")[2])
         self._valid = _TOKEN.fullmatch(token) is not None
         self._gate, self._answer, self._outbox = gate, answer, outbox
-        self._commands, self._label = tuple(bot_commands), label
+        self._commands, self._label, self._delivered = tuple(bot_commands), label, delivered
         self._log, self._log_error, self._audit = log, log_error, audit
         self._stale_s, self._settle_s, self._toast_s = stale_s, settle_s, toast_s
         self._wall, self._steady, self._grace_s = wall, steady, grace_s
@@ -289,7 +291,8 @@ class Phone:
             cut = text(code(short(line, 40)), " was cut off by the end of the service. Look at the state.")
             self._outbox.put(self._own(cut), [place.chat_id])
             raise
-        await self._replies.reply(place, lines(italic(note), said) if note else said)
+        if await self._replies.reply(place, lines(italic(note), said) if note else said):
+            self._delivered(said)
 
     # Presses.
 

@@ -74,15 +74,20 @@ class Mouths(Protocol):
 class Answers:
     """The command table with today's engine behind it."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, travels: bool) -> None:
         self._service = service
-        self._confirmations = Confirmations()
+        self._confirmations = Confirmations(travels=travels)
 
     async def by_phone(self, caller: Caller, line: str) -> Reply:
         return await answer(self._context(caller.name, caller.role, caller.session), line)
 
     async def at_terminal(self, line: str) -> Reply:
         return await answer(self._context("terminal", Role.ADMIN, "terminal"), line)
+
+    def delivered(self, said: Reply) -> None:
+        """An answer is in its chat: the question in it may be answered. Its buttons hold the nonce."""
+        for action in said.actions:
+            self._confirmations.seen(action.line.split()[-1])
 
     def heard(self, heard: Heard) -> None:
         """Into the journal: who said what, allowed or not."""
@@ -197,7 +202,7 @@ def mouths_for(secrets: Secrets, out: TextIO) -> Callable[[Service], Mouths]:
     """By what the environment holds."""
 
     def make(service: Service) -> Mouths:
-        answers = Answers(service)
+        answers = Answers(service, travels=secrets.telegram_token is not None)
         rehearsal = service.setting.rehearsal
         if secrets.telegram_token is None:
             return Terminals(service, answers, f"{rehearsal.speed:g}x" if rehearsal else "")
@@ -246,6 +251,7 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -
         base_url=secrets.telegram_base_url, base_file_url=secrets.telegram_base_file_url,
         bot_commands=[(command.name, command.help) for command in COMMANDS],
         label=top, log=phoned, log_error=error, audit=answers.heard,
+        delivered=answers.delivered,
     )  # fmt: skip
     return Phones(outbox, Pushes(outbox, settings.users, settings.notifications, top), gate, phone, printer, top)
 

@@ -455,3 +455,14 @@ def test_the_question_counts_only_what_a_flatten_closes() -> None:
     assert "1 more is not ours and is left alone." in said
     engine.held = engine.held[1:]
     assert "Flatten? No open position of ours is known here." in say(context(engine), "/flatten")
+
+
+def test_a_yes_that_came_before_the_question_had_reached_the_chat_closes_nothing() -> None:
+    engine, confirmations = FakeEngine(3), Confirmations(Wall(), travels=True)
+    ctx = context(engine, confirmations=confirmations)
+    question = asyncio.run(answer(ctx, "/flatten"))
+    assert "came before the question had reached you" in say(ctx, "/flatten yes")
+    assert engine.calls == []
+    confirmations.seen(question.actions[0].line.split()[-1])
+    say(ctx, "/flatten yes")
+    assert len(engine.calls) == 1
