@@ -6,13 +6,16 @@ happens, the write is sent exactly once and nothing is raised.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from otrade_bot.brokers.kite import KiteBroker
+from otrade_bot.brokers.kite.client import Lanes
 from otrade_bot.brokers.kite.outcomes import REFUSALS
+from otrade_bot.core.errors import BrokerException
 from otrade_bot.core.model import Accepted, OrderType, Outcome, Refused, Unknown
 from tests.unit.kite_room import gtt, order, room
 from tests.venues.kite import Kite
@@ -121,11 +124,11 @@ UNKNOWN: dict[str, Callable[[], Fault]] = {
 
 async def prepared(broker: KiteBroker) -> tuple[str, str]:
     """A resting order and a GTT, for the writes that change one."""
-    await_holding = await broker.place(order(OrderType.LIMIT, price=99_000, tag="old"))
+    resting = await broker.place(order(OrderType.LIMIT, price=99_000, tag="old"))
     trigger = await broker.place_gtt(gtt(97_500))
-    assert isinstance(await_holding, Accepted)
+    assert isinstance(resting, Accepted)
     assert isinstance(trigger, Accepted)
-    return await_holding.order_id, trigger.order_id
+    return resting.order_id, trigger.order_id
 
 
 def state(kite: Kite) -> Any:
@@ -187,7 +190,7 @@ async def test_silence_ends_unknown_whether_or_not_the_exchange_has_acted(name: 
     assert acted is after
 
 
-async def test_an_answer_that_drips_for_ever_meets_the_deadline() -> None:
+async def test_an_answer_slower_than_the_deadline_is_not_waited_for() -> None:
     outcome, acted = await struck("place", Hang(after=True), silence=30.0, deadline=0.2)
     assert outcome == Unknown("no answer within 0.2 s")
     assert acted
@@ -220,6 +223,37 @@ async def test_a_write_to_a_closed_broker_is_unknown() -> None:
     async with room() as (kite, broker):
         await broker.close()
         assert isinstance(await broker.place(order()), Unknown)
+        assert kite.calls == []
+
+
+async def test_what_still_waits_for_a_thread_when_the_broker_closes_is_unknown_and_not_sent() -> None:
+    async with room(writers=1, readers=1) as (kite, broker):
+        hang, slow = Hang(), Hang()
+        kite.fail("place", hang)
+        kite.fail("orders", slow)
+        first, second = (asyncio.create_task(broker.place(order(tag=tag))) for tag in ("first", "second"))
+        reads = [asyncio.create_task(broker.get_orderbook()) for _ in range(2)]
+        arrived = asyncio.Event()
+        hang.on_change = slow.on_change = lambda: arrived.set() if hang.holding and slow.holding else None
+        await asyncio.wait_for(arrived.wait(), 10)
+        closing = asyncio.create_task(broker.close())
+        assert isinstance(await second, Unknown)
+        hang.release()
+        slow.release()
+        await closing
+        assert isinstance(await first, Accepted)
+        assert await reads[0] is not None
+        with pytest.raises(BrokerException, match="closed"):
+            await reads[1]
+        assert [call.form["tag"] for call in kite.calls if call.form] == ["first"]
+
+
+async def test_a_client_that_cannot_be_made_makes_a_write_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with room() as (kite, broker):
+        monkeypatch.setattr(Lanes, "_take", lambda self: 1 / 0)
+        assert await broker.place(order()) == Unknown("ZeroDivisionError: division by zero")
+        with pytest.raises(BrokerException, match="ZeroDivisionError"):
+            await broker.get_trades()
         assert kite.calls == []
 
 

@@ -32,6 +32,7 @@ PROFILE: Row = {
     "broker": "ZERODHA", "exchanges": ["NSE", "BSE", "NFO"], "products": ["CNC", "NRML", "MIS"],
     "order_types": ["MARKET", "LIMIT", "SL", "SL-M"], "avatar_url": None, "meta": {"demat_consent": "physical"},
 }  # fmt: skip
+FORM = "application/x-www-form-urlencoded"
 SHARES = [
     Share("NSE", "RELIANCE", 738561, name="RELIANCE INDUSTRIES"),
     Share("NSE", "INFY", 408065, name="INFOSYS"),
@@ -106,7 +107,7 @@ class Kite:
     # --- requests ---
     async def _handle(self, request: Request) -> Answer | Drop:
         name, groups = _route(request)
-        form = request.form() if request.verb in ("POST", "PUT") else {}
+        form = request.form() if request.content_type == FORM else {}
         self.calls.append(Call(name, request, form))
 
         async def accept() -> Answer:
@@ -136,7 +137,7 @@ class Kite:
             raise Rejection("GeneralException", "Route not found", 404)
         if request.headers.get("x-kite-version") != "3":
             raise Rejection("InputException", "Invalid or missing `X-Kite-Version`.")
-        if request.verb in ("POST", "PUT") and request.content_type != "application/x-www-form-urlencoded":
+        if request.verb in ("POST", "PUT") and request.content_type != FORM:
             raise Rejection("InputException", f"Unexpected content type {request.content_type!r}.")
         wanted = f"token {self.API_KEY}:{self.token}"
         if name != "session" and request.headers.get("authorization") != wanted:

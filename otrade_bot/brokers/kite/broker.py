@@ -29,7 +29,7 @@ from otrade_bot.brokers.kite.wire import (
     request_fault,
     tag_of,
 )
-from otrade_bot.brokers.outcomes import said
+from otrade_bot.brokers.outcomes import doubtful, said
 from otrade_bot.brokers.quotes import Candle, MarketQuote
 from otrade_bot.core.errors import BrokerException, TokenException
 from otrade_bot.core.model import (
@@ -92,8 +92,7 @@ class KiteBroker(BrokerInterface):
 
     async def close(self) -> None:
         """Wait for what is under way, then close the connections. Writes after that are Unknown."""
-        await self._orders.close()
-        await self._reads.close()
+        await asyncio.gather(self._orders.close(), self._reads.close())
 
     async def keep_warm(self) -> None:
         """A harmless request on the connection that the next order takes. Raises BrokerException.
@@ -185,10 +184,13 @@ class KiteBroker(BrokerInterface):
         except RuntimeError as error:  # closed
             return Unknown(said(str(error)))
         done, _ = await asyncio.wait({work}, timeout=self._settings.deadline)
-        if done:
-            return work.result()
-        work.cancel()  # what has not begun is not sent any more
-        return Unknown(f"no answer within {self._settings.deadline:g} s")
+        if not done:
+            work.cancel()  # what has not begun is not sent any more
+            return Unknown(f"no answer within {self._settings.deadline:g} s")
+        if work.cancelled():
+            return Unknown("the broker was closed before it was sent")
+        failed = work.exception()
+        return work.result() if failed is None else doubtful(failed)
 
     # --- reads ---
     async def get_orderbook(self) -> Sequence[BrokerOrder]:
@@ -279,11 +281,14 @@ class KiteBroker(BrokerInterface):
         except RuntimeError as error:  # closed
             return _Failed(BrokerException(said(f"kite {what}: {error}")), passing=False)
         done, _ = await asyncio.wait({work}, timeout=self._settings.deadline)
-        if done:
-            return work.result()
-        work.cancel()
-        late = f"kite {what}: no answer within {self._settings.deadline:g} s"
-        return _Failed(BrokerException(late), passing=True)
+        if not done:
+            work.cancel()
+            late = f"kite {what}: no answer within {self._settings.deadline:g} s"
+            return _Failed(BrokerException(late), passing=True)
+        if work.cancelled():
+            return _Failed(BrokerException(f"kite {what}: the broker was closed"), passing=False)
+        failed = work.exception()
+        return work.result() if failed is None else _failed(what, failed, None)
 
     # --- rows ---
     def on_order_update(self, row: Row) -> None:
@@ -341,7 +346,7 @@ def _tried(what: str, call: Callable[[Any], T], lane: Lane) -> T | _Failed:
     return value
 
 
-def _failed(what: str, error: Exception, seen: Seen | None) -> _Failed:
+def _failed(what: str, error: BaseException, seen: Seen | None) -> _Failed:
     from requests.exceptions import ChunkedEncodingError
 
     status = f"HTTP {seen.status}, " if seen else ""
