@@ -371,5 +371,5 @@ def _expired(said: list[str]) -> Reply:
         text(bold("Expired, not done:"), f" {count(len(said), 'message')} came too late."),
         *(code(one) for one in said[-20:]),
         f"and {count(more, 'older one')}." if more > 0 else "",
-        "Send again what you still want.",
+        "Send again what you still want. Sent just now? Then the clock of the bot's machine is fast.",
     )

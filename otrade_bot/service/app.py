@@ -271,6 +271,8 @@ class Service:
         if left:
             names = ", ".join(one.symbol for one in left)
             desk.engine.alert(f"held, but not in the settings any more: {names}; it gets its exits, and no new entries")
+        if not desk.broker.book.orders and any(line.get("kind") == "fill" for line in before):
+            desk.engine.alert("the paper account is empty, though today's journal tells of fills: paper.jsonl was lost")
         await desk.start(source.history(day, symbols), kept)
         self._stream, _, unread = stream_of(files, day, desk.engine)
         desk.engine.counters.dropped = dict(unread)

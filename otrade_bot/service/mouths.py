@@ -19,7 +19,7 @@ from otrade_bot.control.gate import Caller, Gate, Knock, headed
 from otrade_bot.control.handlers import COMMANDS
 from otrade_bot.control.outbox import Outbox
 from otrade_bot.control.pushes import Pushes
-from otrade_bot.control.reply import Reply
+from otrade_bot.control.reply import Reply, bold, italic, lines
 from otrade_bot.control.terminal import PlainPrinter, PlainTerminal, TerminalUI, terminal
 from otrade_bot.control.views import label
 from otrade_bot.core.events import Event, Observer
@@ -79,10 +79,19 @@ class Answers:
         self._confirmations = Confirmations(travels=travels)
 
     async def by_phone(self, caller: Caller, line: str) -> Reply:
+        if self._service.reason:  # what is done now could not be told truly any more
+            return lines(italic(self.label()), bold("The service is stopping: nothing was done."), "Stops stay.")
         return await answer(self._context(caller.name, caller.role, caller.session), line)
 
     async def at_terminal(self, line: str) -> Reply:
         return await answer(self._context("terminal", Role.ADMIN, "terminal"), line)
+
+    def label(self) -> str:
+        """The mode, as it stands in every message."""
+        service = self._service
+        if service.desk is None:
+            return f"{service.config.trading.mode.upper()} · {service.setting.source.name} prices"
+        return label(service.engine.status())
 
     def delivered(self, said: Reply) -> None:
         """An answer is in its chat: the question in it may be answered. Its buttons hold the nonce."""
@@ -217,11 +226,6 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -
     assert secrets.telegram_token is not None
     settings = service.config.telegram
 
-    def top() -> str:
-        if service.desk is None:
-            return f"{service.config.trading.mode.upper()} · {service.setting.source.name} prices"
-        return label(service.engine.status())
-
     def error(what: str, problem: Exception) -> None:
         get_logger("error").error(what, error=repr(problem))
 
@@ -245,15 +249,16 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -
         if not settings.users and (said := introduction(knock)):
             print(said, file=sys.stderr)
 
-    gate = Gate(settings.users, tell=outbox.put, log=knocked, audit=answers.heard, met=met, label=top)
+    gate = Gate(settings.users, tell=outbox.put, log=knocked, audit=answers.heard, met=met, label=answers.label)
     phone = Phone(
         secrets.telegram_token.get_secret_value(), gate, answers.by_phone, outbox,
         base_url=secrets.telegram_base_url, base_file_url=secrets.telegram_base_file_url,
         bot_commands=[(command.name, command.help) for command in COMMANDS],
-        label=top, log=phoned, log_error=error, audit=answers.heard,
+        label=answers.label, log=phoned, log_error=error, audit=answers.heard,
         delivered=answers.delivered,
     )  # fmt: skip
-    return Phones(outbox, Pushes(outbox, settings.users, settings.notifications, top), gate, phone, printer, top)
+    pushes = Pushes(outbox, settings.users, settings.notifications, answers.label)
+    return Phones(outbox, pushes, gate, phone, printer, answers.label)
 
 
 def introduction(knock: Knock) -> str:

@@ -14,6 +14,8 @@ import pytest
 from harness.bench import DAY, OPEN, config, kernel
 
 from otrade_bot.config.models import BrokerConfig, Config
+from otrade_bot.control.auth import Role
+from otrade_bot.control.gate import Caller
 from otrade_bot.control.reply import Reply
 from otrade_bot.core.clock import SECOND, at_ist, ist_date
 from otrade_bot.core.errors import TradingException
@@ -22,6 +24,7 @@ from otrade_bot.service import app
 from otrade_bot.service.app import Service, Setting, trading_day
 from otrade_bot.service.clockwatch import ClockWatch, Reading, read_clocks
 from otrade_bot.service.journal import day_path, read_day
+from otrade_bot.service.mouths import Answers
 from otrade_bot.service.prices import Simulated
 from otrade_bot.service.rehearsal import Rehearsal
 from otrade_bot.trading import setup
@@ -216,6 +219,15 @@ async def test_a_position_that_is_not_known_to_be_ours_is_named_as_left_alone(tm
     assert f"Left alone, not ours or no longer in the settings: {held}" in said
 
 
+async def test_an_account_that_was_lost_while_the_journal_knows_of_fills_is_said(tmp_path: Path) -> None:
+    _, now = await held_before(tmp_path)
+    (tmp_path / "paper.jsonl").unlink()
+    room = Room()
+    service = service_with(tmp_path, room, SETTINGS, now)
+    await running(service, lambda: bool(room.texts("run")))
+    assert any("paper account is empty" in text for text in room.texts("alert"))
+
+
 async def test_a_start_that_fails_is_told_once_however_often_a_supervisor_tries(tmp_path: Path) -> None:
     (tmp_path / "paper.jsonl").write_bytes(b"no book\n{}\n")
     rooms = [Room(), Room(), Room()]
@@ -384,6 +396,21 @@ async def test_a_new_trading_day_opens_a_new_desk_and_plans_its_jobs(
     assert {"square_off", "report"} <= set(names)
     service.stop("enough")
     await asyncio.wait_for(task, 30)
+
+
+async def test_a_command_that_comes_while_it_stops_is_not_half_done(tmp_path: Path) -> None:
+    service = service_at(tmp_path, Room(), OPEN, 60)
+    answers = Answers(service, travels=True)
+    owner = Caller(7, 7, "owner", Role.ADMIN)
+    said: list[str] = []
+
+    async def ask(seconds: float) -> None:
+        said.append((await answers.by_phone(owner, "/pause")).to_plain())
+
+    service.mouths.farewell = ask  # type: ignore[method-assign]
+    await running(service, lambda: service.desk is not None)
+    assert "The service is stopping: nothing was done." in said[0]
+    assert not service.control.paused
 
 
 async def test_the_books_of_a_stopped_service_are_those_it_opens_again(tmp_path: Path) -> None:
