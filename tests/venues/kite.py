@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .faults import Fault
-from .kite_exchange import USER, Exchange, Order, Rejection, Row, Share, rupees
+from .kite_exchange import USER, Exchange, Order, Rejection, Row, Share
 from .kite_faults import error_body
 from .kite_gtt import Gtts
 from .kite_market import candles, csv, quotes
+from .kite_portfolio import holdings, margins, positions
 from .loopback import Answer, Drop, Loopback, Request
 
 PROFILE: Row = {
@@ -162,19 +163,7 @@ class Kite:
         return self.profile
 
     def _do_margins(self, segment: str) -> Row:
-        if segment not in ("equity", "commodity"):
-            raise Rejection("InputException", "Invalid `segment`.")
-        cash, used = (self.exchange.cash, self.exchange.used()) if segment == "equity" else (0, 0)
-        available = dict.fromkeys(("adhoc_margin", "cash", "opening_balance", "live_balance"), 0)
-        utilised = dict.fromkeys(
-            ("debits", "exposure", "m2m_realised", "m2m_unrealised", "option_premium", "payout", "span",
-             "holding_sales", "turnover", "liquid_collateral", "stock_collateral", "delivery"), 0)  # fmt: skip
-        return {
-            "enabled": True, "net": rupees(cash - used),
-            "available": {**available, "cash": rupees(cash), "opening_balance": rupees(cash),
-                          "live_balance": rupees(cash - used), "collateral": 0, "intraday_payin": 0},
-            "utilised": {**utilised, "debits": rupees(used), "exposure": rupees(used)},
-        }  # fmt: skip
+        return margins(self.exchange, segment)
 
     def _do_all_margins(self) -> Row:
         return {segment: self._do_margins(segment) for segment in ("equity", "commodity")}
@@ -242,43 +231,10 @@ class Kite:
 
     # --- portfolio ---
     def _do_positions(self) -> Row:
-        rows = [self._position(key, product, *lot) for (key, product), lot in self.exchange.positions().items()]
-        return {"net": rows, "day": rows}
-
-    def _position(self, key: str, product: str, quantity: int, average: int) -> Row:
-        share, last = self.exchange.shares[key], self.exchange.prices.get(key, 0)
-        orders = [o for o in self.exchange.orders.values() if (o.share.key, o.product) == (key, product)]
-        row: Row = {
-            "tradingsymbol": share.tradingsymbol, "exchange": share.exchange, "instrument_token": share.token,
-            "product": product, "quantity": quantity, "overnight_quantity": 0, "multiplier": 1,
-            "average_price": rupees(average), "close_price": 0, "last_price": rupees(last), "value": 0, "pnl": 0,
-            "m2m": 0, "unrealised": 0, "realised": 0,
-        }  # fmt: skip
-        for word, side in (("buy", 1), ("sell", -1)):
-            count = sum(o.filled for o in orders if o.side == side)
-            value = sum(o.value for o in orders if o.side == side)
-            mean = rupees(value // count) if count else 0
-            numbers = {"quantity": count, "price": mean, "value": rupees(value)}
-            row |= {f"{word}_{name}": number for name, number in numbers.items()}
-            row |= {f"day_{word}_{name}": number for name, number in numbers.items()}
-            row[f"{word}_m2m"] = rupees(value)
-        return row
+        return positions(self.exchange)
 
     def _do_holdings(self) -> list[Row]:
-        rows = []
-        for key, (quantity, average) in self.exchange.holdings.items():
-            share, last = self.exchange.shares[key], self.exchange.prices.get(key, 0)
-            zeros = dict.fromkeys(("used_quantity", "t1_quantity", "authorised_quantity", "short_quantity"), 0)
-            rows.append({
-                "tradingsymbol": share.tradingsymbol, "exchange": share.exchange, "instrument_token": share.token,
-                "isin": "INE000000000", "product": "CNC", "price": 0, "quantity": quantity, **zeros,
-                "realised_quantity": quantity, "authorised_date": "2026-11-20 00:00:00", "authorisation": {},
-                "opening_quantity": quantity, "collateral_quantity": 0, "collateral_type": "", "discrepancy": False,
-                "average_price": rupees(average), "last_price": rupees(last), "close_price": rupees(last),
-                "pnl": rupees(quantity * (last - average)), "day_change": 0, "day_change_percentage": 0,
-                "mtf": {"quantity": 0, "used_quantity": 0, "average_price": 0, "value": 0, "initial_margin": 0},
-            })  # fmt: skip
-        return rows
+        return holdings(self.exchange)
 
     # --- the market ---
     def _do_quote(self, keys: list[str]) -> Row:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from otrade_bot.brokers.base import BrokerInterface
-from otrade_bot.brokers.kite.client import KiteSettings, Lane, Lanes, Token
+from otrade_bot.brokers.kite.calls import Failed, failed, judged, tried
+from otrade_bot.brokers.kite.client import KiteSettings, Lanes, Token
 from otrade_bot.brokers.kite.history import candle_of, chunks, kite_interval
-from otrade_bot.brokers.kite.outcomes import Seen, raised, returned
 from otrade_bot.brokers.kite.wire import (
     PROTECTED,
     fill_of,
@@ -57,14 +56,6 @@ Row = Mapping[str, Any]
 QUOTES_AT_ONCE = 500
 #: Code of a refusal of our own: nothing was sent.
 NOT_SENT = "not_sent"
-
-
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    """A read that failed; ``passing`` where it may go better a moment later."""
-
-    error: BrokerException
-    passing: bool
 
 
 class KiteBroker(BrokerInterface):
@@ -180,7 +171,7 @@ class KiteBroker(BrokerInterface):
     async def _write(self, call: Callable[[Any], object]) -> Outcome:
         """Sent once at most, and answered within the deadline: by Kite or with Unknown."""
         try:
-            work = self._orders.run(partial(_judged, call))
+            work = self._orders.run(partial(judged, call))
         except RuntimeError as error:  # closed
             return Unknown(said(str(error)))
         done, _ = await asyncio.wait({work}, timeout=self._settings.deadline)
@@ -189,8 +180,8 @@ class KiteBroker(BrokerInterface):
             return Unknown(f"no answer within {self._settings.deadline:g} s")
         if work.cancelled():
             return Unknown("the broker was closed before it was sent")
-        failed = work.exception()
-        return work.result() if failed is None else doubtful(failed)
+        wrong = work.exception()
+        return work.result() if wrong is None else doubtful(wrong)
 
     # --- reads ---
     async def get_orderbook(self) -> Sequence[BrokerOrder]:
@@ -261,7 +252,7 @@ class KiteBroker(BrokerInterface):
         """Asked again a bounded number of times where that may help."""
         for attempt in range(self._settings.retries):
             found = await self._asked(self._reads, what, call)
-            if not isinstance(found, _Failed):
+            if not isinstance(found, Failed):
                 return found
             if not found.passing:
                 raise found.error
@@ -271,24 +262,24 @@ class KiteBroker(BrokerInterface):
 
     async def _once(self, lanes: Lanes, what: str, call: Callable[[Any], T]) -> T:
         found = await self._asked(lanes, what, call)
-        if isinstance(found, _Failed):
+        if isinstance(found, Failed):
             raise found.error
         return found
 
-    async def _asked(self, lanes: Lanes, what: str, call: Callable[[Any], T]) -> T | _Failed:
+    async def _asked(self, lanes: Lanes, what: str, call: Callable[[Any], T]) -> T | Failed:
         try:
-            work = lanes.run(partial(_tried, what, call))
+            work = lanes.run(partial(tried, what, call))
         except RuntimeError as error:  # closed
-            return _Failed(BrokerException(said(f"kite {what}: {error}")), passing=False)
+            return Failed(BrokerException(said(f"kite {what}: {error}")), passing=False)
         done, _ = await asyncio.wait({work}, timeout=self._settings.deadline)
         if not done:
             work.cancel()
             late = f"kite {what}: no answer within {self._settings.deadline:g} s"
-            return _Failed(BrokerException(late), passing=True)
+            return Failed(BrokerException(late), passing=True)
         if work.cancelled():
-            return _Failed(BrokerException(f"kite {what}: the broker was closed"), passing=False)
-        failed = work.exception()
-        return work.result() if failed is None else _failed(what, failed, None)
+            return Failed(BrokerException(f"kite {what}: the broker was closed"), passing=False)
+        wrong = work.exception()
+        return work.result() if wrong is None else failed(what, wrong, None)
 
     # --- rows ---
     def on_order_update(self, row: Row) -> None:
@@ -321,47 +312,6 @@ class KiteBroker(BrokerInterface):
                 aside.append(_words(row))
         self.set_aside[kind] = tuple(aside)
         return found
-
-
-def _judged(call: Callable[[Any], object], lane: Lane) -> Outcome:
-    """In a thread of the pool: what became of a write."""
-    from kiteconnect.exceptions import KiteException
-
-    try:
-        value = lane.call(call)
-    except Exception as error:
-        return raised(error, lane.seen(), native=isinstance(error, KiteException))
-    return returned(value, lane.seen())
-
-
-def _tried(what: str, call: Callable[[Any], T], lane: Lane) -> T | _Failed:
-    """In a thread of the pool: what came of a read."""
-    try:
-        value = lane.call(call)
-    except Exception as error:
-        return _failed(what, error, lane.seen())
-    seen = lane.seen()
-    if seen is not None and seen.status >= 300:
-        return _failed(what, ValueError("data under an error status"), seen)
-    return value
-
-
-def _failed(what: str, error: BaseException, seen: Seen | None) -> _Failed:
-    from requests.exceptions import ChunkedEncodingError
-
-    status = f"HTTP {seen.status}, " if seen else ""
-    text = said(f"kite {what}: {status}{type(error).__name__}: {error}")
-    if seen is not None and _token(seen, str(error)):
-        return _Failed(TokenException(text), passing=False)
-    torn = isinstance(error, ChunkedEncodingError)
-    lost = seen is None or torn or seen.status == 429 or seen.status >= 500
-    return _Failed(BrokerException(text), passing=lost)
-
-
-def _token(seen: Seen, text: str) -> bool:
-    """Kite names the token's type, or was seen to call it a wrong input."""
-    named = "api_key" in text or "access_token" in text
-    return seen.error_type == "TokenException" or (seen.error_type == "InputException" and named)
 
 
 def _quotes(symbols: list[str], kite: Any) -> dict[str, MarketQuote]:
