@@ -17,7 +17,7 @@ from otrade_bot.control.commands import Context, answer
 from otrade_bot.control.confirm import Confirmations
 from otrade_bot.control.handlers import COMMANDS
 from otrade_bot.control.reply import Reply
-from otrade_bot.control.terminal import PlainPrinter, PlainTerminal, TerminalUI, terminal
+from otrade_bot.control.screen.terminal import PlainPrinter, PlainTerminal, TerminalUI, terminal
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.research.report import render
 from otrade_bot.service import logs

@@ -15,12 +15,12 @@ from otrade_bot.config.secrets import Secrets
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Context, Heard, answer
 from otrade_bot.control.confirm import Confirmations
-from otrade_bot.control.gate import Caller, Gate, Knock, headed
 from otrade_bot.control.handlers import COMMANDS
-from otrade_bot.control.outbox import Outbox
-from otrade_bot.control.pushes import Pushes
+from otrade_bot.control.news.outbox import Outbox
+from otrade_bot.control.news.pushes import Pushes
+from otrade_bot.control.phone.gate import Caller, Gate, Knock, headed
 from otrade_bot.control.reply import Reply, bold, italic, lines
-from otrade_bot.control.terminal import PlainPrinter, PlainTerminal, TerminalUI, terminal
+from otrade_bot.control.screen.terminal import PlainPrinter, PlainTerminal, TerminalUI, terminal
 from otrade_bot.control.views import label
 from otrade_bot.core.events import Event, Observer
 from otrade_bot.service.current import CurrentView
@@ -29,7 +29,7 @@ from otrade_bot.service.logs import get_logger, tail
 from otrade_bot.service.observe import command_event
 
 if TYPE_CHECKING:
-    from otrade_bot.control.telegram import Phone
+    from otrade_bot.control.phone.phone import Phone
     from otrade_bot.service.app import Service
 
 __all__ = ["Mouths", "Phones", "Terminals", "introduction", "mouths_for"]
@@ -221,7 +221,7 @@ def mouths_for(secrets: Secrets, out: TextIO) -> Callable[[Service], Mouths]:
 
 
 def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -> Phones:
-    from otrade_bot.control.telegram import Phone
+    from otrade_bot.control.phone.phone import Phone
 
     assert secrets.telegram_token is not None
     settings = service.config.telegram

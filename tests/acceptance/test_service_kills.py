@@ -17,8 +17,8 @@ import pytest
 from otrade_bot.brokers.paper.book import Book
 from otrade_bot.brokers.paper.records import PaperOrder
 from otrade_bot.config.models import BrokerConfig, Notifications, RiskConfig
-from otrade_bot.control.notices import describe
-from otrade_bot.control.pushes import loudness
+from otrade_bot.control.news.notices import describe
+from otrade_bot.control.news.pushes import loudness
 from otrade_bot.core.clock import SECOND, at_ist, from_iso, to_ist
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.jsonlines import LineLog

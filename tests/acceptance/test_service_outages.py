@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import telegram
 
-from otrade_bot.control.outbox import Outbox
+from otrade_bot.control.news.outbox import Outbox
 from otrade_bot.control.reply import text
 from otrade_bot.core.clock import SECOND, at_ist, to_ist
 from otrade_bot.kernel.compile import Kernel

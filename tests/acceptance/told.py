@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from otrade_bot.config.models import Notifications
-from otrade_bot.control.notices import describe
-from otrade_bot.control.pushes import loudness
+from otrade_bot.control.news.notices import describe
+from otrade_bot.control.news.pushes import loudness
 from otrade_bot.service.journal import events_of
 from tests.venues.telegram import Sent
 

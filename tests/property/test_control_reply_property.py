@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otrade_bot.control.keys import Keys, LineEditor
-from otrade_bot.control.notices import describe
+from otrade_bot.control.news.notices import describe
 from otrade_bot.control.reply import Reply, bold, code, italic, pre, text
+from otrade_bot.control.screen.keys import Keys, LineEditor
 from otrade_bot.core.events import Event, EventKind, Severity
 
 ALLOWED = {"b", "i", "code", "pre"}

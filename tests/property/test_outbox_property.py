@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from telegram.error import BadRequest, Forbidden, InvalidToken, NetworkError, RetryAfter, TimedOut
 
-from otrade_bot.control import outbox_file
-from otrade_bot.control.lanes import REPEAT
-from otrade_bot.control.outbox import Outbox
+from otrade_bot.control.news import file as outbox_file
+from otrade_bot.control.news.lanes import REPEAT
+from otrade_bot.control.news.outbox import Outbox
 from otrade_bot.control.reply import LIMIT, Reply, bold, italic, lines, text
 from otrade_bot.core.clock import SECOND
 

@@ -15,7 +15,7 @@ import httpx
 import telegram
 from telegram.error import BadRequest, Forbidden, InvalidToken, NetworkError, RetryAfter, TimedOut
 
-from otrade_bot.control.outbox import Outbox
+from otrade_bot.control.news.outbox import Outbox
 from otrade_bot.control.reply import Reply
 from otrade_bot.core.clock import SECOND
 from tests.venues import telegram as venue

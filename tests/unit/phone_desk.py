@@ -16,10 +16,10 @@ from otrade_bot.config.models import User
 from otrade_bot.control import commands
 from otrade_bot.control.commands import Heard, parse
 from otrade_bot.control.confirm import Confirmations
-from otrade_bot.control.gate import Caller, Gate
-from otrade_bot.control.outbox import Outbox
+from otrade_bot.control.news.outbox import Outbox
+from otrade_bot.control.phone.gate import Caller, Gate
+from otrade_bot.control.phone.phone import Phone
 from otrade_bot.control.reply import Reply
-from otrade_bot.control.telegram import Phone
 from tests.venues.telegram import BotApi, Sent
 
 OWNER, CLERK, GUEST, STRANGER = 7, 8, 9, 666

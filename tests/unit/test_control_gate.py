@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from otrade_bot.config.models import User
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Heard
-from otrade_bot.control.gate import MOST_ALERTS, MOST_STRANGERS, Caller, Gate, Knock
+from otrade_bot.control.phone.gate import MOST_ALERTS, MOST_STRANGERS, Caller, Gate, Knock
 from otrade_bot.control.reply import Reply
 
 OWNER = User(user_id=7, chat_id=7, role="admin", name="owner")

@@ -18,11 +18,11 @@ import telegram
 from outbox_room import Bench, Hours, Way, Wire, error_of, opened, until
 from telegram.error import BadRequest, ChatMigrated, Conflict, NetworkError, RetryAfter, TelegramError, TimedOut
 
-from otrade_bot.control import outbox_file
-from otrade_bot.control.lanes import REPEAT, Sender
-from otrade_bot.control.outbox import Outbox
+from otrade_bot.control.news import file as outbox_file
+from otrade_bot.control.news.lanes import REPEAT, Sender
+from otrade_bot.control.news.outbox import Outbox
+from otrade_bot.control.phone.errors import judge
 from otrade_bot.control.reply import LIMIT, Reply, bold, italic, lines, text
-from otrade_bot.control.telegram_errors import judge
 from otrade_bot.core.errors import JournalException
 from otrade_bot.core.masking import forget_secrets, register_secret
 from tests.venues.telegram import BotApi, Hang
@@ -318,7 +318,7 @@ async def test_killed_between_sending_and_the_answer_the_message_is_repeated_and
 PROCESS = """
 import asyncio, sys, telegram
 from pathlib import Path
-from otrade_bot.control.outbox import Outbox
+from otrade_bot.control.news.outbox import Outbox
 from otrade_bot.control.reply import text
 
 class Phone:
@@ -637,7 +637,7 @@ async def _word(call: object) -> str:
 
 def test_the_outbox_does_not_load_the_library_until_it_sends() -> None:
     code = (
-        "import sys, otrade_bot.control.outbox, otrade_bot.control.pushes;"
+        "import sys, otrade_bot.control.news.outbox, otrade_bot.control.news.pushes;"
         "sys.exit('telegram' in sys.modules or 'httpx' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -13,7 +13,7 @@ import pytest
 from phone_desk import CLERK, OWNER, TOP, desk
 from telegram import error
 
-from otrade_bot.control.poller import FAULTS, Patience, Poller, fault_of
+from otrade_bot.control.phone.poller import FAULTS, Patience, Poller, fault_of
 from otrade_bot.control.reply import text
 from otrade_bot.core.masking import forget_secrets
 from tests.venues.telegram import (
@@ -312,10 +312,10 @@ LAUNCH = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from otrade_bot.config.models import User
-from otrade_bot.control.gate import Gate
-from otrade_bot.control.outbox import Outbox
+from otrade_bot.control.phone.gate import Gate
+from otrade_bot.control.news.outbox import Outbox
 from otrade_bot.control.reply import text
-from otrade_bot.control.telegram import Phone
+from otrade_bot.control.phone.phone import Phone
 
 token, base_url, folder, deadly = sys.argv[1:]
 

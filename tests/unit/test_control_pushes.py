@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from otrade_bot.config.models import Notifications, TelegramConfig, User
-from otrade_bot.control.notices import describe
-from otrade_bot.control.outbox import Outbox
-from otrade_bot.control.pushes import Pushes, loudness
+from otrade_bot.control.news.notices import describe
+from otrade_bot.control.news.outbox import Outbox
+from otrade_bot.control.news.pushes import Pushes, loudness
 from otrade_bot.control.reply import Reply, text
 from otrade_bot.core.clock import ManualClock, at_ist
 from otrade_bot.core.events import Event, EventKind, Severity

@@ -19,10 +19,10 @@ import pytest
 from control_fakes import NOON, FakeEngine, context
 
 from otrade_bot.control.commands import answer
-from otrade_bot.control.keys import Keys, LineEditor
-from otrade_bot.control.notices import describe
+from otrade_bot.control.news.notices import describe
 from otrade_bot.control.reply import Reply, text
-from otrade_bot.control.terminal import PlainPrinter, PlainTerminal, TerminalUI, terminal
+from otrade_bot.control.screen.keys import Keys, LineEditor
+from otrade_bot.control.screen.terminal import PlainPrinter, PlainTerminal, TerminalUI, terminal
 from otrade_bot.core.events import Event, EventKind, Severity
 
 SIGNAL = Event(
@@ -241,7 +241,7 @@ def test_an_engine_that_cannot_be_read_costs_the_picture_only() -> None:
 
 
 async def test_a_busy_terminal_still_gets_its_screen_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    from otrade_bot.control import terminal as module
+    from otrade_bot.control.screen import terminal as module
 
     master, slave = pty.openpty()
     seen: list[bytes] = []
@@ -269,7 +269,7 @@ async def test_a_busy_terminal_still_gets_its_screen_back(monkeypatch: pytest.Mo
 
 
 def test_the_last_column_is_not_erased() -> None:
-    from otrade_bot.control import terminal as module
+    from otrade_bot.control.screen import terminal as module
 
     master, slave = pty.openpty()
     with module._Screen(slave, slave) as screen:

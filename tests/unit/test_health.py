@@ -16,8 +16,8 @@ from harness.bench import DAY, OPEN, SHARE, Bench
 from harness.venue import FakeVenue
 
 from otrade_bot import __version__
-from otrade_bot.control.outbox import Outbox
-from otrade_bot.control.poller import PhoneState
+from otrade_bot.control.news.outbox import Outbox
+from otrade_bot.control.phone.poller import PhoneState
 from otrade_bot.control.reply import text
 from otrade_bot.control.views_checks import Check
 from otrade_bot.core.clock import IST, SECOND, at_ist

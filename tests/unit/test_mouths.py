@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from otrade_bot.config import ConfigManager
 from otrade_bot.config.models import TelegramConfig, User
 from otrade_bot.config.secrets import Secrets
-from otrade_bot.control.gate import Gate, Knock
+from otrade_bot.control.phone.gate import Gate, Knock
 from otrade_bot.control.reply import text
 from otrade_bot.service.mouths import introduction, mouths_for
 

@@ -17,8 +17,8 @@ from otrade_bot.config.models import FILES, Notifications, TradingConfig
 from otrade_bot.config.secrets import Secrets
 from otrade_bot.control.auth import Role
 from otrade_bot.control.confirm import Confirmations
-from otrade_bot.control.gate import Knock
 from otrade_bot.control.handlers import COMMANDS
+from otrade_bot.control.phone.gate import Knock
 from otrade_bot.core.errors import StrategyException
 from otrade_bot.research import bench
 from otrade_bot.service import control_state, health

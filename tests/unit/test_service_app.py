@@ -15,7 +15,7 @@ from harness.bench import DAY, OPEN, config, kernel
 
 from otrade_bot.config.models import BrokerConfig, Config
 from otrade_bot.control.auth import Role
-from otrade_bot.control.gate import Caller
+from otrade_bot.control.phone.gate import Caller
 from otrade_bot.control.reply import Reply
 from otrade_bot.core.clock import SECOND, at_ist, ist_date
 from otrade_bot.core.errors import TradingException

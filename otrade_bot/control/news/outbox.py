@@ -1,7 +1,7 @@
 """Messages for chats, kept on disk from before they are sent until Telegram has taken them.
 
 ``put`` is called from the trading path: one append, no flush, no network, and it never raises. Lanes
-(``control/lanes.py``) carry the messages, one lane a chat; what is on disk is in ``control/outbox_file.py``.
+(``control/news/lanes.py``) carry the messages, one lane a chat; what is on disk is in ``control/news/file.py``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from itertools import count
 from pathlib import Path
 
-from otrade_bot.control.lanes import ROOM, Lane, LaneState, Sender, Surroundings
-from otrade_bot.control.outbox_file import Entry, Item, OutboxFile, html_units
+from otrade_bot.control.news.file import Entry, Item, OutboxFile, html_units
+from otrade_bot.control.news.lanes import ROOM, Lane, LaneState, Sender, Surroundings
 from otrade_bot.control.reply import Reply, Run, text
 from otrade_bot.core.masking import mask_text
 

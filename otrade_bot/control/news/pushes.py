@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from otrade_bot.config.models import Loudness, Notifications, TelegramConfig, User
-from otrade_bot.control.notices import describe
+from otrade_bot.control.news.notices import describe
 from otrade_bot.control.reply import Reply, text
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.masking import mask_text

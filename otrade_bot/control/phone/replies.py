@@ -11,9 +11,9 @@ from typing import Protocol
 from telegram import Bot, LinkPreviewOptions
 from telegram.constants import ParseMode
 
-from otrade_bot.control.buttons import Offers, keyboard
+from otrade_bot.control.phone.buttons import Offers, keyboard
+from otrade_bot.control.phone.errors import judge
 from otrade_bot.control.reply import LIMIT, Reply, Run, italic, lines, text
-from otrade_bot.control.telegram_errors import judge
 from otrade_bot.core.masking import mask_text
 
 __all__ = ["Parcels", "Place", "Replies"]

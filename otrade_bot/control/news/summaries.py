@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from otrade_bot.control.pieces import (
+from otrade_bot.control.news.pieces import (
     Data,
     amount,
     average,

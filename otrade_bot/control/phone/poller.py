@@ -16,7 +16,7 @@ from typing import Any
 
 from telegram import Bot, Update, error
 
-from otrade_bot.control.telegram_errors import judge
+from otrade_bot.control.phone.errors import judge
 from otrade_bot.core.masking import mask_text
 
 __all__ = ["FAULTS", "Fault", "Line", "Patience", "PhoneState", "Poller", "fault_of"]

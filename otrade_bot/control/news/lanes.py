@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from otrade_bot.control.outbox_file import Entry, Item, OutboxFile
+from otrade_bot.control.news.file import Entry, Item, OutboxFile
 from otrade_bot.control.reply import LIMIT, Reply, Run, italic, lines, text
 from otrade_bot.core.clock import MINUTE, SECOND
 
 if TYPE_CHECKING:
-    from otrade_bot.control.telegram_errors import Verdict
+    from otrade_bot.control.phone.errors import Verdict
 
 __all__ = ["ROOM", "Lane", "LaneState", "Sender", "Surroundings"]
 
@@ -152,7 +152,7 @@ class Lane:
 
     async def _attempt(self, sender: Sender, batch: list[Item]) -> Verdict | None:
         """None when Telegram has taken it."""
-        from otrade_bot.control.telegram_errors import judge  # the library: only where something is sent
+        from otrade_bot.control.phone.errors import judge  # the library: only where something is sent
 
         message = rendered([item.entry for item in batch], self._around.wall_ns(), repeat=batch[0].doubtful)
         if self._plain:

@@ -7,7 +7,7 @@ import re
 from telegram import CallbackQuery, Message, Update
 from telegram.constants import ChatType
 
-from otrade_bot.control.gate import Knock
+from otrade_bot.control.phone.gate import Knock
 
 __all__ = ["addressed", "carried", "knock_of", "line_of", "secondhand", "thread_of"]
 

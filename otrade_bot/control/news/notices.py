@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from otrade_bot.control.pieces import (
+from otrade_bot.control.news.pieces import (
     Data,
     amount,
     by,
@@ -24,8 +24,8 @@ from otrade_bot.control.pieces import (
     share,
     word,
 )
+from otrade_bot.control.news.summaries import day_head, day_lines, run_lines
 from otrade_bot.control.reply import Part, Reply, bold, code, italic, lines, text
-from otrade_bot.control.summaries import day_head, day_lines, run_lines
 from otrade_bot.control.words import clock_text, count, symbol_text, without_exchange
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.money import rupees_text

@@ -19,14 +19,14 @@ from telegram import CallbackQuery, Message, Update
 from telegram.error import InvalidToken
 from telegram.request import HTTPXRequest
 
-from otrade_bot.control.buttons import Offers, Press
 from otrade_bot.control.commands import Heard, parse
-from otrade_bot.control.gate import Caller, Gate, headed
-from otrade_bot.control.inbox import addressed, carried, knock_of, line_of, secondhand, thread_of
-from otrade_bot.control.poller import Line, Patience, PhoneState, Poller
-from otrade_bot.control.replies import Parcels, Place, Replies
+from otrade_bot.control.phone.buttons import Offers, Press
+from otrade_bot.control.phone.errors import judge
+from otrade_bot.control.phone.gate import Caller, Gate, headed
+from otrade_bot.control.phone.inbox import addressed, carried, knock_of, line_of, secondhand, thread_of
+from otrade_bot.control.phone.poller import Line, Patience, PhoneState, Poller
+from otrade_bot.control.phone.replies import Parcels, Place, Replies
 from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
-from otrade_bot.control.telegram_errors import judge
 from otrade_bot.control.words import ago, count, short
 from otrade_bot.core.clock import SECOND
 from otrade_bot.core.masking import mask_text, register_secret

@@ -20,10 +20,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TextIO
 
-from otrade_bot.control.frame import Picture, draw
-from otrade_bot.control.keys import Keys, LineEditor
-from otrade_bot.control.notices import describe
+from otrade_bot.control.news.notices import describe
 from otrade_bot.control.reply import Reply, text
+from otrade_bot.control.screen.frame import Picture, draw
+from otrade_bot.control.screen.keys import Keys, LineEditor
 from otrade_bot.core.events import Event
 from otrade_bot.trading.snapshot import TradingView
 

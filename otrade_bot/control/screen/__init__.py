@@ -1,0 +1,1 @@
+"""The terminal: a live picture, or plain lines."""
