@@ -116,14 +116,32 @@ async def test_what_is_asked_wakes_no_thread_that_outlives_the_broker() -> None:
     assert left == []
 
 
-async def test_the_client_hangs_no_handler_on_the_loggers_and_says_no_secret(caplog: pytest.LogCaptureFixture) -> None:
-    before = {name: list(logging.getLogger(name).handlers) for name in ("urllib3", "upstox_client")}
+async def test_the_client_writes_to_no_stream_of_its_own_and_says_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    handler = upstox_client.Configuration().logger_stream_handler
+    loggers = [logging.getLogger(name) for name in ("urllib3", "upstox_client")]
+    for logger in loggers:
+        logger.addHandler(handler)  # as the first configuration of a process does
     async with upstox() as (api, broker):
         caplog.set_level(logging.DEBUG)
         assert isinstance(await broker.place(wanted()), Accepted)
-        after = {name: list(logging.getLogger(name).handlers) for name in before}
-        assert after == before
+        assert not any(handler in logger.handlers for logger in loggers)
         assert api.token not in caplog.text
+
+
+async def test_an_order_takes_the_connection_that_was_kept_warm() -> None:
+    async with UpstoxApi() as api, UpstoxApi() as orders:
+        broker = UpstoxBroker(KEYS, UpstoxSettings(api.root, orders.root, retries=0), api.token)
+        orders.exchange.price(RELIANCE, 100_000)
+        await broker.keep_warm()
+        assert isinstance(await broker.place(wanted()), Accepted)
+        hosts = broker._wire._client.rest_client.pool_manager
+        assert hosts.connection_from_url(orders.root).num_connections == 1
+        assert [call.name for call in orders.calls] == ["nothing", "place"]
+        assert "authorization" not in orders.calls[0].headers
+        orders.down()
+        with pytest.raises(BrokerException, match="keeping warm"):
+            await broker.keep_warm()
+        await broker.close()
 
 
 async def test_a_new_token_is_borne_by_the_next_request() -> None:

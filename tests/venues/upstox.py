@@ -43,6 +43,7 @@ RELIANCE, INFY = "NSE_EQ|INE002A01018", "NSE_EQ|INE009A01021"
 PAGE = b"<html><body><h1>Please wait</h1></body></html>"
 
 ROUTES = {
+    ("GET", "/"): "nothing",
     ("POST", "/v3/order/place"): "place",
     ("PUT", "/v3/order/modify"): "modify",
     ("DELETE", "/v3/order/cancel"): "cancel",
@@ -197,6 +198,8 @@ class UpstoxApi:
         return await accept()
 
     async def _accept(self, call: Call, request: Request) -> Answer:
+        if call.name == "nothing":
+            return await error(404, "UDAPI10000", "Bad URL").strike(_nothing)
         if call.name != "candles" and call.headers.get("authorization") != f"Bearer {self.token}":
             return await error(401, "UDAPI100050", "Invalid token used to access API").strike(_nothing)
         try:

@@ -75,6 +75,10 @@ class UpstoxBroker(BrokerInterface):
         """
         self.report(rows.order(row, self._names))
 
+    async def keep_warm(self) -> None:
+        """A harmless request to the order host, so that the next order finds a connection. Raises BrokerException."""
+        await self._wire.keep_warm()
+
     async def session_fault(self) -> str:
         """Asks for the profile. Raises BrokerException where that brings no answer."""
         if not self._wire.token:

@@ -86,6 +86,17 @@ class Wire:
         self._client.pool.join()
         self._client.rest_client.pool_manager.clear()
 
+    async def keep_warm(self) -> None:
+        """Ask the order host for nothing, on the connection that the next order takes. Raises BrokerException."""
+        import urllib3
+
+        pool, url = self._client.rest_client.pool_manager, self._settings.order_host + "/"
+        timeout = urllib3.Timeout(connect=self._settings.connect_s, read=self._settings.read_s)
+        try:
+            await self._in(self.writes, lambda: pool.request("GET", url, timeout=timeout, redirect=False))
+        except Exception as error:
+            raise _fault("keeping warm", error) from None
+
     async def write(self, call: Callable[..., Any], *args: Any, **fields: Any) -> Outcome:
         """One request, sent at most once. Raises nothing."""
         return await self._judged(self.writes, lambda: answered(*self._ask(call, args, fields)))
@@ -147,7 +158,7 @@ def _client(sdk: Any, settings: UpstoxSettings) -> Any:
     configuration.sandbox, configuration.debug, configuration.proxy = False, False, None
     configuration.host, configuration.order_host = settings.host, settings.order_host
     configuration.verify_ssl, configuration.connection_pool_maxsize = True, 2 * settings.threads
-    for logger in configuration.logger.values():  # it hangs one more on them each time
+    for logger in configuration.logger.values():  # the first configuration of a process hangs it on them
         logger.removeHandler(configuration.logger_stream_handler)
     client = sdk.ApiClient(configuration)
     client.rest_client.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(total=False)
