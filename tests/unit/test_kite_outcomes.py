@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from otrade_bot.brokers.kite import KiteBroker
 from otrade_bot.brokers.kite.client import Lanes
-from otrade_bot.brokers.kite.outcomes import REFUSALS
 from otrade_bot.core.errors import BrokerException
 from otrade_bot.core.model import Accepted, OrderType, Outcome, Refused, Unknown
 from tests.unit.kite_room import gtt, order, room
@@ -42,6 +42,10 @@ WRITES: dict[str, Write] = {
     "modify_gtt": lambda broker, order_id, gtt_id: broker.modify_gtt(gtt_id, gtt(96_000)),
     "cancel_gtt": lambda broker, order_id, gtt_id: broker.cancel_gtt(gtt_id),
 }
+SAYS_NO = (
+    "TokenException", "UserException", "PermissionException", "OrderException", "InputException", "MarginException",
+    "HoldingException", "GeneralException",
+)  # fmt: skip
 GOOD = {"order_id": "261120000000001", "trigger_id": 112127}
 
 
@@ -58,7 +62,7 @@ def no(error_type: str, status: int) -> Callable[[], Fault]:
 
 
 REFUSED: dict[str, tuple[Callable[[], Fault], str]] = {
-    **{f"{name}, 400": (no(name, 400), name) for name in sorted(REFUSALS)},
+    **{f"{name}, 400": (no(name, 400), name) for name in SAYS_NO},
     "token, 403": (no("TokenException", 403), "TokenException"),
     "permission, 403": (no("PermissionException", 403), "PermissionException"),
     "not authorised (TPIN), 428": (no("HoldingException", 428), "HoldingException"),
@@ -182,17 +186,17 @@ async def test_everything_else_is_unknown_sent_once_and_never_raised(name: str, 
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("name", ["place", "cancel", "modify_gtt"])
+@pytest.mark.parametrize("name", ["place", "cancel"])
 async def test_silence_ends_unknown_whether_or_not_the_exchange_has_acted(name: str, after: bool) -> None:
-    outcome, acted = await struck(name, Hang(after=after), silence=0.2)
+    outcome, acted = await struck(name, Hang(after=after), silence=0.5, deadline=5.0)
     assert isinstance(outcome, Unknown)
     assert "Read timed out" in outcome.cause
     assert acted is after
 
 
 async def test_an_answer_slower_than_the_deadline_is_not_waited_for() -> None:
-    outcome, acted = await struck("place", Hang(after=True), silence=30.0, deadline=0.2)
-    assert outcome == Unknown("no answer within 0.2 s")
+    outcome, acted = await struck("place", Hang(after=True), silence=30.0, deadline=0.5)
+    assert outcome == Unknown("no answer within 0.5 s")
     assert acted
 
 
@@ -203,8 +207,8 @@ async def test_a_write_that_waited_in_vain_for_a_free_thread_is_not_sent_later()
         assert isinstance(await broker.place(order(tag="first")), Unknown)
         assert isinstance(await broker.place(order(tag="second")), Unknown)
         hang.release()
-        await broker.close()
-        assert [call.form["tag"] for call in kite.calls] == ["first"]
+        await broker.place(order(tag="third"))  # comes after whatever waited
+        assert "second" not in [call.form["tag"] for call in kite.calls]
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -275,6 +279,17 @@ async def test_what_kite_has_no_words_for_is_refused_unsent(bad: dict[str, Any])
         outcome = await broker.place_gtt(gtt())
         assert isinstance(outcome, Refused)
         assert kite.calls == []
+
+
+async def test_neither_a_proxy_nor_a_netrc_of_the_machine_comes_between(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    async with room() as (_, broker):
+        assert isinstance(await broker.place(order()), Accepted)
 
 
 async def test_orders_share_one_connection_that_stays_open() -> None:
