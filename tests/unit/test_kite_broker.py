@@ -313,15 +313,23 @@ async def test_reads_that_hang_hold_up_no_order() -> None:
         assert len(await reading) == 1
 
 
-async def test_rows_without_words_are_set_aside_and_shown_unless_they_bear_a_tag() -> None:
+@pytest.mark.parametrize(("tag", "product"), [("", "MTF"), ("OTHER1", "MTF"), ("", "NEW")])
+async def test_rows_that_cannot_be_ours_are_set_aside_and_shown(tag: str, product: str) -> None:
     async with room() as (kite, broker):
-        order_id = await accepted(broker, LIMIT, price=98_000, tag="")
-        kite.exchange.orders[order_id].product = "MTF"
+        order_id = await accepted(broker, LIMIT, price=98_000, tag=tag)
+        kite.exchange.orders[order_id].product = product
         assert await book(broker) == {}
-        assert broker.set_aside["orders"] == (f"{order_id} NSE RELIANCE BUY MTF LIMIT 10",)
-        kite.exchange.orders[order_id].tag = "OT1"
-        with pytest.raises(BrokerException, match="bears a tag"):
-            await broker.get_orderbook()
+        assert broker.set_aside["orders"] == (f"{order_id} NSE RELIANCE BUY {product} LIMIT 10",)
+
+
+async def test_a_book_with_a_tagged_row_in_words_nobody_knows_is_not_read_as_if_it_were_absent() -> None:
+    async with room() as (kite, broker):
+        order_id = await accepted(broker, LIMIT, price=98_000)
+        for strange in ({"product": "NEW"}, {"product": "MIS", "order_type": "SL-L"}):
+            for name, word in strange.items():
+                setattr(kite.exchange.orders[order_id], name, word)
+            with pytest.raises(BrokerException, match="bears a tag"):
+                await broker.get_orderbook()
 
 
 async def test_an_instruments_file_that_ends_in_the_middle_is_not_taken() -> None:

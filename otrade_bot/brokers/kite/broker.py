@@ -13,6 +13,7 @@ from otrade_bot.brokers.kite.calls import Failed, failed, judged, tried
 from otrade_bot.brokers.kite.client import KiteSettings, Lanes, Token
 from otrade_bot.brokers.kite.history import candle_of, chunks, kite_interval
 from otrade_bot.brokers.kite.wire import (
+    FOREIGN,
     PROTECTED,
     fill_of,
     funds_of,
@@ -296,7 +297,7 @@ class KiteBroker(BrokerInterface):
 
     def _order(self, row: Row) -> BrokerOrder | None:
         found = order_of(row, self._changes.get(str(row["order_id"]), 0))
-        if found is None and tag_of(row):
+        if found is None and tag_of(row) and row["product"] not in FOREIGN:  # it might be ours
             raise ValueError(f"order {row['order_id']} bears a tag and words nobody knows")
         return found
 

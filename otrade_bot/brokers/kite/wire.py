@@ -35,7 +35,7 @@ from otrade_bot.core.model import (
 from otrade_bot.core.money import Paise, to_paise
 
 __all__ = [
-    "PROTECTED", "amount", "fill_of", "funds_of", "gtt_fields", "gtt_of", "holding_of", "instruments_of",
+    "FOREIGN", "PROTECTED", "amount", "fill_of", "funds_of", "gtt_fields", "gtt_of", "holding_of", "instruments_of",
     "modify_fields", "ns_of", "order_of", "place_fields", "position_of", "protection_of", "quote_of", "request_fault",
 ]  # fmt: skip
 
@@ -43,6 +43,8 @@ PRICED = frozenset({OrderType.LIMIT, OrderType.SL})
 STOPS = frozenset({OrderType.SL, OrderType.SL_M})
 #: Types that Kite takes with market protection only.
 PROTECTED = frozenset({OrderType.MARKET, OrderType.SL_M})
+#: Products that Kite documents and we never order: whatever tag such an order bears, it is not ours.
+FOREIGN = frozenset({"CO", "BO", "MTF"})
 _FINAL = {
     "COMPLETE": OrderStatus.COMPLETE, "CANCELLED": OrderStatus.CANCELLED, "REJECTED": OrderStatus.REJECTED,
 }  # fmt: skip
