@@ -92,6 +92,14 @@ async def test_a_stop_of_an_earlier_start_keeps_its_protection_when_it_moves(see
         await again.close()
 
 
+async def test_a_stops_own_protection_goes_along_after_the_book_was_read() -> None:
+    async with room() as (kite, broker):
+        order_id = await accepted(broker, SL_M, Side.SELL, trigger=97_000, protection=2.5)
+        await broker.get_orderbook()
+        assert isinstance(await broker.modify(order_id, trigger=98_000), Accepted)
+        assert kite.calls[-1].form["market_protection"] == "2.5"
+
+
 async def test_modifications_are_counted_to_kites_limit_and_a_refused_one_is_not() -> None:
     async with room() as (_, broker):
         order_id = await accepted(broker, LIMIT, price=98_000)

@@ -112,7 +112,7 @@ class KiteBroker(BrokerInterface):
         fields = place_fields(request)
         outcome = await self._write(lambda kite: kite.place_order(**fields))
         if isinstance(outcome, Accepted):
-            self._kinds.setdefault(outcome.order_id, (request.order_type, request.protection))
+            self._kinds[outcome.order_id] = (request.order_type, request.protection)
         return outcome
 
     async def modify(
