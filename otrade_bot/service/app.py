@@ -249,7 +249,8 @@ class Service:
 
     async def _build(self, day: date, before: Sequence[dict[str, Any]]) -> Desk:
         source, setting = self.setting.source, self.setting
-        kept = kept_before(setting.state_dir, day)
+        # A rehearsal begins with an empty account: what other days' diaries keep was another one's.
+        kept, torn = ([], []) if setting.rehearsal else kept_before(setting.state_dir, day, self.config)
         left = left_over(setting.state_dir / "paper.jsonl", day, self.config, kept)
         strategies = with_shipped(setting.strategies) if left else setting.strategies
         symbols = [s for strategy in self.config.trading.strategies for s in strategy.instruments]
@@ -268,6 +269,8 @@ class Service:
         self.mouths.catch_up(events_of(reversed(before)))
         for observer in self._observers():
             desk.engine.add_observer(observer)
+        for fault in torn:
+            desk.engine.alert(fault)
         if left:
             names = ", ".join(one.symbol for one in left)
             desk.engine.alert(f"held, but not in the settings any more: {names}; it gets its exits, and no new entries")

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from otrade_bot.brokers.instruments import InstrumentStore
 from otrade_bot.brokers.paper import PaperBroker, PaperSettings
+from otrade_bot.brokers.paper.book import Book
 from otrade_bot.config.models import BrokerConfig, Config
 from otrade_bot.core.clock import Clock
 from otrade_bot.core.model import Instrument
 from otrade_bot.core.money import Paise, to_paise
 from otrade_bot.core.ports import Journal
 from otrade_bot.kernel.compile import Kernel
-from otrade_bot.service.journal import days, read_day
+from otrade_bot.service.journal import days, mended, read_day
 from otrade_bot.service.leftover import SHIPPED, LeftOver, exit_rows
 from otrade_bot.service.warm import warm_up
 from otrade_bot.strategies.loader import TradingStrategy, build_kernel, load_strategy
@@ -81,14 +82,25 @@ class Desk:
                 yield engine.table[row].instrument.symbol, ts, price, volume
 
 
-def kept_before(state_dir: Path, day: date) -> list[Carried]:
-    """What the newest earlier day that was opened left open, by its journal. Raises JournalException."""
+def kept_before(state_dir: Path, day: date, config: Config) -> tuple[list[Carried], list[str]]:
+    """What the newest earlier day that carried positions left open, by its journal; and which journals on the way
+    had to be set aside. Where nothing is kept over night, now or by the settings, none is read. Raises
+    JournalException."""
+    if config.trading.product.intraday and not _overnight(Book.read(state_dir / "paper.jsonl")):
+        return [], []
+    torn = []
     for earlier in sorted(days(state_dir), reverse=True):
         if earlier < day:
+            torn += [fault] if (fault := mended(state_dir, earlier)) else []
             found = remembered(read_day(state_dir, earlier))
             if found is not None:
-                return found
-    return []
+                return found, torn
+    return [], torn
+
+
+def _overnight(book: Book) -> bool:
+    """The account holds something that no close squares off."""
+    return bool(book.holdings) or any(lot.quantity for (_, p), lot in book.positions.items() if not p.intraday)
 
 
 @dataclass(frozen=True, slots=True)

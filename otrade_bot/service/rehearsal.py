@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from otrade_bot.core.clock import SECOND, ManualClock, from_iso, iso, ist_date
+from otrade_bot.core.clock import DAY, SECOND, ManualClock, from_iso, iso, ist_date, midnight_ns
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.jsonlines import LineLog
 from otrade_bot.service.control_state import FILE as CONTROL
@@ -94,7 +94,8 @@ class Rehearsal:
         seen = max((ns for ns in (*book, *diary) if isinstance(ns, int)), default=0)
         if not self.keep_time:
             return seen
-        return max(seen, self.start + int((wall_ns - int(before["wall"])) * self.speed))
+        last = midnight_ns(self.day) + DAY - SECOND  # a rehearsal is one day: it ends with that day's report
+        return max(seen, min(last, self.start + int((wall_ns - int(before["wall"])) * self.speed)))
 
 
 def _read(mark: Path) -> dict[str, Any]:

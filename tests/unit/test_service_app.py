@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from harness.bench import DAY, OPEN, config, kernel
 
@@ -20,6 +21,7 @@ from otrade_bot.control.reply import Reply
 from otrade_bot.core.clock import SECOND, at_ist, ist_date
 from otrade_bot.core.errors import TradingException
 from otrade_bot.core.events import Event, Observer
+from otrade_bot.core.model import Product
 from otrade_bot.service import app
 from otrade_bot.service.app import Service, Setting, trading_day
 from otrade_bot.service.clockwatch import ClockWatch, Reading, read_clocks
@@ -424,3 +426,32 @@ async def test_the_books_of_a_stopped_service_are_those_it_opens_again(tmp_path:
     assert jobs
     again.close()
     assert read_day(tmp_path, DAY)
+
+
+async def test_an_older_diary_that_cannot_be_read_stops_no_trading(tmp_path: Path) -> None:
+    """Also one behind the newest: a closed day has a diary too, which keeps nothing."""
+    overnight = config("ema_crossover", SYMBOLS, "1m", product=Product.CNC)
+    (tmp_path / "journal").mkdir()
+    day_path(tmp_path, date(2026, 9, 16)).write_bytes(b"\x00 no line\n{}\n")
+    day_path(tmp_path, date(2026, 9, 17)).write_bytes(b"")
+    room = Room()
+    service = service_at(tmp_path, room, None)
+    service.config = overnight
+    friday = at_ist(date(2026, 9, 18), 8)
+    service.clock.now_ns = lambda: friday  # type: ignore[method-assign]
+    await service.open()
+    service.close()
+    assert any("set aside as 2026-09-16.jsonl.corrupt" in text for text in room.texts("alert"))
+
+
+async def test_a_rehearsal_asks_no_diary_of_another_for_what_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    rung = {"symbol": SYMBOLS[0], "strategy": "ema_crossover", "rung": 1, "cycle": 1, "side": "BUY", "quantity": 5,
+            "value": 500, "level": 90, "entry_ns": OPEN}  # fmt: skip
+    day_path(tmp_path, date(2026, 9, 15)).write_bytes(orjson.dumps({"kind": "carry", "ns": 1, "rungs": [rung]}) + b"\n")
+    room = Room()
+    service = service_at(tmp_path, room)
+    service.config = config("ema_crossover", SYMBOLS, "1m", product=Product.CNC)
+    await service.open()
+    service.close()
+    assert room.texts("alert") == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from otrade_bot.core.clock import MINUTE, SECOND, at_ist, iso
+from otrade_bot.core.clock import MINUTE, SECOND, at_ist, iso, ist_date
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.service.control_state import ControlState
 from otrade_bot.service.plan import Job
@@ -121,3 +121,13 @@ async def test_prices_minutes_pulses_and_jobs_come_in_the_order_of_market_time(t
         (minute + 2 * SECOND, "pulse"), (minute + 2 * SECOND, "report"),
     ]  # fmt: skip
     assert played.inputs == 9
+
+
+def test_one_that_keeps_time_ends_with_its_own_day_however_long_it_was_away(tmp_path: Path) -> None:
+    plan = Rehearsal(START, 60.0, "simulated, seed 1", keep_time=True)
+    plan.begin(tmp_path, 10**18)
+    noted(tmp_path, OPEN)
+    begins, resumed = plan.begin(tmp_path, 10**18 + 3600 * SECOND)
+    assert resumed
+    assert ist_date(begins) == DAY
+    assert begins > at_ist(DAY, 16, 5)
