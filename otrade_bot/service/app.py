@@ -271,9 +271,16 @@ class Service:
             desk.engine.add_observer(observer)
         for fault in torn:
             desk.engine.alert(fault)
-        if left:
-            names = ", ".join(one.symbol for one in left)
-            desk.engine.alert(f"held, but not in the settings any more: {names}; it gets its exits, and no new entries")
+        traded = {symbol for strategy in self.config.trading.strategies for symbol in strategy.instruments}
+        gone = ", ".join(one.symbol for one in left if one.symbol not in traded)
+        moved = ", ".join(one.symbol for one in left if one.symbol in traded)
+        if gone:
+            desk.engine.alert(f"held, but not in the settings any more: {gone}; it gets its exits, and no new entries")
+        if moved:
+            desk.engine.alert(
+                f"held for another strategy or product than the settings name: {moved}; it gets its exits, and no new "
+                "entries before the next day or start without it"
+            )
         if not desk.broker.book.orders and any(line.get("kind") == "fill" for line in before):
             desk.engine.alert("the paper account is empty, though today's journal tells of fills: paper.jsonl was lost")
         await desk.start(source.history(day, symbols), kept)

@@ -7,7 +7,7 @@ engine, warmed up on earlier days, the exchange brought up to now, then rebuilt 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,7 +110,7 @@ class Roster:
     day: date
     rows: list[Row]
     instrument: Callable[[str], Instrument]
-    exits_only: list[int]  #: rows that are held, but not in the settings any more
+    exits_only: list[int]  #: rows that are held, but not in the settings like that
 
     @classmethod
     def call(
@@ -124,7 +124,7 @@ class Roster:
         left: Sequence[LeftOver] = (),
     ) -> Roster:
         """``first_prices``: a price of each symbol, which some tick sizes need; ``watched``: what is followed
-        besides; ``left``: what is held without being in the settings any more. Raises ConfigException,
+        besides; ``left``: what is held without being in the settings like that. Raises ConfigException,
         StrategyException."""
         store = InstrumentStore(day, config.market.instrument_overrides())
 
@@ -132,10 +132,20 @@ class Roster:
             return store.build(symbol, day, first_prices.get(symbol, 0))
 
         held = {one.symbol for one in left}
-        rows = setup.build_rows(config, strategies, instrument, (symbol for symbol in watched if symbol not in held))
+        free = _without(config, held)  # a symbol has one row: what is held is left by it first
+        rows = setup.build_rows(free, strategies, instrument, (symbol for symbol in watched if symbol not in held))
         setup.dry_run(kernel, rows, strategies, config)
         leaving = exit_rows(left, config, strategies, instrument, len(rows))
         return cls(day, [*rows, *leaving], instrument, [row.index for row in leaving])
+
+
+def _without(config: Config, held: set[str]) -> Config:
+    """The settings less these symbols."""
+    less = tuple(
+        one.model_copy(update={"instruments": tuple(symbol for symbol in one.instruments if symbol not in held)})
+        for one in config.trading.strategies
+    )
+    return replace(config, trading=config.trading.model_copy(update={"strategies": less})) if held else config
 
 
 def open_desk(

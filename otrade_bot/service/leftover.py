@@ -1,10 +1,11 @@
-"""Positions of ours whose instrument has left the settings: they keep a row, for exits only.
+"""Positions of ours that the settings no longer name like that: they keep a row, for exits only.
 
 Without one nobody would square them off, /flatten would skip them, and their stop would stand alone.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -34,22 +35,39 @@ class LeftOver:
 
 
 def left_over(path: Path, day: date, config: Config, kept: Iterable[Carried]) -> list[LeftOver]:
-    """Of ``day`` in the account at ``path``, and of what is ``kept`` from earlier days. A strategy that is
-    neither configured nor shipped is not known any more: its positions stay external. Raises JournalException.
+    """Of ``day`` in the account at ``path``, and of what is ``kept`` from earlier days: what the settings give to no
+    strategy any more, or to another one, or as another product. A strategy that is neither configured nor shipped is
+    not known any more: its positions stay external. Raises JournalException.
     """
-    known = dict.fromkeys((*(s.name for s in config.trading.strategies), *SHIPPED))
-    traded = {symbol for s in config.trading.strategies for symbol in s.instruments}
-    codes, tags = {strategy_code(name): name for name in known}, Tags(config.brokers.instance)
-    book, found = Book.read(path), {}
+    trading = config.trading
+    known = dict.fromkeys((*(s.name for s in trading.strategies), *SHIPPED))
+    given = {symbol: (s.name, trading.product) for s in trading.strategies for symbol in s.instruments}
+    codes, book = {strategy_code(name): name for name in known}, Book.read(path)
+    found: dict[str, LeftOver] = {}
+    for (symbol, product, code), open_now in _open_orders(book, Tags(config.brokers.instance), day).items():
+        name = codes.get(code)
+        if name is not None and open_now and given.get(symbol) != (name, product):
+            found[symbol] = LeftOver(symbol, name, product)
+    for rung in kept:
+        product = _overnight(rung.symbol)
+        there = book.net(rung.symbol, product) or book.holding(rung.symbol)
+        if there and rung.strategy in known and given.get(rung.symbol) != (rung.strategy, product):
+            found.setdefault(rung.symbol, LeftOver(rung.symbol, rung.strategy, product))
+    return list(found.values())
+
+
+def _open_orders(book: Book, tags: Tags, day: date) -> dict[tuple[str, Product, str], bool]:
+    """By symbol, product and strategy's code of the day's orders of ours: is something of them still open? What was
+    bought and sold again is not, though another strategy may hold the same symbol now."""
+    shares: dict[tuple[str, Product, str], int] = defaultdict(int)
+    working = set()
     for order in book.orders.values() if book.day == day else ():
         parts = tags.read(order.tag)
-        unfinished = book.net(order.symbol, order.product) or not order.status.final
-        if parts is not None and unfinished and order.symbol not in traded and parts.code in codes:
-            found[order.symbol] = LeftOver(order.symbol, codes[parts.code], order.product)
-    for rung in kept:
-        if rung.symbol not in traded and rung.strategy in known:
-            found.setdefault(rung.symbol, LeftOver(rung.symbol, rung.strategy, _overnight(rung.symbol)))
-    return list(found.values())
+        if parts is not None:
+            key = (order.symbol, order.product, parts.code)
+            shares[key] += int(order.side) * order.filled
+            working |= set() if order.status.final else {key}
+    return {key: key in working or bool(share and book.net(*key[:2])) for key, share in shares.items()}
 
 
 def _overnight(symbol: str) -> Product:

@@ -455,3 +455,46 @@ async def test_a_rehearsal_asks_no_diary_of_another_for_what_is_kept(tmp_path: P
     await service.open()
     service.close()
     assert room.texts("alert") == []
+
+
+@pytest.mark.parametrize(
+    ("strategy", "product"),
+    [("momentum_ladder", Product.MIS), ("ema_crossover", Product.CNC), ("momentum_ladder", Product.CNC)],
+)
+async def test_a_position_whose_instrument_moved_to_another_strategy_or_product_is_still_ours_to_leave(
+    tmp_path: Path, strategy: str, product: Product
+) -> None:
+    held, now = await held_before(tmp_path)
+    room = Room()
+    service = service_with(tmp_path, room, config(strategy, SYMBOLS, "1m", product=product), now)
+    said = await flattened(service, room)
+    assert any(f"held for another strategy or product than the settings name: {held}" in t for t in room.texts("alert"))
+    started = next(event for event in room.events if event.kind == "run")
+    assert [(p["symbol"], p["stop_resting"], p["external"]) for p in started.data["positions"]] == [(held, True, False)]
+    assert f"{held} P1" in said
+    assert "Left alone" not in said
+    rows = {row.instrument.symbol: (row.strategy, row.product) for row in service.engine.table}
+    assert rows[held] == ("ema_crossover", Product.MIS)
+    assert {rows[one] for one in SYMBOLS if one != held} == {(strategy, product)}
+
+
+async def test_what_the_strategy_before_has_closed_leaves_the_instrument_to_the_next(tmp_path: Path) -> None:
+    held, now = await held_before(tmp_path)
+    service = service_with(tmp_path, Room(), SETTINGS, now)
+    service.desk = None
+    await service.open()
+    service.engine.pause("owner")
+    service.engine.exit_row(service.engine.by_symbol[held])
+    service.clock.advance_to(now + SECOND)  # type: ignore[attr-defined]
+    row = service.engine.by_symbol[held]
+    for step in range(1, 4):
+        service.clock.advance_to(now + step * SECOND)  # type: ignore[attr-defined]
+        service.engine.on_price(row, now + step * SECOND, service.engine.table[row].ltp, 10**9 + step * 1000)
+    assert not service.engine.positions()
+    service.close()
+    room = Room()
+    later = service_with(tmp_path, room, config("momentum_ladder", SYMBOLS, "1m"), now + 5 * SECOND)
+    await later.open()
+    later.close()
+    assert later.engine.table[later.engine.by_symbol[held]].strategy == "momentum_ladder"
+    assert not [text for text in room.texts("alert") if "held" in text]
