@@ -45,6 +45,7 @@ from otrade_bot.service.plan import Job, day_jobs
 from otrade_bot.service.prices import PriceSource
 from otrade_bot.service.rehearsal import Played, Rehearsal, drive
 from otrade_bot.service.statefile import write_state
+from otrade_bot.service.unseen import live_through
 from otrade_bot.trading.engine import LiveTradingEngine
 
 __all__ = ["Service", "Setting", "first_cause", "trading_day"]
@@ -283,6 +284,8 @@ class Service:
             )
         if not desk.broker.book.orders and any(line.get("kind") == "fill" for line in before):
             desk.engine.alert("the paper account is empty, though today's journal tells of fills: paper.jsonl was lost")
+        if unseen := live_through(desk, source):
+            desk.engine.alert(unseen)
         await desk.start(source.history(day, symbols), kept)
         self._stream, _, unread = stream_of(files, day, desk.engine)
         desk.engine.counters.dropped = dict(unread)

@@ -62,7 +62,7 @@ class Desk:
     async def recover(self, past: Iterable[HistoryTick], known_trades: Iterable[str]) -> None:
         """Bring the exchange up to the newest of ``past``, then rebuild the engine from its books."""
         inputs = list(past)
-        self.broker.catch_up(self._accepted(inputs))
+        self.broker.catch_up(self.accepted(inputs))
         await self.engine.recover(history=inputs, known_trades=set(known_trades))
 
     def end(self) -> None:
@@ -73,7 +73,7 @@ class Desk:
         """Release the book."""
         self.broker.close()
 
-    def _accepted(self, inputs: Iterable[HistoryTick]) -> Iterator[tuple[str, int, Paise, int]]:
+    def accepted(self, inputs: Iterable[HistoryTick]) -> Iterator[tuple[str, int, Paise, int]]:
         """The prices that the engine will take, seen by rows of their own: its own see them at recovery."""
         engine = self.engine
         state, account = engine.state.copy(), engine.account.copy()

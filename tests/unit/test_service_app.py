@@ -498,3 +498,40 @@ async def test_what_the_strategy_before_has_closed_leaves_the_instrument_to_the_
     later.close()
     assert later.engine.table[later.engine.by_symbol[held]].strategy == "momentum_ladder"
     assert not [text for text in room.texts("alert") if "held" in text]
+
+
+async def test_a_day_that_nobody_saw_to_its_end_is_lived_through_before_the_next_begins(tmp_path: Path) -> None:
+    """Dead over the close and over midnight: the stop, or the close, took the position at the prices of its own day."""
+    held, _ = await held_before(tmp_path)
+    following = date(2026, 9, 17)
+    room = Room()
+    service = service_with(tmp_path, room, SETTINGS, at_ist(following, 8))
+    await service.open()
+    service.close()
+    (ticks,) = Simulated(1, SETTINGS.market).ticks(DAY, [held])
+    lines = [orjson.loads(line) for line in (tmp_path / "paper.jsonl").read_bytes().splitlines()]
+    fills = [line for line in lines if line["k"] == "fill"]
+    closes = next(line for line in lines if line["k"] == "day" and line["day"] == "2026-09-17")["closes"]
+    assert sum(fill["quantity"] * (1 if n == 0 else -1) for n, fill in enumerate(fills)) == 0
+    continuous = [p for ts, p in zip(ticks.ts.tolist(), ticks.price.tolist(), strict=True) if ts < at_ist(DAY, 15, 15)]
+    assert closes[held] == continuous[-1]
+    assert fills[-1]["mark"][0] > fills[0]["mark"][0] + 60 * SECOND, "a price that came after the death"
+    (said,) = (text for text in room.texts("alert") if "was not seen to its end" in text)
+    assert held in said
+    assert not any("not ours" in text for text in room.texts("alert"))
+    assert not service.engine.positions()
+
+
+async def test_an_unseen_day_of_an_instrument_that_has_left_the_settings_ends_at_its_last_price_and_says_so(
+    tmp_path: Path,
+) -> None:
+    held, _ = await held_before(tmp_path)
+    rest = config("ema_crossover", tuple(one for one in SYMBOLS if one != held), "1m")
+    room = Room()
+    service = service_with(tmp_path, room, rest, at_ist(date(2026, 9, 17), 8))
+    await service.open()
+    service.close()
+    (said,) = (text for text in room.texts("alert") if "was not seen to its end" in text)
+    assert held in said
+    assert "so the last one seen was taken" in said
+    assert not service.engine.positions()
