@@ -32,6 +32,7 @@ class Peer:
         self.came: list[list[str | bytes]] = []
         self.gone = 0
         self.status = HTTPStatus.SWITCHING_PROTOCOLS  #: anything else refuses
+        self.moved = ""  #: where requests are sent on to
         self.hangs_up = False
         self.port = 0
 
@@ -48,6 +49,10 @@ class Peer:
 
     def judge(self, link: ServerConnection, request: Request) -> Response | None:
         self.requests.append(request)
+        if self.moved:
+            answer = link.respond(HTTPStatus.FOUND, "")
+            answer.headers["Location"] = self.moved
+            return answer
         if self.status is HTTPStatus.SWITCHING_PROTOCOLS:
             return None
         return link.respond(self.status, "no\n")

@@ -257,6 +257,20 @@ async def test_after_a_settled_connection_the_pauses_begin_anew() -> None:
             assert nap.asked[pauses] <= 0.75
 
 
+async def test_an_attempt_that_takes_long_to_fail_does_not_count_as_settled() -> None:
+    hand, nap = Hand(), Nap()
+
+    def slow() -> Address:
+        hand.pass_time(60)
+        raise ConnectionError("no way there")
+
+    async with running(
+        Stream(slow, Hooks(_asks("sub"), _asks("unsub")), QUIET, sleep=nap.sleep, clock=hand.clock).run()
+    ):
+        await until(lambda: len(nap.asked) >= 8)
+    assert nap.asked[7] >= 15
+
+
 async def test_an_address_that_is_none_is_told_without_its_secrets_and_tried_again() -> None:
     nap = Nap()
     ear = Ear("http://127.0.0.1:1", sleep=nap.sleep)
