@@ -29,7 +29,7 @@ from otrade_bot.core.model import (
 )
 from otrade_bot.core.money import Paise
 from otrade_bot.kernel import state as abi
-from otrade_bot.trading.delivery import settle_gtts
+from otrade_bot.trading.delivery import SKEW, settle_gtts
 from otrade_bot.trading.orders import Order, TagParts, strategy_code
 from otrade_bot.trading.rungs import GuardGtt, RungLife
 
@@ -100,7 +100,7 @@ class Recovery:
         engine._out["kind"] = 0
         for item in found:
             self._take(item, fills)
-        self._guards(gtts)
+        self._guards(gtts, book)
         self._align()
         engine.counters.signals = len({(i.life.row, i.life.rung, i.life.cycle) for i in found})
         engine.blocks.discard(Block.RECOVERY)
@@ -267,16 +267,25 @@ class Recovery:
             return ExitReason.STOP  # a runner's, that had not been moved at the exchange yet
         return ExitReason.SIGNAL
 
-    def _guards(self, gtts: Sequence[Gtt]) -> None:
-        """Active GTTs carry no tag: each is matched by symbol, side and quantity to a rung without one."""
-        manager = self.engine.manager
-        waiting = [g for g in gtts if g.status is GttStatus.ACTIVE]
+    def _guards(self, gtts: Sequence[Gtt], book: Sequence[BrokerOrder]) -> None:
+        """GTTs carry no tag: each is matched by symbol, side and quantity to a rung without one. One that went off
+        counts while today's book has its order, which the comparison then finds by it."""
+        manager, known = self.engine.manager, {order.order_id for order in book}
+        waiting = [
+            g for g in gtts
+            if g.status is GttStatus.ACTIVE
+            or (g.status is GttStatus.TRIGGERED and any(leg.order_id in known for leg in g.legs))
+        ]  # fmt: skip
         for life in manager.lives.values():
             if life.closed or life.product is Product.MIS or life.held <= 0:
                 continue
             symbol = manager.symbol(life)
-            same = [g for g in waiting if g.symbol == symbol and g.side is life.side.opposite]
-            same.sort(key=lambda g: abs(g.quantity - life.held))
+            same = [
+                g for g in waiting
+                if g.symbol == symbol and g.side is life.side.opposite
+                and (g.status is GttStatus.ACTIVE or g.created_ns >= life.first_fill_ns - SKEW)
+            ]  # fmt: skip
+            same.sort(key=lambda g: (g.status is not GttStatus.ACTIVE, abs(g.quantity - life.held)))
             if same:
                 life.gtt = GuardGtt()
                 life.gtt.take(same[0])

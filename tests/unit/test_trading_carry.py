@@ -194,3 +194,22 @@ def test_the_newest_level_of_the_newest_cycle_counts() -> None:
         fill("entry", 5, 600, cycle=2), line("stop", level_paise=95), line("stop", level_paise=97),
     ]  # fmt: skip
     assert remembered(lines) == [Carried("NSE:A", "s", 1, 2, "BUY", 5, 600, 97, 5)]
+
+
+@pytest.mark.parametrize("rest", [0, 15])
+def test_a_restart_while_the_gtts_own_order_works_takes_it_for_what_it_is(
+    bought: tuple[Path, list[dict[str, Any]], Any], rest: int
+) -> None:
+    path, lines, before = bought
+    kept = remembered(lines) or []
+    bench = morning(path, NEXT, kept)
+    bench.price(before.ltp, volume=1000)
+    bench.price(before.stop - 5, volume=1000 + before.quantity - rest)
+    assert sum(p.quantity for p in bench.engine.positions()) == rest
+    bench.broker.close()
+    again = morning(path, NEXT, kept)
+    assert sum(p.quantity for p in again.engine.positions()) == rest
+    assert again.engine.trades() == bench.engine.trades()
+    assert not again.alerts, "it is ours, and nobody closed anything outside this program"
+    assert active(again) == []
+    assert len(run(again.broker.get_orderbook())) == 1, "its order works: no second one beside it"
