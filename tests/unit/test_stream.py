@@ -82,16 +82,20 @@ async def test_a_running_stream_is_asked_for_the_difference_only() -> None:
         ear.stream.subscribe([1, 2])
         async with running(ear.stream.run()):
             await until(lambda: server.came and server.came[0])
+            ear.stream.subscribe([5])
+            await until(lambda: len(server.came[0]) == 2)
+            ear.stream.unsubscribe([5])
+            await until(lambda: len(server.came[0]) == 3)
             ear.stream.unsubscribe([1, 9])
             ear.stream.subscribe([2, 3])
-            await until(lambda: len(server.came[0]) == 3)
+            await until(lambda: len(server.came[0]) == 5)
             ear.stream.unsubscribe([3])
             ear.stream.subscribe([3])
             ear.stream.subscribe([4])
-            await until(lambda: len(server.came[0]) == 4)
+            await until(lambda: len(server.came[0]) == 6)
             server.hang_up()
             await until(lambda: len(server.came) == 2 and server.came[1])
-        assert server.came == [["sub 1 2", "unsub 1", "sub 3", "sub 4"], ["sub 2 3 4"]]
+        assert server.came == [["sub 1 2", "sub 5", "unsub 5", "unsub 1", "sub 3", "sub 4"], ["sub 2 3 4"]]
         assert ear.stream.keys == (2, 3, 4)
 
 
