@@ -237,6 +237,7 @@ class Service:
             past = takewhile(lambda step: step[0] <= now, inputs(self._stream, desk.engine.timers))
             await desk.recover(past, known)
         self._done |= {(day, "report") for line in before if line.get("kind") == "day"}
+        self._done |= {(day, "next_session") for line in before if line.get("boundary") == "next"}
         return self._plan(desk, now, began=bool(before))
 
     def _mend(self, day: date) -> list[str]:

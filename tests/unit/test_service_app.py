@@ -113,6 +113,9 @@ async def test_the_report_comes_once_however_often_the_process_comes_back_after_
     again = Room()
     await asyncio.wait_for(service_at(tmp_path, again, at_ist(DAY, 15, 50), 5000).run(), 30)
     assert [len([e for e in one.events if e.kind == "day"]) for one in (room, again)] == [1, 0]
+    late = Room()
+    await asyncio.wait_for(service_at(tmp_path, late, at_ist(DAY, 16, 10), 5000).run(), 30)
+    assert not [e for e in late.events if e.data.get("boundary") == "next"]  # said at 16:05 by the one before
 
 
 async def test_a_report_that_the_dead_process_owed_is_made_up_for(tmp_path: Path) -> None:
