@@ -33,7 +33,7 @@ from otrade_bot.service.clockwatch import ClockWatch
 from otrade_bot.service.clockwork import Clockwork, feed, metronome
 from otrade_bot.service.control_state import ControlState
 from otrade_bot.service.day import inputs, prices, stream_of
-from otrade_bot.service.desk import Desk, Roster, Strategies, kept_before, open_desk, with_shipped
+from otrade_bot.service.desk import Desk, Roster, Strategies, kept_before, lived_before, open_desk, with_shipped
 from otrade_bot.service.health import Health, Sources
 from otrade_bot.service.jobs import OWN, DayJobs
 from otrade_bot.service.journal import DayJournal, days, events_of, mended, read_day
@@ -251,8 +251,9 @@ class Service:
 
     async def _build(self, day: date, before: Sequence[dict[str, Any]]) -> Desk:
         source, setting = self.setting.source, self.setting
-        # A rehearsal begins with an empty account: what other days' diaries keep was another one's.
-        kept, torn = ([], []) if setting.rehearsal else kept_before(setting.state_dir, day, self.config)
+        # A rehearsal may have begun with an empty account: what earlier days' diaries keep was another one's.
+        fresh = setting.rehearsal is not None and not lived_before(setting.state_dir, day)
+        kept, torn = ([], []) if fresh else kept_before(setting.state_dir, day, self.config)
         left = left_over(setting.state_dir / "paper.jsonl", day, self.config, kept)
         strategies = with_shipped(setting.strategies) if left else setting.strategies
         symbols = [s for strategy in self.config.trading.strategies for s in strategy.instruments]

@@ -35,7 +35,15 @@ if TYPE_CHECKING:
     from otrade_bot.brokers.feeds import BarFile, TickFile
 
 __all__ = [
-    "Desk", "Roster", "Strategies", "charge_of", "kept_before", "kernel_for", "open_desk", "paper_settings",
+    "Desk",
+    "Roster",
+    "Strategies",
+    "charge_of",
+    "kept_before",
+    "kernel_for",
+    "lived_before",
+    "open_desk",
+    "paper_settings",
     "with_shipped",
 ]  # fmt: skip
 
@@ -80,6 +88,12 @@ class Desk:
         for ts, row, price, volume in inputs:
             if row >= 0 and not engine.kernel.accept_one(state, account, engine.params, row, ts, price, volume):
                 yield engine.table[row].instrument.symbol, ts, price, volume
+
+
+def lived_before(state_dir: Path, day: date) -> bool:
+    """The account was there before ``day``. Raises JournalException."""
+    first = Book.read(state_dir / "paper.jsonl").first_day
+    return first is not None and first < day
 
 
 def kept_before(state_dir: Path, day: date, config: Config) -> tuple[list[Carried], list[str]]:

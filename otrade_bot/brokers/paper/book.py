@@ -46,6 +46,7 @@ class Book:
         self.realised: Paise = 0
         self.charges: Paise = 0
         self.day: date | None = None
+        self.first_day: date | None = None  #: on which the account began
         self.order_count = self.trade_count = self.gtt_count = 0
         self.orders: dict[str, PaperOrder] = {}
         self.working: dict[str, PaperOrder] = {}
@@ -212,6 +213,7 @@ class Book:
     def _day(self, line: Line) -> None:
         """A new day: yesterday's orders are forgotten, delivery becomes holdings, closes become bases."""
         self.day = date.fromisoformat(line["day"])
+        self.first_day = self.first_day or self.day
         self.orders, self.working, self.fills = {}, {}, []
         for desk in self.desks.values():
             desk.orders.clear()
