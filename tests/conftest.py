@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.strategies.loader import TradingStrategy, build_kernel, load_strategy
 
 # The same examples every time: what fails fails again. HYPOTHESIS_PROFILE=search looks for new ones.
-settings.register_profile("same", derandomize=True, database=None)
-settings.register_profile("search", print_blob=True)
+# How fast a busy machine makes examples says nothing of the code: slowness is no failure, nor is a long example.
+PATIENT = {"suppress_health_check": [HealthCheck.too_slow], "deadline": None}
+settings.register_profile("same", derandomize=True, database=None, **PATIENT)
+settings.register_profile("search", print_blob=True, **PATIENT)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 SHIPPED = ("ema_crossover", "momentum_ladder")
