@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
+from otrade_bot.brokers.quotes import Candle, MarketQuote
+from otrade_bot.core.errors import BrokerException
 from otrade_bot.core.model import (
     BrokerFill,
     BrokerOrder,
@@ -15,6 +17,7 @@ from otrade_bot.core.model import (
     Gtt,
     GttRequest,
     Holding,
+    Instrument,
     OrderRequest,
     OrderType,
     Outcome,
@@ -43,6 +46,8 @@ class BrokerInterface(ABC):
     two_leg_gtt = True
     #: Modifications that the broker allows an order.
     modification_limit = 25
+    #: A GTT's trigger must be at least this far from the last price, percent; 0 = no such rule.
+    gtt_distance_percent = 0.0
 
     def __init__(self) -> None:
         self.report: ReportSink = lambda order: None
@@ -70,6 +75,15 @@ class BrokerInterface(ABC):
         Raises BrokerException where it cannot be asked. A broker without a login has nothing to say.
         """
         return ""
+
+    def set_access_token(self, token: str) -> None:
+        """The day's token; what is sent from now on bears it. Without a login: nothing to do."""
+
+    async def keep_warm(self) -> None:
+        """A harmless request on the connection that the next order takes. Raises BrokerException."""
+
+    async def aclose(self) -> None:
+        """Wait for what is under way, then close the connections. Writes after that are Unknown."""
 
     # --- writes ---
     @abstractmethod
@@ -128,3 +142,25 @@ class BrokerInterface(ABC):
 
     @abstractmethod
     async def get_gtts(self) -> Sequence[Gtt]: ...
+
+    async def order_history(self, order_id: str) -> Sequence[BrokerOrder]:
+        """Every state an order of today was in, oldest first; here the newest alone. Raises BrokerException, also
+        for an order that the broker does not know."""
+        found = [order for order in await self.get_orderbook() if order.order_id == order_id]
+        if not found:
+            raise BrokerException(f"{self.name}: no order {order_id} today")
+        return found
+
+    # --- the market, where the broker tells of it ---
+    async def quotes(self, symbols: Iterable[str]) -> Mapping[str, MarketQuote]:
+        """By symbol; one that the broker does not know is missing. Raises BrokerException."""
+        raise BrokerException(f"{self.name} has no quotes")
+
+    async def candles(self, instrument: Instrument, interval: str, from_ns: int, to_ns: int) -> Sequence[Candle]:
+        """Those that begin within [from, to] (ns UTC), oldest first; ``interval``: 1m, 3m, 5m, 10m, 15m, 30m, 60m,
+        day. Raises BrokerException."""
+        raise BrokerException(f"{self.name} has no candles")
+
+    async def instruments(self, *exchanges: str) -> Sequence[Instrument]:
+        """The day's list, of all exchanges where none is named. Raises BrokerException."""
+        raise BrokerException(f"{self.name} has no list of instruments")

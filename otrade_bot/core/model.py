@@ -125,6 +125,7 @@ class OrderRequest:
     price: Paise = 0  #: limit price; 0 where the type has none
     trigger: Paise = 0  #: trigger price; 0 where the type has none
     protection: float = -1.0  #: market protection in percent, -1 = automatic; MARKET and SL-M only
+    reduces: bool = False  #: it can only make a position smaller: budgets keep room for it
 
 
 class OrderStatus(StrEnum):

@@ -89,7 +89,7 @@ class KiteVenue:
         self.kite.price(paise)
 
     async def close(self) -> None:
-        await self.live.close()
+        await self.live.aclose()
         await self.kite.close()
 
 
@@ -112,7 +112,7 @@ class UpstoxVenue:
         self.api.exchange.price(RELIANCE, paise)
 
     async def close(self) -> None:
-        await self.live.close()
+        await self.live.aclose()
         assert await self.api.close() == []
 
 

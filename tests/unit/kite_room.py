@@ -30,7 +30,7 @@ async def room(**settings: Any) -> AsyncIterator[tuple[Kite, KiteBroker]]:
     try:
         yield kite, broker
     finally:
-        await broker.close()
+        await broker.aclose()
         await kite.close()
 
 

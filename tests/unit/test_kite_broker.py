@@ -89,7 +89,7 @@ async def test_a_stop_of_an_earlier_start_keeps_its_protection_when_it_moves(see
             await again.get_orderbook()
         assert isinstance(await again.modify(order_id, trigger=98_000), Accepted)
         assert kite.calls[-1].form["market_protection"] == "-1"
-        await again.close()
+        await again.aclose()
 
 
 async def test_a_stops_own_protection_goes_along_after_the_book_was_read() -> None:

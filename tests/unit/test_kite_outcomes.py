@@ -225,7 +225,7 @@ async def test_where_nobody_listens_a_write_is_unknown(name: str) -> None:
 
 async def test_a_write_to_a_closed_broker_is_unknown() -> None:
     async with room() as (kite, broker):
-        await broker.close()
+        await broker.aclose()
         assert isinstance(await broker.place(order()), Unknown)
         assert kite.calls == []
 
@@ -240,7 +240,7 @@ async def test_what_still_waits_for_a_thread_when_the_broker_closes_is_unknown_a
         arrived = asyncio.Event()
         hang.on_change = slow.on_change = lambda: arrived.set() if hang.holding and slow.holding else None
         await asyncio.wait_for(arrived.wait(), 10)
-        closing = asyncio.create_task(broker.close())
+        closing = asyncio.create_task(broker.aclose())
         assert isinstance(await second, Unknown)
         hang.release()
         slow.release()

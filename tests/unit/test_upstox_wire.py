@@ -68,7 +68,7 @@ async def test_orders_go_to_the_order_host_and_all_else_to_the_other() -> None:
         await broker.get_orderbook()
         await broker.get_gtts()
         await broker.cancel_gtt("GTT-1")
-        await broker.close()
+        await broker.aclose()
         assert [call.name for call in orders.calls] == ["place", "modify", "cancel"]
         assert [call.name for call in api.calls] == ["book", "gtts", "gtt_cancel"]
 
@@ -141,7 +141,7 @@ async def test_an_order_takes_the_connection_that_was_kept_warm() -> None:
         orders.down()
         with pytest.raises(BrokerException, match="keeping warm"):
             await broker.keep_warm()
-        await broker.close()
+        await broker.aclose()
 
 
 async def test_a_new_token_is_borne_by_the_next_request() -> None:

@@ -26,7 +26,7 @@ async def upstox(read_s: float = 5.0, **fields: Any) -> AsyncIterator[tuple[Upst
         try:
             yield api, broker
         finally:
-            await broker.close()
+            await broker.aclose()
 
 
 def wanted(

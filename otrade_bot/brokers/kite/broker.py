@@ -82,7 +82,7 @@ class KiteBroker(BrokerInterface):
         """The day's token; the next request bears it."""
         self._token.set(token)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Wait for what is under way, then close the connections. Writes after that are Unknown."""
         await asyncio.gather(self._orders.close(), self._reads.close())
 

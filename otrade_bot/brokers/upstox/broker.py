@@ -60,7 +60,7 @@ class UpstoxBroker(BrokerInterface):
         self._wire = Wire(settings, token)
         self._algo = {"algo_name": settings.algo_name} if settings.algo_name else {}
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Wait for what is under way, then close the connections. Writes after that are Unknown."""
         await self._wire.close()
 
