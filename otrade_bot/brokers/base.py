@@ -76,13 +76,13 @@ class BrokerInterface(ABC):
         """
         return ""
 
-    def set_access_token(self, token: str) -> None:
+    def set_access_token(self, token: str) -> None:  # noqa: B027 - nothing to do without a login
         """The day's token; what is sent from now on bears it. Without a login: nothing to do."""
 
-    async def keep_warm(self) -> None:
+    async def keep_warm(self) -> None:  # noqa: B027
         """A harmless request on the connection that the next order takes. Raises BrokerException."""
 
-    async def aclose(self) -> None:
+    async def aclose(self) -> None:  # noqa: B027
         """Wait for what is under way, then close the connections. Writes after that are Unknown."""
 
     # --- writes ---
