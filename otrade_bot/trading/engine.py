@@ -105,6 +105,8 @@ class LiveTradingEngine:
         self.refusal_log: dict[str, deque[tuple[int, str]]] = {}
         self.external: dict[tuple[str, str], int] = {}
         self.journal_fault = ""  #: why the journal is incomplete
+        self.unread = ""  #: why the broker's books are not known; '' = they have been read
+        self._retired = False
         self.available: Paise | None = None  #: what the broker's funds were at the last comparison
         self.suspects: dict[tuple[str, str], int] = {}  #: differences that one comparison has seen
         self.known_trades: set[str] = set()  #: that the journal has already
@@ -256,7 +258,7 @@ class LiveTradingEngine:
 
     def on_price(self, row: int, ts: int, price: Paise, volume: int) -> bool:
         """A price of one instrument; ``volume`` is the day's so far. False if it was not fit to act on."""
-        if self.kernel.accept_one(self.state, self.account, self.params, row, ts, price, volume):
+        if self._retired or self.kernel.accept_one(self.state, self.account, self.params, row, ts, price, volume):
             return False
         self._busy = True
         try:
@@ -343,8 +345,15 @@ class LiveTradingEngine:
         if not self.manager.on_report(told) and not told.tag and told.filled:
             self.alert(f"{told.symbol}: an order that is not ours filled ({told.side.name} {told.filled})", told.symbol)
 
+    def retire(self) -> None:
+        """Another engine takes over: nothing that still comes in (an answer, a report, a price) is acted on."""
+        self._retired = True
+        self._inbox.clear()
+
     def post(self, call: Callable[[], None]) -> None:
         """Handle an input now, or behind the one that is being handled."""
+        if self._retired:
+            return
         self._inbox.append(call)
         if self._busy:
             return

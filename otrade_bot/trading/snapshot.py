@@ -140,6 +140,7 @@ class StatusView:
     external: int = 0  #: positions at the broker that are not ours
     window: str = ""  #: where the clock lets no instrument enter now: "wait for 09:15", "are over for the day"
     flatten: str = ""  #: a flatten that is queued or under way, in words
+    unread: str = ""  #: why the broker's books are not known, so that no position can be told; '' = they are
 
     @property
     def net(self) -> Paise:

@@ -55,6 +55,7 @@ class View:
             external=sum(1 for quantity in engine.external.values() if quantity),
             window=self.window(now),
             flatten=engine.flattener.waits,
+            unread=engine.unread,
         )
 
     def window(self, now: int) -> str:
