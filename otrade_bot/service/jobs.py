@@ -85,7 +85,7 @@ class DayJobs:
         desk = self._desk()
         desk.end()
         for _ in range(2):
-            await desk.engine.reconcile()
+            await desk.engine.reconcile(over=True)
         lines = read_day(self._state_dir, desk.day)
         data = day_said(desk.engine, day_report(lines, desk.day))
         data["next_session"] = self.next_session_text()

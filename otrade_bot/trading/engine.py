@@ -6,6 +6,7 @@ call, say) wait in a queue, so each is seen by a consistent state, in order.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from otrade_bot.brokers.base import BrokerInterface
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import MINUTE, SECOND, Clock, iso
-from otrade_bot.core.errors import JournalException
+from otrade_bot.core.errors import JournalException, TokenException
 from otrade_bot.core.events import Event, EventKind, Observer, Severity
 from otrade_bot.core.model import Block, BrokerOrder, Instrument, OrderType, Side
 from otrade_bot.core.money import Paise, rupees, rupees_text, to_paise
@@ -27,6 +28,7 @@ from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.strategies.loader import TradingStrategy
 from otrade_bot.trading import setup
+from otrade_bot.trading.compare import compare
 from otrade_bot.trading.flatten import Flattener
 from otrade_bot.trading.manager import OrderManager
 from otrade_bot.trading.orders import Tags
@@ -108,7 +110,7 @@ class LiveTradingEngine:
         self.unread = ""  #: why the broker's books are not known; '' = they have been read
         self._retired = False
         self.available: Paise | None = None  #: what the broker's funds were at the last comparison
-        self.suspects: dict[tuple[str, str], int] = {}  #: differences that one comparison has seen
+        self.suspects: dict[tuple[str, str], tuple[int, int]] = {}  #: differences seen, and since when (ns)
         self.known_trades: set[str] = set()  #: that the journal has already
         self.blocks: set[Block] = set()
         self._boundaries: deque[tuple[int, str]] = deque()
@@ -121,6 +123,9 @@ class LiveTradingEngine:
         self._busy = False
         self._exits_only: set[int] = set()  #: whose strategy has raised, or has left the settings
         self._failures: set[str] = set()
+        self._books = asyncio.Lock()  #: one reader of the broker's books at a time
+        self._begun = self._compared = 0  #: comparisons begun, and the newest that ended well
+        self._differences: list[str] = []
         risk = config.risk
         limits = RiskLimits(
             risk.max_order_quantity, to_paise(risk.max_order_value), risk.price_band_percent,
@@ -580,6 +585,21 @@ class LiveTradingEngine:
         self.emit(Event(EventKind.BLOCK, self.clock.now_ns(), data=data))
         return True
 
+    def token_lost(self, why: str) -> None:
+        """The broker wants a new login: entries stop, said once a loss. Exits go on being tried."""
+        if self._set_block(Block.TOKEN, True, error=why):
+            self.alert(
+                f"{self.broker.name} wants a new login ({why}): entries stopped until /login. Stops that rest at the "
+                "exchange hold; no order can be sent, changed or cancelled meanwhile"
+            )
+
+    def token_back(self) -> bool:
+        """A token that works is there again: what was refused for want of it is sent at once. False if none was
+        missed."""
+        back = self._set_block(Block.TOKEN, False)
+        self.post(self.manager.try_now)
+        return back
+
     def restore(self, blocks: Iterable[Block]) -> None:
         """Blocks of an earlier process hold again. No news: whoever restores them says so."""
         self.blocks.update(blocks)
@@ -611,13 +631,31 @@ class LiveTradingEngine:
 
     async def recover(self, **given: Any) -> None:
         """Rebuild from the broker's books; see ``trading.recover``."""
-        await Recovery(self).run(**given)
+        async with self._books:
+            await Recovery(self).run(**given)
         self.flattener.after_recovery()
 
-    async def reconcile(self) -> list[str]:
-        """Compare with the broker's books; the differences, in words."""
-        self.available = (await self.broker.get_funds()).available
-        return await Recovery(self).compare()
+    async def reconcile(self, *, over: bool = False) -> list[str]:
+        """Compare with the broker's books; the differences, in words. May be called at any time and by several at
+        once: who asks while one is under way gets the next one, and all who wait share it. Nothing is compared
+        before what is ours is known. ``over``: the market is, so a difference seen twice is no lag of the broker's.
+
+        Raises BrokerException."""
+        asked = self._begun
+        async with self._books:
+            if self._compared > asked:
+                return self._differences
+            if self._retired or self.unread or Block.RECOVERY in self.blocks:
+                return []
+            self._begun += 1
+            try:
+                self.available = (await self.broker.get_funds()).available
+                found = await compare(self, over=over)
+            except TokenException as error:
+                self.token_lost(str(error))
+                raise
+            self._compared, self._differences = self._begun, found
+            return found
 
     # --- views -------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ is sent once; when nobody knows how it ended, the order stays reserved until the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,6 +75,7 @@ class OrderManager:
     orders: OrderBook = field(default_factory=OrderBook)
     lives: dict[tuple[int, int], RungLife] = field(default_factory=dict)
     frozen: set[str] = field(default_factory=set)  #: symbols whose entries wait for an Unknown
+    stirred: Counter[str] = field(default_factory=Counter)  #: by symbol: writes, answers and news so far
 
     # --- what the kernel intends -----------------------------------------------------------------
 
@@ -143,6 +145,7 @@ class OrderManager:
             return self._gtt_leg(told)
         before, shown, filled = order.status, _telling(order), order.filled
         if merge(order, told):
+            self.stirred[told.symbol] += 1
             if before is OrderStatus.TRIGGER_PENDING and order.status is OrderStatus.OPEN:
                 order.changed_ns = told.updated_ns
                 self._went_off(order)
@@ -416,6 +419,16 @@ class OrderManager:
 
     # --- time ---------------------------------------------------------------------------------------
 
+    def try_now(self) -> None:
+        """Whatever kept writes from being taken is over: nothing waits any more."""
+        for life in list(self.lives.values()):
+            life.retry_ns = 0
+            for order in (*life.entries, *life.exits):
+                if not order.cancelling:
+                    order.retry_ns = 0
+            if not life.closed:
+                self.converge(life)
+
     def chase(self, now: int, row: int | None = None) -> None:
         """Re-price exits that the market ran away from, cancel entries that do not fill, grow stops."""
         for life in list(self.lives.values()):
@@ -488,11 +501,13 @@ class OrderManager:
 
     def _write(self, order: Order, what: str, write: Write) -> None:
         order.writing = what
+        self.stirred[order.instrument.symbol] += 1
         self.broker.dispatch(write, lambda outcome: self.post(lambda: self._answered(order, what, outcome)))
 
     def _answered(self, order: Order, what: str, outcome: Outcome) -> None:
         """The write has ended, one way or another."""
         order.writing = ""
+        self.stirred[order.instrument.symbol] += 1
         # A report may have said meanwhile what the answer does not know.
         told = order.status.final or (what == "place" and bool(order.order_id))
         if isinstance(outcome, Unknown) and not told:

@@ -29,7 +29,8 @@ from otrade_bot.core.model import (
 )
 from otrade_bot.core.money import Paise
 from otrade_bot.kernel import state as abi
-from otrade_bot.trading.delivery import SKEW, settle_gtts
+from otrade_bot.trading.compare import compare
+from otrade_bot.trading.delivery import SKEW
 from otrade_bot.trading.orders import Order, TagParts, strategy_code
 from otrade_bot.trading.rungs import GuardGtt, RungLife
 
@@ -105,7 +106,7 @@ class Recovery:
         engine.counters.signals = len({(i.life.row, i.life.rung, i.life.cycle) for i in found})
         engine.blocks.discard(Block.RECOVERY)
         engine._apply_blocks()
-        differences = await self.compare(first=True)
+        differences = await compare(engine, first=True)
         self._report(found, differences)
         for life in list(engine.manager.lives.values()):
             engine.post(lambda life=life: engine.manager.converge(life))  # type: ignore[misc]
@@ -322,75 +323,6 @@ class Recovery:
                 self.engine.manager._cancel(order)
             room -= order.left
 
-    # --- comparing ------------------------------------------------------------------------------------
-
-    async def compare(self, *, first: bool = False) -> list[str]:
-        """The broker's net against ours; what we cannot explain is the broker's word and becomes external.
-
-        Not while a write is open: the two books are then legitimately apart.
-        """
-        engine = self.engine
-        book = await engine.broker.get_orderbook()
-        engine.manager.settle_unknown(book, engine.clock.now_ns())
-        for told in book:
-            if engine.manager.orders.find(told) is not None or not told.tag:
-                self._hear(told)
-        if any(life.gtt for life in engine.manager.lives.values()):
-            gtts = await engine.broker.get_gtts()
-            engine.post(lambda: settle_gtts(engine.manager, gtts, engine.clock.now_ns()))
-        net = await engine.broker.get_net()
-        if any(order.writing or order.unknown for order in engine.manager.orders):
-            return []
-        ours: dict[tuple[str, str], int] = defaultdict(int)
-        for life in engine.manager.lives.values():
-            ours[engine.manager.symbol(life), str(life.product)] += int(life.side) * life.held
-        found = {key: net.get(key, 0) - ours[key] for key in sorted({*net, *ours, *engine.external})}
-        differing = {key: e for key, e in found.items() if e != engine.external.get(key, 0)}
-        seen, engine.suspects = engine.suspects, {}
-        said = []
-        for key, external in differing.items():
-            lost = ours[key] and (external - engine.external.get(key, 0)) * ours[key] < 0
-            if lost and not first and seen.get(key) != external:
-                engine.suspects[key] = external  # positions lag behind reports: believed when seen twice
-                continue
-            left = self._taken(key, external, book) if lost else external
-            if left != engine.external.get(key, 0):
-                said.append(self._differs(key, left, first))
-        return said
-
-    def _hear(self, told: BrokerOrder) -> None:
-        """A row of the book as a report; others' orders are no news every minute."""
-        manager = self.engine.manager
-
-        def hear() -> None:
-            manager.on_report(told)
-
-        self.engine.post(hear)
-
-    def _taken(self, key: tuple[str, str], external: int, book: Sequence[BrokerOrder]) -> int:
-        """Less of ours than we hold: the broker's own square-off, or a human. Returns what stays external."""
-        engine, manager = self.engine, self.engine.manager
-        missing = abs(external - engine.external.get(key, 0))
-        row = engine.table[engine.by_symbol[key[0]]]
-        lives = [life for life in manager.lives.values() if manager.symbol(life) == key[0] and life.held > 0]
-        for life in sorted(lives, key=lambda life: -life.rung):
-            quantity = min(missing, life.held)
-            if quantity and str(life.product) == key[1]:
-                price = _foreign_price(book, key[0], life) or row.ltp
-                engine.post(lambda life=life, q=quantity, p=price: manager.taken_outside(life, q, p))  # type: ignore[misc]
-                missing -= quantity
-                external += int(life.side) * quantity
-        return external
-
-    def _differs(self, key: tuple[str, str], external: int, first: bool) -> str:
-        engine = self.engine
-        before = engine.external.get(key, 0)
-        engine.external[key] = external
-        text = f"{key[0]} {key[1]}: {external:+d} at the broker that is not ours (was {before:+d})"
-        if not first:
-            engine.alert(f"{text}; adopted as external, not touched", key[0])
-        return text
-
     def _report(self, found: list[_Found], differences: list[str]) -> None:
         engine = self.engine
         open_lives = [life for life in engine.manager.lives.values() if not life.closed]
@@ -425,12 +357,3 @@ def _order_of(told: BrokerOrder, parts: TagParts, row: int, instrument: object) 
         told.trigger, told.placed_ns, told.order_id, told.status, told.filled, told.value, told.updated_ns,
         told.updated_ns, told.modifications, reason=told.reason,
     )  # fmt: skip
-
-
-def _foreign_price(book: Sequence[BrokerOrder], symbol: str, life: RungLife) -> Paise:
-    """Average price of the last order without a tag that closed such a position; 0 if there is none."""
-    for order in reversed(book):
-        same = order.symbol == symbol and order.product is life.product and order.side is life.side.opposite
-        if same and order.filled and not order.tag:
-            return order.value // order.filled
-    return 0

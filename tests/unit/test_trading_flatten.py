@@ -184,6 +184,8 @@ async def test_external_quantities_are_left_alone_and_do_not_count(slow: Bench) 
     slow.broker.external.append(BrokerPosition(SHARE.symbol, Product.MIS, 5, 0))
     slow.broker.held.append(Holding(SHARE.symbol, 7, 9_000))
     await slow.engine.reconcile()
+    slow.pulse(60)
+    await slow.engine.reconcile()  # seen again: no lag
     stop = hold(slow)
     asked = asyncio.create_task(slow.engine.flatten("owner"))
     await turns()

@@ -514,6 +514,7 @@ def test_the_broker_that_squares_off_by_itself_closes_our_rung(bench: Bench) -> 
     bench.broker.accept()
     run(bench.engine.reconcile())  # seen once it may be a lag
     assert bench.life().held == 30
+    bench.pulse(60)
     run(bench.engine.reconcile())
     assert bench.life().held == 0
     assert bench.broker.last().what == "cancel"

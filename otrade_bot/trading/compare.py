@@ -1,0 +1,135 @@
+"""The broker's net against ours: what we cannot explain is the broker's word, and a human is told.
+
+Positions at a broker lag behind its reports, and an order may fill while the books are read. So a symbol is not
+judged while a write of it is open or in doubt, nor where anything happened to it during the reading, and a
+difference is believed only when it is seen again a while later. The first comparison, after a recovery, has
+nothing to wait for: it reads the book once more instead.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from otrade_bot.core.clock import SECOND
+from otrade_bot.core.model import BrokerOrder
+from otrade_bot.core.money import Paise
+from otrade_bot.trading.delivery import settle_gtts
+from otrade_bot.trading.rungs import RungLife
+
+if TYPE_CHECKING:
+    from otrade_bot.trading.engine import LiveTradingEngine
+
+__all__ = ["compare", "read_book"]
+
+#: (symbol, product)
+Key = tuple[str, str]
+#: A difference that is still there after this is none of the broker's lag.
+SEEN_AGAIN = 10 * SECOND
+
+
+async def compare(engine: LiveTradingEngine, *, first: bool = False, over: bool = False) -> list[str]:
+    """The differences in words. ``over``: no lag is expected any more. Raises BrokerException."""
+    manager = engine.manager
+    book = await read_book(engine)
+    if any(life.gtt for life in manager.lives.values()):
+        gtts = await engine.broker.get_gtts()
+        engine.post(lambda: settle_gtts(manager, gtts, engine.clock.now_ns()))
+    before = Counter(manager.stirred)
+    net = await engine.broker.get_net()
+    found = _differing(engine, net)
+    if found:
+        book = await read_book(engine)  # what filled between book and net is no difference
+    seen, engine.suspects = engine.suspects, {}
+    said = []
+    for key, external in found.items():
+        if manager.stirred[key[0]] != before[key[0]] or _open(engine, key[0]):
+            continue
+        now = engine.clock.now_ns()
+        since = seen[key][1] if key in seen and seen[key][0] == external else now
+        again = key in seen and seen[key][0] == external and (over or now - since >= SEEN_AGAIN)
+        if not (first or again):
+            engine.suspects[key] = external, since
+            continue
+        said += _believe(engine, key, external, book, first)
+    return said
+
+
+async def read_book(engine: LiveTradingEngine) -> Sequence[BrokerOrder]:
+    """Each row is taken as a report, and doubts are compared with it. Raises BrokerException."""
+    began = engine.clock.now_ns()
+    book = await engine.broker.get_orderbook()
+    engine.post(lambda: engine.manager.settle_unknown(book, began))
+    for told in book:
+        engine.post(lambda told=told: _hear(engine, told))  # type: ignore[misc]
+    return book
+
+
+def _hear(engine: LiveTradingEngine, told: BrokerOrder) -> None:
+    """A row of the book as a report; others' orders are no news every minute."""
+    if engine.manager.orders.find(told) is not None or not told.tag:
+        engine.manager.on_report(told)
+
+
+def _open(engine: LiveTradingEngine, symbol: str) -> bool:
+    """A write of the symbol is under way or in doubt: the books are legitimately apart."""
+    return any(o.instrument.symbol == symbol and (o.writing or o.unknown) for o in engine.manager.orders)
+
+
+def _differing(engine: LiveTradingEngine, net: dict[Key, int]) -> dict[Key, int]:
+    """What the broker holds besides ours, where that is not what it was."""
+    ours: dict[Key, int] = defaultdict(int)
+    for life in engine.manager.lives.values():
+        ours[engine.manager.symbol(life), str(life.product)] += int(life.side) * life.held
+    found = {key: net.get(key, 0) - ours.get(key, 0) for key in sorted({*net, *ours, *engine.external})}
+    return {key: external for key, external in found.items() if external != engine.external.get(key, 0)}
+
+
+def _believe(
+    engine: LiveTradingEngine, key: Key, external: int, book: Sequence[BrokerOrder], first: bool
+) -> list[str]:
+    before = engine.external.get(key, 0)
+    lives = engine.manager.lives.values()
+    ours = sum(
+        int(life.side) * life.held
+        for life in lives
+        if (engine.manager.symbol(life), str(life.product)) == key
+    )
+    lost = ours and (external - before) * ours < 0
+    left = _taken(engine, key, external, book) if lost else external
+    return [_differs(engine, key, left, first)] if left != before else []
+
+
+def _taken(engine: LiveTradingEngine, key: Key, external: int, book: Sequence[BrokerOrder]) -> int:
+    """Less of ours than we hold: the broker's own square-off, or a human. Returns what stays external."""
+    manager = engine.manager
+    missing = abs(external - engine.external.get(key, 0))
+    row = engine.table[engine.by_symbol[key[0]]]
+    lives = [life for life in manager.lives.values() if manager.symbol(life) == key[0] and life.held > 0]
+    for life in sorted(lives, key=lambda life: -life.rung):
+        quantity = min(missing, life.held)
+        if quantity and str(life.product) == key[1]:
+            price = _foreign_price(book, key[0], life) or row.ltp
+            engine.post(lambda life=life, q=quantity, p=price: manager.taken_outside(life, q, p))  # type: ignore[misc]
+            missing -= quantity
+            external += int(life.side) * quantity
+    return external
+
+
+def _differs(engine: LiveTradingEngine, key: Key, external: int, first: bool) -> str:
+    before = engine.external.get(key, 0)
+    engine.external[key] = external
+    text = f"{key[0]} {key[1]}: {external:+d} at the broker that is not ours (was {before:+d})"
+    if not first:
+        engine.alert(f"{text}; adopted as external, not touched", key[0])
+    return text
+
+
+def _foreign_price(book: Sequence[BrokerOrder], symbol: str, life: RungLife) -> Paise:
+    """Average price of the last order without a tag that closed such a position; 0 if there is none."""
+    for order in reversed(book):
+        same = order.symbol == symbol and order.product is life.product and order.side is life.side.opposite
+        if same and order.filled and not order.tag:
+            return order.value // order.filled
+    return 0
