@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import orjson
 from pydantic import ValidationError
 
-from otrade_bot.config import files
+from otrade_bot.config import edit, files
 from otrade_bot.config.explain import dotted, explain, holds
 from otrade_bot.config.files import Document
 from otrade_bot.config.models import FILES, Config
@@ -117,6 +117,26 @@ class ConfigManager:
             files.write(base.path, base.raw)
             self._current = config
             return config
+
+    def put(self, file: str, key: str, value: str, *, dry: bool = False) -> str:
+        """Set one outermost key in the file where it is read, the overlay where that holds it, and leave the rest
+        of that file as it was, byte for byte; the path of the file. Checked as a whole before; ``dry`` writes
+        nothing. Raises ConfigException, and nothing has changed."""
+        with self._lock:
+            sources = self._read()
+            base, over = sources[file]
+            there = over if over is not None and key in over.values else base
+            if there is None:
+                raw = default_document(file)
+                there = Document(self._paths[file][0], raw, files.parse(raw, file))
+            made = edit.replaced(there, key, value)
+            new = there._replace(raw=made, values=files.parse(made, there.path))
+            sources[file] = sources[file]._replace(**{"overlay" if there is over else "base": new})
+            config = self._accept(sources, self._check)
+            if not dry:
+                files.write(there.path, made)
+                self._current = config
+            return there.path
 
     def schema(self) -> dict[str, dict[str, Any]]:
         """JSON Schema by file name."""

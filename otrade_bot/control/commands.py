@@ -21,6 +21,7 @@ from otrade_bot.control.views import label
 from otrade_bot.control.views_checks import Check
 from otrade_bot.control.words import short
 from otrade_bot.core.errors import CommandException
+from otrade_bot.core.ports import ModeDesk
 from otrade_bot.trading.snapshot import TradingView
 
 __all__ = ["Arguments", "Command", "Context", "Heard", "Table", "answer", "parse", "usage"]
@@ -74,6 +75,7 @@ class Context:
     delivery: Callable[[], str] = str  #: how late messages are; empty where none waits
     log_error: Callable[[str, Exception], None] = lambda what, error: None
     audit: Callable[[Heard], None] = lambda heard: None
+    mode: ModeDesk | None = None  #: None: the mode is not for changing here
 
 
 Run = Callable[[Context, Arguments], Awaitable[Reply]]

@@ -26,6 +26,7 @@ from otrade_bot.core.events import Event, Observer
 from otrade_bot.service.current import CurrentView
 from otrade_bot.service.health import Line, Queue
 from otrade_bot.service.logs import get_logger, tail
+from otrade_bot.service.mode import ModeSwitch
 from otrade_bot.service.observe import command_event
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class Answers:
             checks=service.health.checks, delivery=service.health.delivery,
             log_error=lambda what, error: get_logger("error").error(what, error=repr(error)),
             audit=self.heard,
+            mode=ModeSwitch(service.engine.alert, rehearsal=service.setting.rehearsal is not None),
         )  # fmt: skip
 
 

@@ -18,7 +18,9 @@ from otrade_bot.core.errors import CommandException
 FIRST_RELEASE = (
     "start help status positions orders trades pnl pause resume flatten config health logs version why"
 )
+LIVE = "mode"
 OPERATOR = {"pause", "resume", "flatten"}
+ADMIN = {"mode"}
 
 
 def say(ctx: Context, line: str) -> str:
@@ -30,14 +32,14 @@ def line_of(name: str) -> str:
 
 
 def test_the_first_release_has_its_commands() -> None:
-    assert {command.name for command in COMMANDS} == set(FIRST_RELEASE.split())
+    assert {command.name for command in COMMANDS} == set(f"{FIRST_RELEASE} {LIVE}".split())
     assert all(command.help for command in COMMANDS)
 
 
 def test_the_role_matrix_holds_for_every_command() -> None:
     print(f"{'command':12}" + "".join(f"{role.word:>10}" for role in Role))
     for command in COMMANDS:
-        needed = Role.OPERATOR if command.name in OPERATOR else Role.VIEWER
+        needed = Role.ADMIN if command.name in ADMIN else Role.OPERATOR if command.name in OPERATOR else Role.VIEWER
         verdicts = []
         for role in Role:
             engine, heard = FakeEngine(6), list[Heard]()
