@@ -13,7 +13,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +28,23 @@ from otrade_bot.core.masking import mask_text
 from otrade_bot.core.model import Block
 from otrade_bot.core.session import Calendar
 from otrade_bot.kernel.compile import Kernel
+from otrade_bot.service.accounts import Account, PaperAccount
 from otrade_bot.service.clockwatch import ClockWatch
 from otrade_bot.service.clockwork import Clockwork, feed, metronome
 from otrade_bot.service.control_state import ControlState
-from otrade_bot.service.day import inputs, prices, stream_of
-from otrade_bot.service.desk import Desk, Roster, Strategies, kept_before, lived_before, open_desk, with_shipped
+from otrade_bot.service.day import inputs, prices
+from otrade_bot.service.desk import Desk, Strategies
 from otrade_bot.service.health import Health, Sources
 from otrade_bot.service.jobs import OWN, DayJobs
-from otrade_bot.service.journal import DayJournal, days, events_of, mended, read_day
-from otrade_bot.service.leftover import left_over
+from otrade_bot.service.journal import DayJournal, events_of
 from otrade_bot.service.logs import get_logger, timed
 from otrade_bot.service.mouths import Mouths
 from otrade_bot.service.observe import log_observer
+from otrade_bot.service.opening import Opener
 from otrade_bot.service.plan import Job, day_jobs
 from otrade_bot.service.prices import PriceSource
 from otrade_bot.service.rehearsal import Played, Rehearsal, drive
 from otrade_bot.service.statefile import write_state
-from otrade_bot.service.unseen import live_through
 from otrade_bot.trading.engine import LiveTradingEngine
 
 __all__ = ["Service", "Setting", "first_cause", "trading_day"]
@@ -70,6 +69,7 @@ class Setting:
     rehearsal: Rehearsal | None = None
     start: int = 0
     resumed: bool = False
+    account: Account | None = None  #: None: the paper account in ``state_dir``
 
 
 class Service:
@@ -85,6 +85,13 @@ class Service:
         self.watch = ClockWatch()
         self.played = Played()
         self.desk: Desk | None = None
+        self.account = setting.account or PaperAccount(setting.state_dir, self.clock, self.config.brokers)
+        note = f"rehearsal of {to_ist(setting.rehearsal.start):%d %b %Y}" if setting.rehearsal else ""
+        self.opener = Opener(
+            self.config, setting.strategies, setting.kernel, setting.source, self.account, setting.state_dir,
+            self.clock, self.journal, self.control, setting.rehearsal is not None, note,
+        )  # fmt: skip
+        self.fault = ""  #: why the broker's books are not known
         self.last_job: tuple[str, int, float, bool] | None = None  #: name, due, late s, well
         self.reason = ""  #: why the service stops
         self._done: set[tuple[date, str]] = set()  #: jobs of a day that have run
@@ -199,7 +206,7 @@ class Service:
                 self.clockwork.wake()
             if step is not None and abs(step.seconds) >= STOOD_STILL:
                 await self._reopen(step.text)
-            elif trading_day(self.calendar, self.clock.now_ns()) != self.today.day:
+            elif self._day(self.clock.now_ns()) != self.today.day:
                 await self._reopen("a new trading day")
             await asyncio.sleep(1.0)
 
@@ -225,73 +232,22 @@ class Service:
         On a day without a session the last one stays open to be looked at.
         """
         now = self._caught_up = self.clock.now_ns()
-        day = trading_day(self.calendar, now)
-        torn = self._mend(day)
-        before = read_day(self.setting.state_dir, day)
+        day = self._day(now)
         with timed("open", day=day.isoformat()):
-            desk = await self._build(day, before)
-            for fault in torn:
-                desk.engine.alert(fault)
-            self._restored = self.control.restore(desk.engine)
-            known = {str(line.get("trade_id")) for line in before if line.get("kind") == "trade"}
-            past = takewhile(lambda step: step[0] <= now, inputs(self._stream, desk.engine.timers))
-            await desk.recover(past, known)
+            opened = await self.opener.open(day, now, self._begin)
+        self._stream, self._restored, self.fault = opened.stream, opened.restored, opened.fault
+        before = opened.before
         self._done |= {(day, "report") for line in before if line.get("kind") == "day"}
         self._done |= {(day, "next_session") for line in before if line.get("boundary") == "next"}
-        return self._plan(desk, now, began=bool(before))
+        return self._plan(opened.desk, now, began=bool(before))
 
-    def _mend(self, day: date) -> list[str]:
-        """The diaries that this day is opened with, and today's, must be readable; what had to be set aside."""
-        earlier = [one for one in days(self.setting.state_dir) if one < day][-1:]
-        written = sorted({*earlier, day, ist_date(self.clock.now_ns())})
-        torn = [fault for one in written if (fault := mended(self.setting.state_dir, one))]
-        if torn:
-            self.journal.close()  # it may be the file that was set aside
-        return torn
-
-    async def _build(self, day: date, before: Sequence[dict[str, Any]]) -> Desk:
-        source, setting = self.setting.source, self.setting
-        # A rehearsal may have begun with an empty account: what earlier days' diaries keep was another one's.
-        fresh = setting.rehearsal is not None and not lived_before(setting.state_dir, day)
-        kept, torn = ([], []) if fresh else kept_before(setting.state_dir, day, self.config)
-        left = left_over(setting.state_dir / "paper.jsonl", day, self.config, kept)
-        strategies = with_shipped(setting.strategies) if left else setting.strategies
-        symbols = [s for strategy in self.config.trading.strategies for s in strategy.instruments]
-        symbols += [one.symbol for one in left]
-        files = source.ticks(day, symbols)
-        first = {f.symbol: int(f.price[0]) for f in files if len(f)}
-        watched = [f.symbol for f in files]
-        roster = Roster.call(self.config, strategies, setting.kernel, day, first, watched, left)
-        desk = open_desk(
-            self.config, strategies, setting.kernel, roster, clock=self.clock, state_dir=setting.state_dir,
-            journal=self.journal, feed=source.name,
-        )  # fmt: skip
-        if setting.rehearsal:
-            desk.engine.note = f"rehearsal of {to_ist(setting.rehearsal.start):%d %b %Y}"
+    def _begin(self, desk: Desk, before: Sequence[dict[str, Any]]) -> list[Observer]:
         self.desk = desk  # from its first word on, messages ask it for their label
         self.mouths.catch_up(events_of(reversed(before)))
-        for observer in self._observers():
-            desk.engine.add_observer(observer)
-        for fault in torn:
-            desk.engine.alert(fault)
-        traded = {symbol for strategy in self.config.trading.strategies for symbol in strategy.instruments}
-        gone = ", ".join(one.symbol for one in left if one.symbol not in traded)
-        moved = ", ".join(one.symbol for one in left if one.symbol in traded)
-        if gone:
-            desk.engine.alert(f"held, but not in the settings any more: {gone}; it gets its exits, and no new entries")
-        if moved:
-            desk.engine.alert(
-                f"held for another strategy or product than the settings name: {moved}; it gets its exits, and no new "
-                "entries before the next day or start without it"
-            )
-        if not desk.broker.book.orders and any(line.get("kind") == "fill" for line in before):
-            desk.engine.alert("the paper account is empty, though today's journal tells of fills: paper.jsonl was lost")
-        if unseen := live_through(desk, source):
-            desk.engine.alert(unseen)
-        await desk.start(source.history(day, symbols), kept)
-        self._stream, _, unread = stream_of(files, day, desk.engine)
-        desk.engine.counters.dropped = dict(unread)
-        return desk
+        return self._observers()
+
+    def _day(self, now: int) -> date:
+        return trading_day(self.calendar, now - self.account.rolls)
 
     def _observers(self) -> list[Observer]:
         return [log_observer, *self.mouths.observers()]

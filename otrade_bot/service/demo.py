@@ -24,6 +24,7 @@ from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.jsonlines import LineLog
 from otrade_bot.research.report import day_report
 from otrade_bot.service.day import DayDriver, Pace, stream_of
+from otrade_bot.service.accounts import PaperAccount
 from otrade_bot.service.desk import Roster, kernel_for, open_desk
 from otrade_bot.service.journal import DayJournal, day_path, read_day
 from otrade_bot.service.logs import timed
@@ -97,11 +98,12 @@ class Demo:
         _fresh_state(options, day)
         _same_day(config, options, day)
         journal = DayJournal(options.state_dir, clock)
+        account = PaperAccount(options.state_dir, clock, config.brokers)
         desk = open_desk(
-            config, strategies, kernel, roster, clock=clock, state_dir=options.state_dir, journal=journal,
+            config, strategies, kernel, roster, account, clock=clock, journal=journal,
             feed="replay" if options.ticks else "simulated",
         )  # fmt: skip
-        engine, broker = desk.engine, desk.broker
+        engine, broker = desk.engine, account.broker
         stream, lines, unread = stream_of(files, day, engine)
         demo = cls(
             options, engine, broker, clock, DayDriver(engine, clock, stream), journal, day, lines, unread,

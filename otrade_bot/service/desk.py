@@ -12,15 +12,15 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otrade_bot.brokers.base import BrokerInterface
 from otrade_bot.brokers.instruments import InstrumentStore
-from otrade_bot.brokers.paper import PaperBroker, PaperSettings
-from otrade_bot.brokers.paper.book import Book
-from otrade_bot.config.models import BrokerConfig, Config
+from otrade_bot.config.models import Config
 from otrade_bot.core.clock import Clock
 from otrade_bot.core.model import Instrument
-from otrade_bot.core.money import Paise, to_paise
+from otrade_bot.core.money import Paise
 from otrade_bot.core.ports import Journal
 from otrade_bot.kernel.compile import Kernel
+from otrade_bot.service.accounts import Account, Books
 from otrade_bot.service.journal import days, mended, read_day
 from otrade_bot.service.leftover import SHIPPED, LeftOver, exit_rows
 from otrade_bot.service.warm import warm_up
@@ -34,52 +34,48 @@ from otrade_bot.trading.table import Row
 if TYPE_CHECKING:
     from otrade_bot.brokers.feeds import BarFile, TickFile
 
-__all__ = [
-    "Desk",
-    "Roster",
-    "Strategies",
-    "charge_of",
-    "kept_before",
-    "kernel_for",
-    "lived_before",
-    "open_desk",
-    "paper_settings",
-    "with_shipped",
-]  # fmt: skip
+__all__ = ["Desk", "InstrumentOf", "Roster", "Strategies", "kept_before", "kernel_for", "open_desk", "with_shipped"]
 
+InstrumentOf = Callable[[str, Paise], Instrument]
 Strategies = dict[str, TradingStrategy]
 
 
 @dataclass(slots=True)
 class Desk:
-    """The day's engine and the exchange it trades at."""
+    """The day's engine and the account it trades on."""
 
     day: date
     engine: LiveTradingEngine
-    broker: PaperBroker
+    account: Account
+
+    @property
+    def broker(self) -> BrokerInterface:
+        return self.engine.broker
 
     async def start(self, history: Sequence[TickFile | BarFile], kept: Iterable[Carried] | None = None) -> None:
-        """Warm indicators, then positions ``kept`` from earlier days, then the day's hours and numbers for
-        engine and exchange. Raises BrokerException."""
+        """Warm indicators, then positions ``kept`` from earlier days (None: nobody knows), then the day's hours and
+        numbers for engine and exchange. Raises BrokerException."""
         warm_up(self.engine, history, self.day)
-        self.broker.start_day(self.day)
-        if any(row.strategy and not row.product.intraday for row in self.engine.table):
-            await carry_in(self.engine, kept or ())
+        self.account.start_day(self.day)
+        if kept is not None and any(row.strategy and not row.product.intraday for row in self.engine.table):
+            await carry_in(self.engine, kept)
         self.engine.start_day(self.day)
 
     async def recover(self, past: Iterable[HistoryTick], known_trades: Iterable[str]) -> None:
-        """Bring the exchange up to the newest of ``past``, then rebuild the engine from its books."""
+        """Bring the exchange up to the newest of ``past``, then rebuild the engine from its books. Raises
+        BrokerException."""
         inputs = list(past)
-        self.broker.catch_up(self.accepted(inputs))
+        self.account.catch_up(self.accepted(inputs))
         await self.engine.recover(history=inputs, known_trades=set(known_trades))
 
     def end(self) -> None:
-        """The exchange's close: what intraday is still open is squared off by it, day orders end."""
-        self.broker.end_day()
+        """The close, where the exchange does not come to it by itself."""
+        self.account.end_day()
 
     def close(self) -> None:
-        """Release the book."""
-        self.broker.close()
+        """Release the account: this engine does nothing any more."""
+        self.engine.retire()
+        self.account.close()
 
     def accepted(self, inputs: Iterable[HistoryTick]) -> Iterator[tuple[str, int, Paise, int]]:
         """The prices that the engine will take, seen by rows of their own: its own see them at recovery."""
@@ -90,31 +86,21 @@ class Desk:
                 yield engine.table[row].instrument.symbol, ts, price, volume
 
 
-def lived_before(state_dir: Path, day: date) -> bool:
-    """The account was there before ``day``. Raises JournalException."""
-    first = Book.read(state_dir / "paper.jsonl").first_day
-    return first is not None and first < day
-
-
-def kept_before(state_dir: Path, day: date, config: Config) -> tuple[list[Carried], list[str]]:
-    """What the newest earlier day that carried positions left open, by its journal; and which journals on the way
-    had to be set aside. Where nothing is kept over night, now or by the settings, none is read. Raises
-    JournalException."""
-    if config.trading.product.intraday and not _overnight(Book.read(state_dir / "paper.jsonl")):
+def kept_before(
+    state_dir: Path, day: date, config: Config, books: Books, account: str
+) -> tuple[list[Carried], list[str]]:
+    """What the newest earlier day of the account that carried positions left open, by its journal; and which journals
+    on the way had to be set aside. Where nothing is kept over night, now or by the settings, none is read."""
+    if config.trading.product.intraday and not books.overnight:
         return [], []
     torn = []
     for earlier in sorted(days(state_dir), reverse=True):
         if earlier < day:
             torn += [fault] if (fault := mended(state_dir, earlier)) else []
-            found = remembered(read_day(state_dir, earlier))
+            found = remembered(read_day(state_dir, earlier), account)
             if found is not None:
                 return found, torn
     return [], torn
-
-
-def _overnight(book: Book) -> bool:
-    """The account holds something that no close squares off."""
-    return bool(book.holdings) or any(lot.quantity for (_, p), lot in book.positions.items() if not p.intraday)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +122,16 @@ class Roster:
         first_prices: Mapping[str, Paise],
         watched: Iterable[str] = (),
         left: Sequence[LeftOver] = (),
+        known: InstrumentOf | None = None,
     ) -> Roster:
         """``first_prices``: a price of each symbol, which some tick sizes need; ``watched``: what is followed
-        besides; ``left``: what is held without being in the settings like that. Raises ConfigException,
-        StrategyException."""
+        besides; ``left``: what is held without being in the settings like that; ``known``: a broker's own list.
+        Raises ConfigException, StrategyException."""
         store = InstrumentStore(day, config.market.instrument_overrides())
+        build = known or (lambda symbol, price: store.build(symbol, day, price))
 
         def instrument(symbol: str) -> Instrument:
-            return store.build(symbol, day, first_prices.get(symbol, 0))
+            return build(symbol, first_prices.get(symbol, 0))
 
         held = {one.symbol for one in left}
         free = _without(config, held)  # a symbol has one row: what is held is left by it first
@@ -167,31 +155,21 @@ def open_desk(
     strategies: Strategies,
     kernel: Kernel,
     roster: Roster,
+    account: Account,
     *,
     clock: Clock,
-    state_dir: Path,
     journal: Journal,
     feed: str,
 ) -> Desk:
-    """Connect a day's parts around the account in ``state_dir``. Raises JournalException."""
-    holder: list[LiveTradingEngine] = []
-    broker = PaperBroker(
-        state_dir / "paper.jsonl",
-        clock,
-        roster.instrument,
-        lambda known, kind, ns: holder[0].market_fault(known, kind, ns),
-        paper_settings(config.brokers),
-        lambda symbol, product, side, value: charge_of(holder[0], symbol, side, value),
-    )
+    """Connect a day's parts around an account. Raises JournalException."""
     engine = LiveTradingEngine(
-        config=config, kernel=kernel, rows=roster.rows, strategies=strategies, broker=broker, clock=clock,
-        calendar=config.calendar, journal=journal, feed=feed,
+        config=config, kernel=kernel, rows=roster.rows, strategies=strategies,
+        broker=account.open(roster.instrument), clock=clock, calendar=config.calendar, journal=journal, feed=feed,
     )  # fmt: skip
-    holder.append(engine)
     for index in roster.exits_only:
         engine.exits_only(index)
-    engine.add_price_listener(broker.on_price, broker.resume)
-    return Desk(roster.day, engine, broker)
+    account.bind(engine)
+    return Desk(roster.day, engine, account)
 
 
 def kernel_for(strategies: Strategies, progress: Callable[[str, float], None] | None = None) -> Kernel:
@@ -202,22 +180,3 @@ def kernel_for(strategies: Strategies, progress: Callable[[str, float], None] | 
 def with_shipped(strategies: Strategies) -> Strategies:
     """The shipped ones first, then those of the settings."""
     return {**{name: load_strategy(name) for name in SHIPPED}, **strategies}
-
-
-def paper_settings(brokers: BrokerConfig) -> PaperSettings:
-    """The paper broker's numbers in its own units."""
-    paper = brokers.paper
-    return PaperSettings(
-        cash=to_paise(paper.cash),
-        latency_ns=paper.latency_ms * 1_000_000,
-        slip_ppm=round(paper.slippage_bps * 100),
-        participation=paper.participation,
-        circuit_percent=paper.circuit_percent,
-    )
-
-
-def charge_of(engine: LiveTradingEngine, symbol: str, side: int, value: Paise) -> Paise:
-    """An order's charges by the one function that books them everywhere.
-
-    What was taken out of the settings while it was held has no rates any more: those of the first row stand in."""
-    return engine.kernel.charge_one(engine.params, engine.by_symbol.get(symbol, 0), int(side), value)

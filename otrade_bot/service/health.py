@@ -170,6 +170,8 @@ class Health:
             "blocks": list(state.blocks),
             "feed_age_s": round(state.feed_age_ns / SECOND, 1) if state.ticks else None,
             "positions": [_position(one) for one in view.positions()],
+            "unknown": [order.tag for order in view.orders() if order.unknown],
+            "unread": state.unread,
         }
 
     def _queue(self) -> dict[str, Any] | None:

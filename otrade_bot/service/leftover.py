@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
 
-from otrade_bot.brokers.paper.book import Book
 from otrade_bot.config.models import Config
 from otrade_bot.core.model import Instrument, Product
+from otrade_bot.service.accounts import Books
 from otrade_bot.strategies.loader import TradingStrategy, parse_params
 from otrade_bot.trading.carry import Carried
 from otrade_bot.trading.orders import Tags, strategy_code
@@ -34,40 +32,42 @@ class LeftOver:
     product: Product
 
 
-def left_over(path: Path, day: date, config: Config, kept: Iterable[Carried]) -> list[LeftOver]:
-    """Of ``day`` in the account at ``path``, and of what is ``kept`` from earlier days: what the settings give to no
+def left_over(books: Books, config: Config, kept: Iterable[Carried]) -> list[LeftOver]:
+    """Of the day's orders in the account, and of what is ``kept`` from earlier days: what the settings give to no
     strategy any more, or to another one, or as another product. A strategy that is neither configured nor shipped is
-    not known any more: its positions stay external. Raises JournalException.
+    not known any more: its positions stay external.
     """
     trading = config.trading
     known = dict.fromkeys((*(s.name for s in trading.strategies), *SHIPPED))
     given = {symbol: (s.name, trading.product) for s in trading.strategies for symbol in s.instruments}
-    codes, book = {strategy_code(name): name for name in known}, Book.read(path)
+    codes = {strategy_code(name): name for name in known}
     found: dict[str, LeftOver] = {}
-    for (symbol, product, code), open_now in _open_orders(book, Tags(config.brokers.instance), day).items():
+    for (symbol, product, code), open_now in _open_orders(books, Tags(config.brokers.instance)).items():
         name = codes.get(code)
         if name is not None and open_now and given.get(symbol) != (name, product):
             found[symbol] = LeftOver(symbol, name, product)
     for rung in kept:
         product = _overnight(rung.symbol)
-        there = book.net(rung.symbol, product) or book.holding(rung.symbol)
+        there = books.net.get((rung.symbol, str(product)), 0)
         if there and rung.strategy in known and given.get(rung.symbol) != (rung.strategy, product):
             found.setdefault(rung.symbol, LeftOver(rung.symbol, rung.strategy, product))
     return list(found.values())
 
 
-def _open_orders(book: Book, tags: Tags, day: date) -> dict[tuple[str, Product, str], bool]:
+def _open_orders(books: Books, tags: Tags) -> dict[tuple[str, Product, str], bool]:
     """By symbol, product and strategy's code of the day's orders of ours: is something of them still open? What was
     bought and sold again is not, though another strategy may hold the same symbol now."""
     shares: dict[tuple[str, Product, str], int] = defaultdict(int)
     working = set()
-    for order in book.orders.values() if book.day == day else ():
+    for order in books.orders:
         parts = tags.read(order.tag)
         if parts is not None:
             key = (order.symbol, order.product, parts.code)
             shares[key] += int(order.side) * order.filled
             working |= set() if order.status.final else {key}
-    return {key: key in working or bool(share and book.net(*key[:2])) for key, share in shares.items()}
+    return {
+        key: key in working or bool(share and books.net.get((key[0], str(key[1])), 0)) for key, share in shares.items()
+    }
 
 
 def _overnight(symbol: str) -> Product:

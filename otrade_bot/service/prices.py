@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -17,7 +17,8 @@ from otrade_bot.brokers.instruments import classify
 from otrade_bot.config.models import MarketConfig
 from otrade_bot.core.clock import DAY, ist_date, midnight_ns
 from otrade_bot.core.errors import DataException
-from otrade_bot.core.model import InstrumentKind
+from otrade_bot.core.model import Instrument, InstrumentKind
+from otrade_bot.core.money import Paise
 from otrade_bot.service.day import outliers
 
 __all__ = ["PriceSource", "Replay", "Simulated"]
@@ -45,6 +46,15 @@ class PriceSource(Protocol):
 
     def days(self) -> Sequence[date]:
         """The days there are, oldest first; none where any day will do."""
+        ...
+
+    async def prepare(self, day: date, symbols: Sequence[str]) -> None:
+        """Fetch what ``ticks``, ``history`` and ``instruments`` of that day will tell. Raises BrokerException."""
+        ...
+
+    def instruments(self, day: date) -> Callable[[str, Paise], Instrument] | None:
+        """The day's own list: (symbol, a price of it in paise, 0 = none known) to instrument, raising
+        ConfigException; None where nobody keeps one."""
         ...
 
     def ticks(self, day: date, symbols: Sequence[str]) -> list[TickFile]:
@@ -75,6 +85,12 @@ class Simulated:
 
     def days(self) -> Sequence[date]:
         return ()
+
+    async def prepare(self, day: date, symbols: Sequence[str]) -> None:
+        """Nothing to fetch."""
+
+    def instruments(self, day: date) -> None:
+        """Nobody keeps a list."""
 
     def ticks(self, day: date, symbols: Sequence[str]) -> list[TickFile]:
         """Raises DataException on a day without a session."""
@@ -115,6 +131,12 @@ class Replay:
     def days(self) -> list[date]:
         """Those of which there are ticks."""
         return sorted({day for days in self._ticks.values() for day in days})
+
+    async def prepare(self, day: date, symbols: Sequence[str]) -> None:
+        """Read already."""
+
+    def instruments(self, day: date) -> None:
+        """Files hold prices alone."""
 
     def ticks(self, day: date, symbols: Sequence[str]) -> list[TickFile]:
         """Those of the symbols that have any. Raises DataException where none has."""

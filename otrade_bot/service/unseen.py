@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from otrade_bot.core.errors import DataException
 from otrade_bot.core.money import rupees_text
+from otrade_bot.service.accounts import PaperAccount
 from otrade_bot.service.day import prices, stream_of
 from otrade_bot.service.desk import Desk
 from otrade_bot.service.prices import PriceSource
@@ -14,9 +15,11 @@ __all__ = ["live_through"]
 def live_through(desk: Desk, source: PriceSource) -> str:
     """Where the book's day lies before the desk's and orders or intraday positions are still open on it: the rest of
     its prices meet them, then its close. What to tell, '' where nothing was open. Raises BrokerException,
-    JournalException.
+    JournalException. A real exchange needs nobody to live through its days.
     """
-    engine, broker, book = desk.engine, desk.broker, desk.broker.book
+    if not isinstance(desk.account, PaperAccount):
+        return ""
+    engine, broker, book = desk.engine, desk.account.broker, desk.account.broker.book
     day = book.day
     held = {symbol for (symbol, product), lot in book.positions.items() if product.intraday and lot.quantity}
     symbols = held | {order.symbol for order in book.working.values()}

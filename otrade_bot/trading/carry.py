@@ -42,13 +42,16 @@ class Carried:
 _Key = tuple[str, str, int, int]
 
 
-def remembered(lines: Iterable[Mapping[str, Any]]) -> list[Carried] | None:
-    """What a day's journal says was open at its end; None where the day was never opened."""
+def remembered(lines: Iterable[Mapping[str, Any]], account: str = "paper") -> list[Carried] | None:
+    """What a day's journal says was open at its end; None where the day was never opened on ``account``: what was
+    bought on paper is not carried into a demat account that happens to hold the same shares."""
     known: dict[_Key, Carried] = {}
     exited: dict[_Key, int] = {}
     opened = False
     for line in lines:
         kind = line.get("kind")
+        if kind == EventKind.RUN and line.get("broker", account) != account:
+            return None
         if kind == EventKind.CARRY:
             opened = True
             for rung in line["rungs"]:

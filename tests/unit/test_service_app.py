@@ -439,7 +439,7 @@ async def test_an_older_diary_that_cannot_be_read_stops_no_trading(tmp_path: Pat
     day_path(tmp_path, date(2026, 9, 17)).write_bytes(b"")
     room = Room()
     service = service_at(tmp_path, room, None)
-    service.config = overnight
+    service.opener = replace(service.opener, config=overnight)
     friday = at_ist(date(2026, 9, 18), 8)
     service.clock.now_ns = lambda: friday  # type: ignore[method-assign]
     await service.open()
@@ -454,7 +454,8 @@ async def test_a_rehearsal_asks_no_diary_of_another_for_what_is_kept(tmp_path: P
     day_path(tmp_path, date(2026, 9, 15)).write_bytes(orjson.dumps({"kind": "carry", "ns": 1, "rungs": [rung]}) + b"\n")
     room = Room()
     service = service_at(tmp_path, room)
-    service.config = config("ema_crossover", SYMBOLS, "1m", product=Product.CNC)
+    overnight = config("ema_crossover", SYMBOLS, "1m", product=Product.CNC)
+    service.opener = replace(service.opener, config=overnight)
     await service.open()
     service.close()
     assert room.texts("alert") == []
