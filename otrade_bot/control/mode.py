@@ -130,7 +130,7 @@ def _in_hand(view: TradingView, wanted: str) -> list[str]:
     working = sum(not one.status.final for one in orders if not one.unknown)
     if working or (state.open_rungs and not ours):
         found.append(f"{count(max(working, 1), 'order')} at work: /pause, and wait until /orders shows none")
-    if Block.RECOVERY.value in state.blocks:
+    if Block.RECOVERY.value in state.blocks or state.unread:
         found.append("what is held is not known: wait until the comparison with the broker is clean, see /health")
     if Block.FLATTEN.value in state.blocks or state.flatten:
         found.append("a flatten is queued or under way: wait for its end")

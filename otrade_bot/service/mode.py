@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from pathlib import Path
 
 import orjson
 
@@ -12,9 +11,8 @@ from otrade_bot.config.manager import as_documents
 from otrade_bot.config.models import Config
 from otrade_bot.config.secrets import Secrets, load_secrets
 from otrade_bot.core.errors import ConfigException
-from otrade_bot.service.health import FILE as HEARTBEAT
 
-__all__ = ["ModeSwitch", "check_left", "missing_variables"]
+__all__ = ["ModeSwitch", "live_objections", "missing_variables"]
 
 _FILE, _KEY = "trading.json", "mode"
 
@@ -95,23 +93,3 @@ def missing_variables(broker: str, secrets: Secrets) -> list[str]:
     if not secrets.secret_key:
         names.append("OTRADE_SECRET_KEY")
     return names
-
-
-def check_left(state_dir: Path, mode: str) -> None:
-    """Before a start on paper: the last run must not have left real positions that nobody would watch.
-
-    Raises ConfigException that names them. A heartbeat that cannot be read says nothing.
-    """
-    if mode == "live":
-        return
-    try:
-        last = orjson.loads((state_dir / HEARTBEAT).read_bytes())
-        held = [one["symbol"] for one in last["positions"] if not one["external"]] if last["mode"] == "live" else []
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if held:
-        names = ", ".join(dict.fromkeys(map(str, held)))
-        raise ConfigException(
-            f"the last run was live and held {names}, which nobody would watch: start live, /flatten, then change",
-            file=_FILE, key=_KEY, value=mode, allowed="live",
-        )  # fmt: skip

@@ -18,9 +18,8 @@ from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import answer
 from otrade_bot.control.confirm import Confirmations
 from otrade_bot.control.reply import Reply
-from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.model import Block, OrderStatus
-from otrade_bot.service.mode import ModeSwitch, check_left, missing_variables
+from otrade_bot.service.mode import ModeSwitch, missing_variables
 
 TRADING = b"""{
     "capital_per_position":   5000,
@@ -378,32 +377,3 @@ def test_an_access_token_of_today_needs_no_login(broker: str, room: Room, monkey
     assert missing_variables(broker, load_secrets(None)) == []
     monkeypatch.delenv(f"OTRADE_{broker.upper()}_ACCESS_TOKEN")
     assert f"OTRADE_{broker.upper()}_API_SECRET" in missing_variables(broker, load_secrets(None))
-
-
-def beat(folder: Path, mode: str, *positions: dict[str, Any]) -> None:
-    (folder / "heartbeat.json").write_text(json.dumps({"mode": mode, "positions": positions}))
-
-
-OURS = {"symbol": "NSE:SBIN", "external": False}
-
-
-def test_paper_does_not_start_over_real_positions_of_the_last_run(tmp_path: Path) -> None:
-    beat(tmp_path, "live", OURS)
-    with pytest.raises(ConfigException, match=r"held NSE:SBIN.*start live"):
-        check_left(tmp_path, "paper")
-    check_left(tmp_path, "live")
-
-
-@pytest.mark.parametrize("positions", [(), ({"symbol": "NSE:SBIN", "external": True},)])
-def test_paper_starts_after_a_live_run_that_held_nothing_of_ours(tmp_path: Path, positions: tuple[Any, ...]) -> None:
-    beat(tmp_path, "live", *positions)
-    check_left(tmp_path, "paper")
-    beat(tmp_path, "paper", OURS)
-    check_left(tmp_path, "paper")
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"mode": "live", "positions": [1]}'])
-def test_a_heartbeat_that_cannot_be_read_stops_no_start(tmp_path: Path, text: str) -> None:
-    check_left(tmp_path, "paper")
-    (tmp_path / "heartbeat.json").write_text(text)
-    check_left(tmp_path, "paper")
