@@ -80,7 +80,8 @@ def _ignore(*_: object) -> None:
 class Hooks:
     """What a broker makes of a stream. ``subscribe`` and ``unsubscribe`` turn keys into frames to send.
 
-    ``on_binary`` and ``on_text`` may raise: that costs the frame they were given, which is counted.
+    ``on_binary`` and ``on_text`` may raise: that costs the frame they were given, which is counted and goes to
+    ``on_dropped``, text as text where it is any.
     """
 
     subscribe: KeyFrames
@@ -88,6 +89,7 @@ class Hooks:
     on_binary: Callable[[bytes], None] = _ignore
     on_text: Callable[[str], None] = _ignore
     on_state: Callable[[StreamState, str], None] = _ignore
+    on_dropped: Callable[[str | bytes], None] = _ignore
 
 
 class _Connection(ClientConnection):
@@ -129,6 +131,7 @@ class Stream:
         self._sleep, self._clock = sleep, clock
         self._wanted: dict[Hashable, None] = {}
         self._changed = asyncio.Event()
+        self._renewed = asyncio.Event()
         self._heard = 0.0
         self.state = StreamState.CONNECTING
         self.why = ""  #: of the state, masked
@@ -153,18 +156,38 @@ class Stream:
             self._wanted.pop(key, None)
         self._changed.set()
 
+    def renew(self) -> None:
+        """The address has changed: end this connection or pause and go there at once."""
+        self._renewed.set()
+
     async def run(self) -> None:
         """Until cancelled."""
         failures = 0
         while True:
+            if self._renewed.is_set():
+                self._renewed.clear()
+                failures = 0
+                self.state, self.why = StreamState.CONNECTING, ""  # untold: what comes of it is told, even if the same
             began = self._clock()
             state, why = await self._session()
+            if self._renewed.is_set():  # what became of the old address no longer matters
+                continue
             lasted = self._clock() - began
             if self.state is StreamState.LIVE and lasted >= self._settings.settled:
                 failures = 0
             self._tell(state, why)
-            await self._sleep(self._pause(failures))
+            await self._rest(self._pause(failures))
             failures += 1
+
+    async def _rest(self, seconds: float) -> None:
+        """Or less, where there is another address to go to."""
+        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.create_task(self._renewed.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     def _pause(self, failures: int) -> float:
         longest = self._settings.longest_pause
@@ -225,7 +248,10 @@ class Stream:
         self._heard = self._clock()
         if not self._settings.silence:
             self._tell(StreamState.LIVE, "")
-        work = [asyncio.create_task(part(connection)) for part in (self._read, self._keep_subscribed)]
+        work: list[asyncio.Task[Any]] = [
+            asyncio.create_task(part(connection)) for part in (self._read, self._keep_subscribed)
+        ]
+        work.append(asyncio.create_task(self._renewed.wait()))
         if self._settings.silence:
             work.append(asyncio.create_task(self._watch()))
         try:
@@ -253,6 +279,13 @@ class Stream:
                 self._hooks.on_binary(data)
         except Exception as error:
             self.dropped += 1
+            self.fault = _words(error)
+            self._let_drop(data, text)
+
+    def _let_drop(self, data: bytes, text: bool) -> None:
+        try:
+            self._hooks.on_dropped(data.decode(errors="replace") if text else data)
+        except Exception as error:
             self.fault = _words(error)
 
     async def _keep_subscribed(self, connection: _Connection) -> None:

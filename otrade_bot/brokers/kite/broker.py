@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -30,6 +29,7 @@ from otrade_bot.brokers.kite.wire import (
     tag_of,
 )
 from otrade_bot.brokers.outcomes import doubtful, said
+from otrade_bot.brokers.pace import Pace, rest, tries
 from otrade_bot.brokers.quotes import Candle, MarketQuote
 from otrade_bot.core.errors import BrokerException, TokenException
 from otrade_bot.core.model import (
@@ -72,11 +72,13 @@ class KiteBroker(BrokerInterface):
         super().__init__()
         self._settings = settings
         self._token = Token(settings.access_token)
+        self._algo = {"algo_id": settings.algo_id} if settings.algo_id else {}
         self._orders = Lanes(settings, self._token, settings.writers, "kite-orders")
         self._reads = Lanes(settings, self._token, settings.readers, "kite-reads")
         self._kinds: dict[str, tuple[OrderType, float]] = {}  #: type and protection of the orders we know
         self._changes: dict[str, int] = {}  #: modifications that we have sent
         self.set_aside: dict[str, tuple[str, ...]] = {}
+        self.pace: Pace | None = None  #: of reads, where somebody counts them
 
     def set_access_token(self, token: str) -> None:
         """The day's token; the next request bears it."""
@@ -109,7 +111,7 @@ class KiteBroker(BrokerInterface):
         fault = request_fault(request)
         if fault:
             return Refused(fault, NOT_SENT)
-        fields = place_fields(request)
+        fields = place_fields(request) | self._algo
         outcome = await self._write(lambda kite: kite.place_order(**fields))
         if isinstance(outcome, Accepted):
             self._kinds[outcome.order_id] = (request.order_type, request.protection)
@@ -250,16 +252,19 @@ class KiteBroker(BrokerInterface):
         return await self._read("instruments", partial(_instruments, exchanges or (None,)))
 
     async def _read(self, what: str, call: Callable[[Any], T]) -> T:
-        """Asked again a bounded number of times where that may help."""
-        for attempt in range(self._settings.retries):
-            found = await self._asked(self._reads, what, call)
-            if not isinstance(found, Failed):
-                return found
-            if not found.passing:
+        """Asked again a bounded number of times where that may help; more often where Kite is only busy."""
+        attempt = 0
+        while isinstance(found := await self._paced(what, call), Failed):
+            if not found.passing or attempt >= tries(self._settings.retries, self.pace, busy=found.busy):
                 raise found.error
-            pause = self._settings.backoff * 2**attempt
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
-        return await self._once(self._reads, what, call)
+            await rest(attempt, self._settings.backoff)
+            attempt += 1
+        return found
+
+    async def _paced(self, what: str, call: Callable[[Any], T]) -> T | Failed:
+        if self.pace is not None:
+            await self.pace.turn(what)
+        return await self._asked(self._reads, what, call)
 
     async def _once(self, lanes: Lanes, what: str, call: Callable[[Any], T]) -> T:
         found = await self._asked(lanes, what, call)

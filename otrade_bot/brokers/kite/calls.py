@@ -19,10 +19,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A read that failed; ``passing`` where it may go better a moment later."""
+    """A read that failed; ``passing`` where it may go better a moment later, ``busy`` where Kite said "too many"."""
 
     error: BrokerException
     passing: bool
+    busy: bool = False
 
 
 def judged(call: Callable[[Any], object], lane: Lane) -> Outcome:
@@ -57,7 +58,7 @@ def failed(what: str, error: BaseException, seen: Seen | None) -> Failed:
         return Failed(TokenException(text), passing=False)
     torn = isinstance(error, ChunkedEncodingError)
     lost = seen is None or torn or seen.status == 429 or seen.status >= 500
-    return Failed(BrokerException(text), passing=lost)
+    return Failed(BrokerException(text), passing=lost, busy=seen is not None and seen.status == 429)
 
 
 def _token(seen: Seen, text: str) -> bool:

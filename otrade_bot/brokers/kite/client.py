@@ -36,6 +36,7 @@ class KiteSettings:
     retries: int = 2  #: further attempts of a read
     backoff: float = 0.5  #: before the first of them; doubles, with jitter
     fresh: float = 20.0  #: a connection idle for longer carries no write: a new one is opened
+    algo_id: str = ""  #: the exchange's, of an algorithm that is registered
 
 
 class Token:

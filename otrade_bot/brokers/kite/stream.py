@@ -34,7 +34,8 @@ def _nothing(*_: object) -> None:
 class KiteStream:
     """One connection of one account. ``run`` ends by cancellation only.
 
-    ``on_ticks`` gets the ticks of each frame, ``on_order_update`` each order as KiteBroker's takes it.
+    ``on_ticks`` gets the ticks of each frame, ``on_order_update`` each order as KiteBroker's takes it, ``on_dropped``
+    each frame that could not be read.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class KiteStream:
         on_ticks: Callable[[list[Tick]], None] = _nothing,
         on_order_update: Callable[[Mapping[str, Any]], None] = _nothing,
         on_state: Callable[[StreamState, str], None] = _nothing,
+        on_dropped: Callable[[str | bytes], None] = _nothing,
         mode: Mode = "full",
         root: str = ROOT,
         settings: StreamSettings | None = None,
@@ -54,13 +56,15 @@ class KiteStream:
         register_secret(api_key)
         self._key, self._token, self._root, self._mode = api_key, Token(access_token), root, mode
         self._on_ticks, self._on_order_update = on_ticks, on_order_update
-        hooks = Hooks(self._ask, self._give_up, self._binary, self._text, on_state)
+        hooks = Hooks(self._ask, self._give_up, self._binary, self._text, on_state, on_dropped)
         self.wire = Stream(self._address, hooks, settings, sleep=sleep, clock=clock)
         self.told = ""  #: the last error or message of Kite's own, masked
 
     def set_access_token(self, token: str) -> None:
-        """The day's token; the next connection bears it."""
-        self._token.set(token)
+        """The day's token: another one is connected with at once."""
+        if token != self._token.value:
+            self._token.set(token)
+            self.wire.renew()
 
     def subscribe(self, tokens: Iterable[int]) -> None:
         """Instrument tokens. Raises BrokerException where they would be more than a connection takes."""

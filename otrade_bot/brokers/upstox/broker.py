@@ -7,6 +7,7 @@ from decimal import ROUND_UP, Decimal
 from typing import Any
 
 from otrade_bot.brokers.base import BrokerInterface
+from otrade_bot.brokers.pace import Pace
 from otrade_bot.brokers.quotes import Candle, MarketQuote
 from otrade_bot.brokers.upstox import market, rows
 from otrade_bot.brokers.upstox.wire import UpstoxSettings, Wire
@@ -63,6 +64,19 @@ class UpstoxBroker(BrokerInterface):
     async def aclose(self) -> None:
         """Wait for what is under way, then close the connections. Writes after that are Unknown."""
         await self._wire.close()
+
+    @property
+    def pace(self) -> Pace | None:
+        """Of reads, where somebody counts them."""
+        return self._wire.pace
+
+    @pace.setter
+    def pace(self, pace: Pace | None) -> None:
+        self._wire.pace = pace
+
+    def learn(self, keys: Mapping[str, str]) -> None:
+        """Today's instrument keys by symbol."""
+        self._names = rows.Names(keys)
 
     def set_access_token(self, token: str) -> None:
         """The day's token; the next request bears it."""

@@ -68,12 +68,14 @@ class _Bearer:
     """Where a stream is, and the day's token to go there with."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._url = url
+        self._url, self._token = url, ""
         self.set(token)
 
-    def set(self, token: str) -> None:
+    def set(self, token: str) -> bool:
+        """Whether it is another one."""
+        before, self._token = self._token, token
         register_secret(token)
-        self._token = token
+        return token != before
 
     def address(self) -> Address:
         if not self._token:
@@ -109,8 +111,9 @@ class UpstoxPrices:
         self.wire = Stream(self._bearer.address, hooks, settings, sleep=sleep, clock=clock)
 
     def set_access_token(self, token: str) -> None:
-        """The day's token; the next connection bears it."""
-        self._bearer.set(token)
+        """The day's token: another one is connected with at once."""
+        if self._bearer.set(token):
+            self.wire.renew()
 
     def subscribe(self, keys: Iterable[str]) -> None:
         """Raises BrokerException where they would be more than a connection takes in this mode."""
@@ -149,18 +152,20 @@ class UpstoxOrders:
         *,
         on_order_update: Callable[[Mapping[str, Any]], None],
         on_state: Callable[[StreamState, str], None] = _nothing,
+        on_dropped: Callable[[str | bytes], None] = _nothing,
         root: str = ROOT,
         settings: StreamSettings = _UNWATCHED,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bearer, self._on_order_update = _Bearer(root + ORDERS, token), on_order_update
-        hooks = Hooks(_no_frames, _no_frames, on_text=self._text, on_state=on_state)
+        hooks = Hooks(_no_frames, _no_frames, on_text=self._text, on_state=on_state, on_dropped=on_dropped)
         self.wire = Stream(self._bearer.address, hooks, settings, sleep=sleep, clock=clock)
 
     def set_access_token(self, token: str) -> None:
-        """The day's token; the next connection bears it."""
-        self._bearer.set(token)
+        """The day's token: another one is connected with at once."""
+        if self._bearer.set(token):
+            self.wire.renew()
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from otrade_bot.brokers.outcomes import said
+from otrade_bot.brokers.pace import Pace, rest, tries
 from otrade_bot.brokers.upstox.outcomes import answered, objections, raised
 from otrade_bot.core.errors import BrokerException, ConfigException, TokenException
 from otrade_bot.core.masking import register_secret
@@ -39,6 +39,7 @@ class UpstoxSettings:
     deadline_s: float = 20.0  #: of one request, waiting for a thread included
     threads: int = 8  #: for writes, and as many again for reads
     retries: int = 2  #: of reads
+    fresh_s: float = 20.0  #: a connection idle for longer carries nothing: a new one is opened
     backoff_s: float = 0.25
     algo_name: str = ""
     protection: float = -1.0  #: of GTTs without a price, and of stops that are modified
@@ -56,6 +57,7 @@ class Wire:
 
         self.sdk = sdk
         self._settings = settings
+        self.pace: Pace | None = None  #: of reads, where somebody counts them
         self._timeout = (float(settings.connect_s), float(settings.read_s))
         self._client = _client(sdk, settings)
         self.set_access_token(token)
@@ -116,16 +118,19 @@ class Wire:
 
         Raises BrokerException; TokenException where the token is the matter.
         """
-        for attempt in range(self._settings.retries + 1):
+        attempt = 0
+        while True:
+            if self.pace is not None:
+                await self.pace.turn(what)
             try:
                 return _data(what, (await self._in(self.reads, lambda: self._ask(call, args, fields)))[1])
             except BrokerException:
                 raise
             except Exception as error:
-                if attempt == self._settings.retries or not _passing(error):
+                if attempt >= tries(self._settings.retries, self.pace, busy=_busy(error)) or not _passing(error):
                     raise _fault(what, error) from None
-            await asyncio.sleep(self._settings.backoff_s * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311
-        raise AssertionError("unreachable")
+            await rest(attempt, self._settings.backoff_s)
+            attempt += 1
 
     async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         """In a thread. Raises TimeoutError at the deadline, RuntimeError where the pool is closed; what has not begun
@@ -143,6 +148,10 @@ class Wire:
             return int(response.status), bytes(response.data)
         finally:
             response.release_conn()
+
+
+def _busy(error: Exception) -> bool:
+    return getattr(error, "status", None) == 429
 
 
 def _passing(error: Exception) -> bool:

@@ -1,0 +1,104 @@
+"""From a broker's name to its account as trading sees it. A broker's own library is loaded only here, on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from pydantic import SecretStr
+
+from otrade_bot.brokers.budget import KITE, UPSTOX, Budget, Limits
+from otrade_bot.brokers.kite import KiteBroker, KiteSettings
+from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
+from otrade_bot.brokers.stream import StreamSettings
+from otrade_bot.brokers.streams import BrokerStreams, KiteStreams, UpstoxStreams
+from otrade_bot.brokers.upstox import UpstoxBroker, UpstoxSettings
+from otrade_bot.config.models import BrokerConfig
+from otrade_bot.config.secrets import Secrets
+from otrade_bot.core.clock import Clock
+from otrade_bot.core.errors import ConfigException
+
+__all__ = ["BrokerFactory"]
+
+
+class BrokerFactory:
+    """Makes the accounts of brokers."""
+
+    @staticmethod
+    def create_broker(
+        name: str,
+        secrets: Secrets,
+        *,
+        access_token: str = "",
+        clock: Clock,
+        mode: str = "live",
+        config: BrokerConfig | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        settings: Mapping[str, Any] | None = None,
+        stream: StreamSettings | None = None,
+        budget: Budget | None = None,
+    ) -> UnifiedBrokerMiddleware:
+        """The account at ``kite`` or ``upstox``. Without ``access_token`` the one of the environment serves, and
+        without any it is there, and every answer says that a login is due.
+
+        Orders leave in mode ``live`` only, and only where ``OTRADE_LIVE`` is yes: otherwise writes are Refused.
+        ``settings`` replaces fields of KiteSettings or UpstoxSettings, ``stream`` those of the streams. Raises
+        ConfigException that names what is missing.
+        """
+        if name not in _MAKERS:
+            raise ConfigException("no broker of this name has an account", value=name, allowed=", ".join(_MAKERS))
+        make, limits = _MAKERS[name]
+        broker, streams = make(secrets, access_token, config or BrokerConfig(), settings or {}, stream)
+        return UnifiedBrokerMiddleware(
+            broker, streams, budget or Budget(limits), clock=clock, sleep=sleep,
+            read_only=_read_only(name, mode, secrets),
+        )  # fmt: skip
+
+
+def _read_only(name: str, mode: str, secrets: Secrets) -> str:
+    if mode != "live":
+        return f"in mode {mode} nothing is ordered at {name}"
+    return "" if secrets.live_allowed else "OTRADE_LIVE is not yes"
+
+
+def _kite(
+    secrets: Secrets, token: str, config: BrokerConfig, given: Mapping[str, Any], stream: StreamSettings | None
+) -> tuple[KiteBroker, KiteStreams]:
+    key = _needed("OTRADE_KITE_API_KEY", secrets.kite_api_key)
+    token = token or _text(secrets.kite_access_token)
+    fields = {"root": secrets.kite_root.rstrip("/"), "algo_id": config.algo_id or "", **given}
+    broker = KiteBroker(KiteSettings(key, token, **fields))
+    broker.gtt_distance_percent = getattr(config, "gtt_distance_percent", broker.gtt_distance_percent)
+    return broker, KiteStreams(key, token, root=secrets.kite_ws_root.rstrip("/"), settings=stream)
+
+
+def _upstox(
+    secrets: Secrets, token: str, config: BrokerConfig, given: Mapping[str, Any], stream: StreamSettings | None
+) -> tuple[UpstoxBroker, UpstoxStreams]:
+    token = token or _text(secrets.upstox_access_token)
+    if not token:
+        _needed("OTRADE_UPSTOX_API_KEY", secrets.upstox_api_key)
+    fields = {
+        "host": secrets.upstox_root.rstrip("/"), "order_host": secrets.upstox_order_root.rstrip("/"),
+        "algo_name": config.algo_name or "", **given,
+    }  # fmt: skip
+    broker = UpstoxBroker({}, UpstoxSettings(**fields), token)
+    return broker, UpstoxStreams(token, root=secrets.upstox_ws_root.rstrip("/"), settings=stream)
+
+
+def _needed(name: str, value: SecretStr | None) -> str:
+    if value is None:
+        raise ConfigException("is not set: it comes with the broker's API app", file="environment", key=name)
+    return value.get_secret_value()
+
+
+def _text(value: SecretStr | None) -> str:
+    return "" if value is None else value.get_secret_value()
+
+
+_Make = Callable[
+    [Secrets, str, BrokerConfig, Mapping[str, Any], StreamSettings | None],
+    tuple[KiteBroker | UpstoxBroker, BrokerStreams],
+]
+_MAKERS: dict[str, tuple[_Make, Limits]] = {"kite": (_kite, KITE), "upstox": (_upstox, UPSTOX)}

@@ -1,0 +1,282 @@
+"""One live account as trading sees it: the broker's SDK behind its budgets, its streams beside it, one token for all.
+
+No write is ever sent twice here: it leaves once, or it is Refused with the code "budget" and has not left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from otrade_bot.brokers.base import BrokerInterface
+from otrade_bot.brokers.budget import Budget
+from otrade_bot.brokers.kite import KiteBroker
+from otrade_bot.brokers.line import Line
+from otrade_bot.brokers.pace import Pace
+from otrade_bot.brokers.quotes import Candle, MarketQuote
+from otrade_bot.brokers.stream import StreamState
+from otrade_bot.brokers.streams import BrokerStreams, Ears, Listed, LivePrice
+from otrade_bot.brokers.upstox import UpstoxBroker
+from otrade_bot.core.clock import Clock, ist_date
+from otrade_bot.core.errors import BrokerException, TokenException
+from otrade_bot.core.model import (
+    BrokerFill,
+    BrokerOrder,
+    BrokerPosition,
+    Funds,
+    Gtt,
+    GttRequest,
+    Holding,
+    Instrument,
+    OrderRequest,
+    OrderType,
+    Outcome,
+    Refused,
+)
+from otrade_bot.core.money import Paise
+
+__all__ = ["UNSENT", "LivePrice", "UnifiedBrokerMiddleware"]
+
+T = TypeVar("T")
+#: Code of a refusal of ours: nothing was sent.
+UNSENT = "budget"
+READ_ONLY = "read_only"
+WARM_S = 10.0  #: between two harmless requests: connections go stale after 20 s and more
+#: Codes with which a broker refuses a write for its token.
+TOKEN_CODES = frozenset({"TokenException", "UDAPI100050"})
+#: ... and for "too many": Kite's 429, Upstox's.
+TOO_MANY = frozenset({"NetworkException", "UDAPI10005"})
+
+
+def _nothing(*_: object) -> None:
+    return None
+
+
+class UnifiedBrokerMiddleware(BrokerInterface):
+    """Writes keep to the budget: what reduces a position waits for its turn, an entry that finds no room is Refused.
+    Reads wait for theirs and are asked again later where the broker said "too many".
+
+    ``read_only``: why no write may leave at all; '' where they may.
+    """
+
+    def __init__(
+        self,
+        broker: KiteBroker | UpstoxBroker,
+        streams: BrokerStreams,
+        budget: Budget,
+        *,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        read_only: str = "",
+        warm_s: float = WARM_S,
+    ) -> None:
+        super().__init__()
+        self.inner, self.streams, self.budget = broker, streams, budget
+        self.name = broker.name
+        self.converts_stops, self.two_leg_gtt = broker.converts_stops, broker.two_leg_gtt
+        self.modification_limit = broker.modification_limit
+        self.gtt_distance_percent = broker.gtt_distance_percent
+        self.on_prices: Callable[[list[LivePrice]], None] = _nothing
+        self.on_state: Callable[[str, StreamState, str], None] = _nothing
+        self.on_books_due: Callable[[], None] = _nothing
+        self.on_token_fault: Callable[[str], None] = _nothing
+        self.on_token_back: Callable[[], None] = _nothing  #: a token that had a fault is taken again
+        self.read_only = read_only
+        self._clock, self._sleep, self._warm_s = clock, sleep, warm_s
+        self._line = Line(budget, clock, sleep)
+        self._tokens = 0  #: how many there have been: an answer to an old one says nothing of today's
+        self._faults: set[str] = set()  #: where today's token was refused
+        broker.report = lambda order: self.report(order)
+        broker.pace = Pace.of(broker.name, clock, sleep)
+        streams.ears = Ears(
+            prices=lambda prices: self.on_prices(prices),
+            order=broker.on_order_update,
+            state=self._stream_state,
+            books_due=lambda: self.on_books_due(),
+        )
+
+    # --- the account ---
+    def learn(self, listing: Listed) -> None:
+        """The day's instruments. What is subscribed to stays so, under today's tokens."""
+        if isinstance(self.inner, UpstoxBroker):
+            self.inner.learn(listing.keys)
+        self.streams.learn(listing)
+
+    def subscribe(self, symbols: Iterable[str]) -> None:
+        """Prices wanted, each once. Raises ConfigException for what is not listed, BrokerException for too many."""
+        self.streams.subscribe(symbols)
+
+    def set_access_token(self, token: str) -> None:
+        """The day's token, for requests and streams at once. Faults of the one before are forgotten."""
+        self._tokens += 1
+        self._faults.clear()
+        self.inner.set_access_token(token)
+        self.streams.set_access_token(token)
+
+    async def session_fault(self) -> str:
+        """Why the broker would take no order of ours now; '' where it would. Raises BrokerException."""
+        tokens = self._tokens
+        fault = await self.inner.session_fault()
+        if fault:
+            self._fault("requests", fault, tokens)
+        else:
+            self._fine("requests", tokens)
+        return fault
+
+    async def run(self) -> None:
+        """For ever: the streams, and a harmless request now and then so that an order finds a live connection."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self.streams.run())
+            both.create_task(self._stay_warm())
+
+    async def _stay_warm(self) -> None:
+        while True:
+            with contextlib.suppress(BrokerException):  # an order would meet the same, and say so
+                await self.keep_warm()
+            await self._sleep(self._warm_s)
+
+    async def keep_warm(self) -> None:
+        """A harmless request on the connection that the next order takes. Raises BrokerException."""
+        await self._heard(self.inner.keep_warm())
+
+    async def aclose(self) -> None:
+        """Wait for what is under way, then close the connections. Writes after that are Unknown."""
+        await self.inner.aclose()
+
+    # --- the token ---
+    def _stream_state(self, what: str, state: StreamState, why: str) -> None:
+        if state is StreamState.REFUSED:
+            self._fault(what, why, self._tokens)
+        elif state is StreamState.LIVE:
+            self._fine(what, self._tokens)
+        self.on_state(what, state, why)
+
+    def _fault(self, where: str, why: str, tokens: int) -> None:
+        if tokens != self._tokens:
+            return
+        first = not self._faults
+        self._faults.add(where)
+        if first:
+            self.on_token_fault(why)
+
+    def _fine(self, where: str, tokens: int) -> None:
+        if tokens != self._tokens or where not in self._faults:
+            return
+        self._faults.discard(where)
+        if not self._faults:
+            self.on_token_back()
+
+    # --- writes ---
+    async def place(self, request: OrderRequest) -> Outcome:
+        """An entry that finds no room is Refused unsent; what reduces waits for its turn, before all else."""
+        return await self._write(lambda: self.inner.place(request), reduces=request.reduces, counts=True)
+
+    async def modify(
+        self,
+        order_id: str,
+        *,
+        quantity: int | None = None,
+        order_type: OrderType | None = None,
+        price: Paise | None = None,
+        trigger: Paise | None = None,
+    ) -> Outcome:
+        """Waits for its turn; a stop that is only moved lets exits pass."""
+        moves = quantity is None and order_type is None
+        return await self._write(
+            lambda: self.inner.modify(order_id, quantity=quantity, order_type=order_type, price=price, trigger=trigger),
+            urgent=not moves,
+        )
+
+    async def cancel(self, order_id: str) -> Outcome:
+        """Waits for its turn."""
+        return await self._write(lambda: self.inner.cancel(order_id))
+
+    async def place_gtt(self, request: GttRequest) -> Outcome:
+        """Waits for its turn: a GTT protects what is held."""
+        return await self._write(lambda: self.inner.place_gtt(request))
+
+    async def modify_gtt(self, gtt_id: str, request: GttRequest) -> Outcome:
+        """Waits for its turn; lets exits pass."""
+        return await self._write(lambda: self.inner.modify_gtt(gtt_id, request), urgent=False)
+
+    async def cancel_gtt(self, gtt_id: str) -> Outcome:
+        """Waits for its turn."""
+        return await self._write(lambda: self.inner.cancel_gtt(gtt_id))
+
+    async def _write(
+        self, send: Callable[[], Awaitable[Outcome]], *, reduces: bool = True, counts: bool = False, urgent: bool = True
+    ) -> Outcome:
+        if self.read_only:
+            return Refused(f"not sent: {self.read_only}", READ_ONLY)
+        fault = await self._line.turn(reduces=reduces, counts=counts, urgent=urgent)
+        if fault:
+            return Refused(fault, UNSENT)
+        tokens = self._tokens
+        outcome = await send()
+        self._learn_from(outcome, tokens)
+        return outcome
+
+    def _learn_from(self, outcome: Outcome, tokens: int) -> None:
+        if not isinstance(outcome, Refused):
+            return
+        if outcome.code in TOKEN_CODES or (outcome.code == "InputException" and "access_token" in outcome.reason):
+            self._fault("requests", outcome.reason, tokens)
+        elif outcome.code in TOO_MANY:
+            self.budget.turned_away(self._clock.now_ns())
+
+    # --- reads ---
+    async def _heard(self, read: Awaitable[T]) -> T:
+        """What it brings; what it says of the token is heeded."""
+        tokens = self._tokens
+        try:
+            found = await read
+        except TokenException as error:
+            self._fault("requests", str(error), tokens)
+            raise
+        self._fine("requests", tokens)
+        return found
+
+    async def get_orderbook(self) -> Sequence[BrokerOrder]:
+        """Today's orders, oldest first."""
+        book = await self._heard(self.inner.get_orderbook())
+        now = self._clock.now_ns()
+        self.budget.resume(sum(ist_date(order.placed_ns) == ist_date(now) for order in book), now)
+        return book
+
+    async def get_trades(self) -> Sequence[BrokerFill]:
+        """Today's fills, oldest first."""
+        return await self._heard(self.inner.get_trades())
+
+    async def get_positions(self) -> Sequence[BrokerPosition]:
+        """Those that are not flat."""
+        return await self._heard(self.inner.get_positions())
+
+    async def get_holdings(self) -> Sequence[Holding]:
+        """Shares of earlier days; what is sold of them today is a position."""
+        return await self._heard(self.inner.get_holdings())
+
+    async def get_funds(self) -> Funds:
+        """Of the equity segment."""
+        return await self._heard(self.inner.get_funds())
+
+    async def get_gtts(self) -> Sequence[Gtt]:
+        """Active ones and what the broker still tells of the others."""
+        return await self._heard(self.inner.get_gtts())
+
+    async def order_history(self, order_id: str) -> Sequence[BrokerOrder]:
+        """Every state the order was in, oldest first. Raises BrokerException, also for an unknown order."""
+        return await self._heard(self.inner.order_history(order_id))
+
+    async def quotes(self, symbols: Iterable[str]) -> Mapping[str, MarketQuote]:
+        """By symbol; one that the broker does not know is missing. Raises BrokerException."""
+        return await self._heard(self.inner.quotes(symbols))
+
+    async def candles(self, instrument: Instrument, interval: str, from_ns: int, to_ns: int) -> Sequence[Candle]:
+        """Those that begin within [from, to] (ns UTC), oldest first. Raises ValueError, BrokerException."""
+        return await self._heard(self.inner.candles(instrument, interval, from_ns, to_ns))
+
+    async def instruments(self, *exchanges: str) -> Sequence[Instrument]:
+        """The day's list, of all exchanges where none is named. Raises BrokerException."""
+        return await self._heard(self.inner.instruments(*exchanges))

@@ -1,0 +1,246 @@
+"""Prices and order updates of one account, whatever broker they come from: symbols and paise outside, tokens and
+instrument keys inside.
+
+A row that cannot be read costs itself alone, and asks for the books: it may have been about a fill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from otrade_bot.brokers.kite.stream import KiteStream, Tick
+from otrade_bot.brokers.stream import StreamSettings, StreamState
+from otrade_bot.brokers.upstox.stream import KeyTick, UpstoxOrders, UpstoxPrices
+from otrade_bot.core.errors import ConfigException
+from otrade_bot.core.model import Instrument
+from otrade_bot.core.money import Paise
+
+__all__ = ["BrokerStreams", "Ears", "KiteStreams", "Listed", "LivePrice", "UpstoxStreams"]
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LivePrice:
+    """The last trade of one instrument. 0 where the stream does not say."""
+
+    symbol: str
+    ltp: Paise
+    volume: int = 0  #: of the day
+    exchange_ts_ns: int = 0  #: UTC
+
+
+class Listed(Protocol):
+    """What streams need of the day's list of instruments."""
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]: ...
+    @property
+    def keys(self) -> Mapping[str, str]: ...
+
+
+def _nothing(*_: object) -> None:
+    return None
+
+
+@dataclass(slots=True)
+class Ears:
+    """Who hears of a stream."""
+
+    prices: Callable[[list[LivePrice]], None] = _nothing
+    order: Callable[[Row], None] = _nothing  #: raises BrokerException for a row that it cannot read
+    state: Callable[[str, StreamState, str], None] = _nothing  #: "prices" or "orders", state, why
+    books_due: Callable[[], None] = _nothing
+    token_fault: Callable[[str], None] = _nothing  #: a handshake with today's token was refused
+
+
+class BrokerStreams(Protocol):
+    """Both streams of one account. ``ears`` is set by whoever listens, before ``run``."""
+
+    ears: Ears
+
+    @property
+    def prices(self) -> StreamState: ...
+    @property
+    def orders(self) -> StreamState: ...
+    def learn(self, listing: Listed) -> None:
+        """The day's instruments: what is subscribed to stays so, under today's tokens or keys."""
+
+    def subscribe(self, symbols: Iterable[str]) -> None:
+        """Prices wanted, each once. Raises ConfigException for an instrument that is not listed, BrokerException
+        beyond what a connection takes."""
+
+    def set_access_token(self, token: str) -> None:
+        """The day's token: the streams connect again with it at once."""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+
+
+class KiteStreams:
+    """Prices and orders over Kite's one connection."""
+
+    def __init__(
+        self, api_key: str, token: str, *, root: str, settings: StreamSettings | None = None, **options: Any
+    ) -> None:
+        self.ears = Ears()
+        self._instruments: dict[str, Instrument] = {}
+        self._symbols: dict[int, str] = {}
+        self._wanted: dict[str, None] = {}
+        self._stream = KiteStream(
+            api_key, token, root=root, settings=settings, on_ticks=self._ticks, on_order_update=self._order,
+            on_state=self._state, on_dropped=self._dropped, **options,
+        )  # fmt: skip
+
+    @property
+    def prices(self) -> StreamState:
+        return self._stream.wire.state
+
+    @property
+    def orders(self) -> StreamState:
+        return self._stream.wire.state
+
+    def learn(self, listing: Listed) -> None:
+        """Today's tokens; those of another day are given up."""
+        self._instruments = dict(listing.instruments)
+        wanted = {self._instruments[s].token: s for s in self._wanted if s in self._instruments}
+        gone = [token for token in self._symbols if token not in wanted]
+        self._symbols = wanted
+        self._stream.unsubscribe(gone)
+        self._stream.subscribe(wanted)
+
+    def subscribe(self, symbols: Iterable[str]) -> None:
+        """See BrokerStreams."""
+        found = {_listed(self._instruments, symbol, "kite").token: symbol for symbol in symbols}
+        self._stream.subscribe(found)
+        self._symbols |= found
+        self._wanted |= dict.fromkeys(found.values())
+
+    def set_access_token(self, token: str) -> None:
+        """See BrokerStreams."""
+        self._stream.set_access_token(token)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await self._stream.run()
+
+    def _ticks(self, ticks: list[Tick]) -> None:
+        symbols = self._symbols
+        found = [
+            LivePrice(symbols[tick.token], tick.ltp_paise, tick.volume, tick.exchange_ts_ns)
+            for tick in ticks
+            if tick.token in symbols and tick.ltp_paise
+        ]
+        if found:
+            self.ears.prices(found)
+
+    def _order(self, row: Row) -> None:
+        self.ears.order(row)
+
+    def _dropped(self, frame: str | bytes) -> None:
+        if isinstance(frame, str):
+            self.ears.books_due()
+
+    def _state(self, state: StreamState, why: str) -> None:
+        for what in ("prices", "orders"):
+            self.ears.state(what, state, why)
+        _heed(self.ears, state, why)
+        if state is StreamState.LIVE:
+            self.ears.books_due()
+
+
+class UpstoxStreams:
+    """Prices over one connection of Upstox's, orders over another."""
+
+    def __init__(
+        self, token: str, *, root: str, settings: StreamSettings | None = None, **options: Any
+    ) -> None:
+        self.ears = Ears()
+        self._instruments: dict[str, Instrument] = {}
+        self._keys: dict[str, str] = {}
+        self._symbols: dict[str, str] = {}
+        self._wanted: dict[str, None] = {}
+        if settings is not None:
+            options["settings"] = settings
+        self._prices = UpstoxPrices(
+            token, root=root, on_ticks=self._ticks, on_state=partial(self._state, "prices"), **options
+        )
+        self._orders = UpstoxOrders(
+            token, root=root, on_order_update=self._order, on_state=partial(self._state, "orders"),
+            on_dropped=self._dropped, **options,
+        )  # fmt: skip
+
+    @property
+    def prices(self) -> StreamState:
+        return self._prices.wire.state
+
+    @property
+    def orders(self) -> StreamState:
+        return self._orders.wire.state
+
+    def learn(self, listing: Listed) -> None:
+        """Today's keys; those of another day are given up."""
+        self._keys = dict(listing.keys)
+        wanted = {self._keys[s]: s for s in self._wanted if self._keys.get(s)}
+        gone = [key for key in self._symbols if key not in wanted]
+        self._symbols = wanted
+        self._prices.unsubscribe(gone)
+        self._prices.subscribe(wanted)
+
+    def subscribe(self, symbols: Iterable[str]) -> None:
+        """See BrokerStreams."""
+        found = {_listed(self._keys, symbol, "upstox"): symbol for symbol in symbols}
+        self._prices.subscribe(found)
+        self._symbols |= found
+        self._wanted |= dict.fromkeys(found.values())
+
+    def set_access_token(self, token: str) -> None:
+        """See BrokerStreams."""
+        self._prices.set_access_token(token)
+        self._orders.set_access_token(token)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._prices.run())
+            both.create_task(self._orders.run())
+
+    def _ticks(self, ticks: list[KeyTick]) -> None:
+        symbols = self._symbols
+        found = [
+            LivePrice(symbols[tick.key], tick.ltp_paise, tick.volume, tick.exchange_ts_ns)
+            for tick in ticks
+            if tick.key in symbols
+        ]
+        if found:
+            self.ears.prices(found)
+
+    def _order(self, row: Row) -> None:
+        self.ears.order(row)
+
+    def _dropped(self, frame: str | bytes) -> None:
+        self.ears.books_due()
+
+    def _state(self, what: str, state: StreamState, why: str) -> None:
+        self.ears.state(what, state, why)
+        _heed(self.ears, state, why)
+        if what == "orders" and state is StreamState.LIVE:
+            self.ears.books_due()
+
+
+def _heed(ears: Ears, state: StreamState, why: str) -> None:
+    """What a handshake says of the token."""
+    if state is StreamState.REFUSED:
+        ears.token_fault(why)
+
+
+def _listed(known: Mapping[str, T], symbol: str, broker: str) -> T:
+    found = known.get(symbol)
+    if not found:
+        raise ConfigException(f"{symbol} is not in {broker}'s list of today")
+    return found
