@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -158,9 +159,10 @@ class Vault:
     def _cipher(self, salt: bytes) -> Any:
         if self._derived is None or self._derived[0] != salt:
             from cryptography.fernet import Fernet
-            from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-            key = Scrypt(salt=salt, length=32, n=COST, r=BLOCK, p=LANES).derive(self._secret.encode())
+            key = hashlib.scrypt(
+                self._secret.encode(), salt=salt, n=COST, r=BLOCK, p=LANES, maxmem=2**26, dklen=32
+            )  # unlike others it lets other threads run meanwhile
             self._derived = (salt, Fernet(base64.urlsafe_b64encode(key)))
         return self._derived[1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from otrade_bot.core.events import Event
@@ -42,4 +43,54 @@ class ModeDesk(Protocol):
 
     def write(self, wanted: str, by: str) -> str:
         """Set it for the next start; the file it stands in. Raises ConfigException, and nothing has changed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoginPage:
+    """Where a person logs in to a broker. The address holds a one-time state: it is shown to that person alone."""
+
+    broker: str
+    url: str = field(repr=False)
+    seconds: float  #: how long it counts
+    comes_back: bool  #: the browser is expected here, so that nothing needs to be pasted
+
+
+@dataclass(frozen=True, slots=True)
+class LoginEnd:
+    """How a login ended. ``account``: nothing was changed, for this is another account than before; a yes takes it."""
+
+    said: str
+    account: str = ""
+
+
+class LoginDesk(Protocol):
+    """Daily logins at the brokers. ``session`` names person and place, as in a command's context.
+
+    Whatever does not work raises CommandException, in words for that person and without anything secret.
+    """
+
+    async def begin(self, session: str, broker: str = "") -> LoginPage:
+        """An address for this session alone, once; an older one of it does not count any more. '' is the broker that
+        takes the orders."""
+        ...
+
+    async def approve(self, session: str, broker: str) -> str:
+        """Ask the broker to ask for consent in its own app; the token comes by itself. Returns what to do now."""
+        ...
+
+    async def finish(self, text: str, session: str) -> LoginEnd:
+        """The address to which the broker sent the browser back."""
+        ...
+
+    def waiting(self, session: str) -> str:
+        """The other account that waits for this session's yes; '' for none."""
+        ...
+
+    async def accept(self, session: str) -> str:
+        """That yes."""
+        ...
+
+    def drop(self, session: str) -> bool:
+        """That no. False where nothing waited."""
         ...
