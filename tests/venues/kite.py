@@ -1,4 +1,4 @@
-"""Kite Connect v3 on 127.0.0.1: REST with an exchange behind it, for the real kiteconnect client.
+"""Kite Connect v3 on 127.0.0.1: REST and stream with an exchange behind them, for the real clients.
 
     kite = Kite()
     kite.open()
@@ -9,6 +9,8 @@
     await kite.close()
 
 Every request is kept in ``calls``. An error of this module's own is kept in ``errors`` and raised by ``close``.
+With a clock given (``Kite(shares, clock)``) every time that it tells is that clock's, and candles are what was
+traded; the stream is at ``ws_root``, for a process of its own ``environment()`` has the addresses.
 """
 
 from __future__ import annotations
@@ -19,14 +21,19 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from otrade_bot.core.clock import Clock, from_iso
 
 from .faults import Fault
 from .kite_exchange import USER, Exchange, Order, Rejection, Row, Share
 from .kite_faults import error_body
 from .kite_gtt import Gtts
-from .kite_market import candles, csv, quotes
+from .kite_market import candles, csv, quotes, taped
 from .kite_portfolio import holdings, margins, positions
-from .loopback import Answer, Drop, Loopback, Request
+from .kite_stream import HEARTBEAT, KiteStream
+from .loopback import Answer, Drop, Loopback, Request, dated
+from .tape import Tape
 
 PROFILE: Row = {
     "user_id": USER, "user_type": "individual", "email": "a@example.com", "user_name": "A B", "user_shortname": "A",
@@ -59,9 +66,17 @@ class Kite:
     API_KEY = "loopbackkey"
     SECRET = "loopbacksecret"
     TOKEN = "loopbacktoken"
+    REDIRECT = "https://127.0.0.1/otrade"
 
-    def __init__(self, shares: list[Share] | None = None) -> None:
-        self.exchange = Exchange(shares or SHARES)
+    def __init__(self, shares: list[Share] | None = None, clock: Clock | None = None) -> None:
+        self.clock = clock
+        self.exchange = Exchange(shares or SHARES, clock=clock)
+        self.tape = Tape(clock) if clock else None
+        self.stream = KiteStream(self.exchange, self._knows, lambda key: self.tape.volume(key) if self.tape else 0)
+        self.exchange.on_update = self.stream.updates
+        self.unlisted: set[str] = set()  #: keys that the instruments file leaves out
+        self.skew_s = 0.0  #: of the Date in its answers
+        self._logins = 0
         self.gtts = Gtts(self.exchange, self._order)
         self.token = self.TOKEN
         self.request_token = "loopbackrequest"
@@ -76,19 +91,38 @@ class Kite:
         return f"http://127.0.0.1:{self._server.port}"
 
     @property
+    def ws_root(self) -> str:
+        return self.stream.sockets.root
+
+    def environment(self) -> dict[str, str]:
+        """For a process of its own."""
+        return {
+            "OTRADE_KITE_ROOT": self.root, "OTRADE_KITE_WS_ROOT": self.ws_root, "OTRADE_KITE_LOGIN_ROOT": self.root,
+            "OTRADE_KITE_API_KEY": self.API_KEY, "OTRADE_KITE_API_SECRET": self.SECRET,
+            "OTRADE_KITE_ACCESS_TOKEN": self.token,
+        }  # fmt: skip
+
+    @property
     def connections(self) -> int:
         """How many were opened so far."""
         return self._server.accepted
 
-    def open(self) -> None:
+    def open(self, beat_s: float = 0) -> None:
+        """``beat_s``: between heartbeats by the machine's clock, for a process of its own; 0 = none."""
         self._server.up()
+        self.stream.sockets.up()
+        if beat_s:
+            self.stream.sockets.beat(HEARTBEAT, beat_s)
 
     def down(self) -> None:
-        """Refuse connections until ``open``; idle ones end."""
+        """Refuse connections until ``open``; idle ones and streams end."""
         self._server.down()
+        self.stream.sockets.down()
 
     async def close(self) -> None:
         await self._server.close()
+        await self.stream.sockets.close()
+        assert not self.stream.faults, self.stream.faults[0]
         assert not self.errors, self.errors[0]
 
     def fail(self, name: str, *faults: Fault) -> None:
@@ -102,8 +136,36 @@ class Kite:
     def price(self, paise: int, key: str = "", available: int | None = None) -> None:
         """A share (the first unless named) trades at this price; orders and GTTs have met it on return."""
         key = key or next(iter(self.exchange.shares))
+        self.trade(key, paise, available)
+        self.stream.ticks([key])
+
+    def trade(self, key: str, paise: int, available: int | None = None) -> None:
+        """The same, and the stream says nothing of it yet: ``stream.ticks`` does."""
         self.exchange.price(key, paise, available)
         self.gtts.price(key, paise)
+        if self.tape is not None:
+            self.tape.trade(key, paise)
+
+    def expire(self, *, cut: bool = True) -> None:
+        """The token is worth nothing from now on; ``token`` is the next one, for who logs in. ``cut``: streams end."""
+        self._logins += 1
+        self.token = f"{self.TOKEN}{self._logins}"
+        if cut:
+            self.stream.sockets.hang_up()
+
+    def log_in(self, url: str) -> str:
+        """What the trader does at the login page: where the browser is sent to. Raises Rejection."""
+        asked = dict(parse_qsl(urlsplit(url).query))
+        if asked.get("api_key") != self.API_KEY or asked.get("v") != "3":
+            raise Rejection("InputException", "Invalid `api_key`.")
+        self._logins += 1
+        self.request_token = f"loopbackrequest{self._logins}"
+        more = asked.get("redirect_params", "")
+        told = f"action=login&type=login&status=success&request_token={quote(self.request_token)}"
+        return f"{self.REDIRECT}?{told}" + (f"&{more}" if more else "")
+
+    def _knows(self, query: dict[str, str] | Any) -> bool:
+        return bool(query.get("api_key") == self.API_KEY and query.get("access_token") == self.token)
 
     # --- requests ---
     async def _handle(self, request: Request) -> Answer | Drop:
@@ -115,9 +177,8 @@ class Kite:
             return self._answer(name, request, groups, form)
 
         waiting = self._faults.get(name)
-        if waiting:
-            return await waiting.pop(0).strike(accept)
-        return await accept()
+        answer = await (waiting.pop(0).strike(accept) if waiting else accept())
+        return dated(answer, self.clock.now_ns(), self.skew_s) if self.clock else answer
 
     def _answer(self, name: str, request: Request, groups: tuple[str, ...], form: dict[str, str]) -> Answer:
         try:
@@ -128,6 +189,8 @@ class Kite:
         except KeyError as missing:
             text = f"Missing or empty field `{missing.args[0]}`"
             return Answer(400, json.dumps(error_body("InputException", text)).encode())
+        if isinstance(data, Answer):
+            return data
         if isinstance(data, str):
             return Answer(200, data.encode(), "text/csv")
         return Answer(200, json.dumps({"status": "success", "data": data}).encode())
@@ -136,6 +199,8 @@ class Kite:
         """Raises Rejection for wrong headers."""
         if not name:
             raise Rejection("GeneralException", "Route not found", 404)
+        if name == "login":  # a browser's
+            return
         if request.headers.get("x-kite-version") != "3":
             raise Rejection("InputException", "Invalid or missing `X-Kite-Version`.")
         if request.verb in ("POST", "PUT") and request.content_type != FORM:
@@ -145,6 +210,10 @@ class Kite:
             raise Rejection("TokenException", "Incorrect `api_key` or `access_token`.", 403)
 
     # --- user ---
+    def _do_login(self, query: dict[str, str]) -> Answer:
+        words = "&".join(f"{name}={quote(value)}" for name, value in query.items())
+        return Answer(302, b"", "", (("Location", self.log_in(f"?{words}")),))
+
     def _do_session(self, form: dict[str, str]) -> Row:
         text = f"{form['api_key']}{form['request_token']}{self.SECRET}"
         right = hashlib.sha256(text.encode()).hexdigest()
@@ -209,7 +278,7 @@ class Kite:
         return {"order_id": order_id}
 
     def _shown(self) -> list[Order]:
-        return [order for order in self.exchange.orders.values() if not order.hidden]
+        return self.exchange.shown()
 
     def _do_orders(self) -> list[Row]:
         return [order.row() for order in self._shown()]
@@ -247,9 +316,13 @@ class Kite:
         return quotes(self.exchange, keys, "ltp", 1000)
 
     def _do_instruments(self, exchange: str = "") -> str:
-        return csv([share for share in self.exchange.shares.values() if exchange in ("", share.exchange)])
+        listed = [share for key, share in self.exchange.shares.items() if key not in self.unlisted]
+        return csv([share for share in listed if exchange in ("", share.exchange)])
 
     def _do_historical(self, token: str, interval: str, query: dict[str, str]) -> Row:
+        if self.tape is not None:
+            share = next(share for share in self.exchange.shares.values() if share.token == int(token))
+            return {"candles": taped(self.tape, share, interval, from_iso(query["from"]), from_iso(query["to"]))}
         return {"candles": candles(int(token), interval, query["from"], query["to"], query.get("oi") == "1")}
 
     # --- GTT ---
@@ -270,6 +343,7 @@ class Kite:
 
 
 ROUTES: list[tuple[str, str, str]] = [
+    ("login", "GET", "/connect/login"),
     ("session", "POST", "/session/token"),
     ("logout", "DELETE", "/session/token"),
     ("profile", "GET", "/user/profile"),
@@ -314,7 +388,7 @@ def _asked(name: str, request: Request, form: dict[str, str]) -> dict[str, Any]:
         return {"form": form}
     if name in ("quote", "ohlc", "ltp"):
         return {"keys": [value for key, value in request.pairs if key == "i"]}
-    return {"query": request.query} if name == "historical" else {}
+    return {"query": request.query} if name in ("historical", "login") else {}
 
 
 def _int(form: dict[str, Any], name: str) -> int:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from otrade_bot.core.clock import SECOND, Clock, from_iso, to_ist
+
 Row = dict[str, Any]
 FINAL = ("COMPLETE", "CANCELLED", "REJECTED")
 ARRIVAL = ("PUT ORDER REQ RECEIVED", "VALIDATION PENDING", "OPEN PENDING")
@@ -71,6 +73,7 @@ class Order:
     meta: Row = field(default_factory=dict)
     history: list[Row] = field(default_factory=list)
     hidden: bool = False
+    due: int = 0  #: ns UTC from which the book shows it
 
     @property
     def filled(self) -> int:
@@ -138,26 +141,36 @@ def rupees(paise: int) -> int | float:
 
 
 class Exchange:
-    """The book of one account."""
+    """The book of one account. Without a clock it is 10:00 IST, a second later at each look."""
 
     modification_limit = 25
 
-    def __init__(self, shares: list[Share], cash: int = 10_000_000_00) -> None:
+    def __init__(self, shares: list[Share], cash: int = 10_000_000_00, clock: Clock | None = None) -> None:
+        self.clock = clock
         self.shares = {share.key: share for share in shares}
         self.cash = cash
         self.prices: dict[str, int] = {}
         self.orders: dict[str, Order] = {}
         self.holdings: dict[str, tuple[int, int]] = {}  #: symbol -> quantity, average
+        self.coming: dict[str, int] = {}  #: of the holdings: not delivered yet (T1)
         self.on_update: Callable[[Row], None] = lambda row: None
         self.hold = ""  #: new orders stop at this interim word until ``release``
         self.late = False  #: new orders are missing in the book until ``reveal``
+        self.late_s = 0  #: new orders are missing in the book for so long, by the clock
+        self.refuse: Callable[[Order], str] = lambda order: ""  #: why a new order ends rejected, '' where it does not
         self._moment = datetime(2026, 11, 20, 10)  # noqa: DTZ001 - India's wall clock, as Kite writes it
-        self._trades = 0
+        self._trades = self._ids = 0
 
     def now(self) -> str:
-        """A second later each time."""
+        """India's wall clock."""
+        if self.clock is not None:
+            return to_ist(self.clock.now_ns()).strftime("%Y-%m-%d %H:%M:%S")
         self._moment += timedelta(seconds=1)
         return self._moment.isoformat(" ")
+
+    def seconds(self) -> int:
+        """UNIX time."""
+        return from_iso(self.now()) // SECOND
 
     # --- writes ---
     def place(self, order: Order) -> str:
@@ -165,6 +178,8 @@ class Exchange:
         self.check(order)
         self.orders[order.order_id] = order
         order.hidden = self.late
+        if self.clock is not None and self.late_s:
+            order.due = self.clock.now_ns() + self.late_s * SECOND
         for word in ARRIVAL:
             self._turn(order, word, tell=False)
             if word == self.hold:
@@ -173,7 +188,9 @@ class Exchange:
         return order.order_id
 
     def new_id(self) -> str:
-        return str(261120000000001 + len(self.orders))
+        self._ids += 1
+        day = self.now()[2:10].replace("-", "") if self.clock else "261120"
+        return f"{day}{self._ids:09d}"
 
     def release(self) -> None:
         """Orders that were held at an interim word go on."""
@@ -184,12 +201,42 @@ class Exchange:
 
     def reveal(self) -> None:
         """Orders that the book did not show yet appear."""
-        self.late = False
+        self.late, self.late_s = False, 0
         for order in self.orders.values():
-            order.hidden = False
+            order.hidden, order.due = False, 0
+
+    def shown(self) -> list[Order]:
+        """What the book shows now."""
+        now = self.clock.now_ns() if self.clock else 0
+        return [order for order in self.orders.values() if not order.hidden and order.due <= now]
+
+    def overnight(self) -> None:
+        """The next day: the book is empty, delivery that was bought is on its way, what was sold of it is gone.
+
+        Intraday positions are gone: the broker has squared them off.
+        """
+        self.arrived()
+        for (key, product), (quantity, average) in self.positions().items():
+            held, paid = self.holdings.get(key, (0, 0))
+            if product == "CNC" and quantity:
+                total = held + quantity
+                value = held * paid + quantity * average
+                self.holdings[key] = (total, value // total if quantity > 0 else paid)
+                self.coming[key] = max(0, quantity)
+                if total <= 0:
+                    del self.holdings[key]
+        self.orders.clear()
+
+    def arrived(self) -> None:
+        """What was on its way is delivered."""
+        self.coming.clear()
 
     def _arrive(self, order: Order) -> None:
         need, free = self._margin(order), self.free()
+        if why := self.refuse(order):
+            order.message = why
+            self._turn(order, "REJECTED")
+            return
         if need > free:
             order.message = (
                 f"Insufficient funds. Required margin is {need / 100:.2f} but available margin is {free / 100:.2f}. "

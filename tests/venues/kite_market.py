@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from otrade_bot.core.clock import iso
+
 from .kite_exchange import Exchange, Rejection, Row, Share, rupees
+from .tape import Tape
 
 #: Interval -> minutes of a candle, days that one request may span.
 SPANS = {
@@ -66,6 +69,17 @@ def candles(token: int, interval: str, start: str, end: str, oi: bool) -> list[l
             found += [_candle(token, at, oi) for at in _starts(day, minutes) if first <= at <= last]
         day += timedelta(days=1)
     return found
+
+
+def taped(tape: Tape, share: Share, interval: str, first: int, last: int) -> list[list[Any]]:
+    """What was traded, within [first, last] (ns UTC)."""
+    minutes, most = SPANS.get(interval, (0, 0))
+    if not minutes:
+        raise Rejection("InputException", "invalid interval")
+    if last - first > most * 86_400 * 1_000_000_000:
+        raise Rejection("InputException", f"interval exceeds max limit: {most} days")
+    found = tape.candles(share.key, minutes, first, last, share.tick)
+    return [[iso(at)[:19] + "+0530", *(rupees(paise) for paise in prices), volume] for at, *prices, volume in found]
 
 
 def _starts(day: datetime, minutes: int) -> list[datetime]:

@@ -37,11 +37,13 @@ def holdings(exchange: Exchange) -> list[Row]:
 
 def _holding(exchange: Exchange, key: str, quantity: int, average: int) -> Row:
     share, last = exchange.shares[key], exchange.prices.get(key, 0)
-    zeros = dict.fromkeys(("used_quantity", "t1_quantity", "authorised_quantity", "short_quantity"), 0)
+    zeros = dict.fromkeys(("used_quantity", "authorised_quantity", "short_quantity"), 0)
+    coming = exchange.coming.get(key, 0)
     return {
         "tradingsymbol": share.tradingsymbol, "exchange": share.exchange, "instrument_token": share.token,
-        "isin": "INE000000000", "product": "CNC", "price": 0, "quantity": quantity, **zeros,
-        "realised_quantity": quantity, "authorised_date": "2026-11-20 00:00:00", "authorisation": {},
+        "isin": "INE000000000", "product": "CNC", "price": 0, "quantity": quantity - coming, **zeros,
+        "t1_quantity": coming, "realised_quantity": quantity - coming,
+        "authorised_date": "2026-11-20 00:00:00", "authorisation": {},
         "opening_quantity": quantity, "collateral_quantity": 0, "collateral_type": "", "discrepancy": False,
         "average_price": rupees(average), "last_price": rupees(last), "close_price": rupees(last),
         "pnl": rupees(quantity * (last - average)), "day_change": 0, "day_change_percentage": 0,

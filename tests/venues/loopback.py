@@ -11,7 +11,8 @@ import socket
 import struct
 import traceback
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -53,6 +54,14 @@ class Drop:
 
     reset: bool = True
     sent: bytes = b""  #: what leaves before that, as it stands
+
+
+def dated(answer: Answer | Drop, now_ns: int, skew_s: float = 0) -> Answer | Drop:
+    """With a Date, that clock's."""
+    if isinstance(answer, Drop):
+        return answer
+    stamp = formatdate(now_ns / 1_000_000_000 + skew_s, usegmt=True)
+    return replace(answer, headers=(*answer.headers, ("Date", stamp)))
 
 
 Handler = Callable[[Request], Coroutine[Any, Any, Answer | Drop]]

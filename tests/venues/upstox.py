@@ -1,9 +1,12 @@
-"""Upstox on 127.0.0.1: its REST with a small exchange behind it, a hand on the price and faults to inject.
+"""Upstox on 127.0.0.1: its REST and streams with a small exchange behind them, a hand on the price, faults to inject.
 
     async with UpstoxApi() as api:
         broker = UpstoxBroker(KEYS, UpstoxSettings(host=api.root, order_host=api.root), api.token)
         api.exchange.price(RELIANCE, 100_000)
         api.fail("place", Reset(after=True))
+
+With a clock given every time that it tells is that clock's, and candles are what was traded; the streams are at
+``ws_root``, for a process of its own ``environment()`` has the addresses.
 """
 
 from __future__ import annotations
@@ -15,12 +18,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from otrade_bot.core.clock import Clock
 
 from . import upstox_shapes as shapes
 from .faults import Accept, BadGateway, Closed, Fault, Hang, Reset
-from .loopback import Answer, Drop, Loopback, Request
+from .loopback import Answer, Drop, Loopback, Request, dated
+from .tape import Tape
 from .upstox_exchange import Exchange, Refusal, Share
+from .upstox_market import listing, taped
+from .upstox_stream import UpstoxStream
 
 __all__ = [
     "INFY",
@@ -44,6 +52,8 @@ PAGE = b"<html><body><h1>Please wait</h1></body></html>"
 
 ROUTES = {
     ("GET", "/"): "nothing",
+    ("GET", "/v2/login/authorization/dialog"): "login",
+    ("POST", "/v2/login/authorization/token"): "token",
     ("POST", "/v3/order/place"): "place",
     ("PUT", "/v3/order/modify"): "modify",
     ("DELETE", "/v3/order/cancel"): "cancel",
@@ -63,6 +73,8 @@ ROUTES = {
     ("GET", "/v3/market-quote/ltp"): "ltp",
     ("GET", "/v3/market-quote/quotes"): "quotes",
 }
+#: For everybody, without a token.
+OPEN = frozenset({"candles", "login", "token", "approval", "listing"})
 
 
 @dataclass
@@ -138,9 +150,27 @@ class Call:
 class UpstoxApi:
     """One account at Upstox. Both hosts are this server; ``call.headers["host"]`` tells which one was meant."""
 
-    def __init__(self, token: str = "upstox-token-for-tests") -> None:
-        self.token = token
-        self.exchange = Exchange([Share(RELIANCE, "RELIANCE"), Share(INFY, "INFY")])
+    API_KEY = "upstox-api-key"
+    SECRET = "upstox-api-secret"
+    REDIRECT = "https://127.0.0.1/otrade"
+
+    def __init__(
+        self, token: str = "upstox-token-for-tests", shares: list[Share] | None = None, clock: Clock | None = None
+    ) -> None:
+        self.token = self._first = token
+        self.clock = clock
+        self.exchange = Exchange(shares or [Share(RELIANCE, "RELIANCE"), Share(INFY, "INFY")], clock=clock)
+        self.tape = Tape(clock) if clock else None
+        self.stream = UpstoxStream(
+            self.exchange, lambda: self.token,
+            lambda key: self.tape.volume(self.exchange.shares[key].symbol) if self.tape else 0,
+        )  # fmt: skip
+        self.exchange.on_update = self.stream.tell
+        self.unlisted: set[str] = set()  #: keys that the instruments file leaves out
+        self.skew_s = 0.0  #: of the Date in its answers
+        self.code = ""  #: of the last login, good once
+        self.approvals: list[dict[str, Any]] = []  #: logins asked for in the app
+        self._logins = 0
         self.calls: list[Call] = []
         self.violations: list[str] = []
         self._faults: list[tuple[str, Fault]] = []
@@ -149,6 +179,19 @@ class UpstoxApi:
     @property
     def root(self) -> str:
         return f"http://127.0.0.1:{self._loopback.port}"
+
+    @property
+    def ws_root(self) -> str:
+        return self.stream.sockets.root
+
+    def environment(self) -> dict[str, str]:
+        """For a process of its own."""
+        roots = ("ROOT", "ORDER_ROOT", "LOGIN_ROOT", "ASSETS_ROOT")
+        return {
+            **{f"OTRADE_UPSTOX_{name}": self.root for name in roots}, "OTRADE_UPSTOX_WS_ROOT": self.ws_root,
+            "OTRADE_UPSTOX_API_KEY": self.API_KEY, "OTRADE_UPSTOX_API_SECRET": self.SECRET,
+            "OTRADE_UPSTOX_REDIRECT_URI": self.REDIRECT, "OTRADE_UPSTOX_ACCESS_TOKEN": self.token,
+        }  # fmt: skip
 
     async def __aenter__(self) -> UpstoxApi:
         self.up()
@@ -164,14 +207,46 @@ class UpstoxApi:
     async def close(self) -> list[str]:
         """End every connection. What was asked that is not of Upstox's API."""
         await self._loopback.close()
-        return self.violations
+        await self.stream.sockets.close()
+        return [*self.violations, *self.stream.faults]
 
     def down(self) -> None:
-        """Reset every connection and refuse new ones."""
+        """Reset every connection, streams too, and refuse new ones."""
         self._loopback.down()
+        self.stream.sockets.down()
 
     def up(self) -> None:
         self._loopback.up()
+        self.stream.sockets.up()
+
+    def price(self, paise: int, key: str = "", available: int | None = None) -> None:
+        """A share (the first unless named) trades at this price; orders and GTTs have met it on return."""
+        key = key or next(iter(self.exchange.shares))
+        self.trade(key, paise, available)
+        self.stream.ticks([key])
+
+    def trade(self, key: str, paise: int, available: int | None = None) -> None:
+        """The same, and the stream says nothing of it yet: ``stream.ticks`` does."""
+        self.exchange.price(key, paise, 1 << 40 if available is None else available)
+        if self.tape is not None:
+            self.tape.trade(self.exchange.shares[key].symbol, paise)
+
+    def expire(self, *, cut: bool = True) -> None:
+        """The token is worth nothing from now on; ``token`` is the next one, for who logs in. ``cut``: streams end."""
+        self._logins += 1
+        self.token = f"{self._first}-{self._logins}"
+        if cut:
+            self.stream.sockets.hang_up()
+
+    def log_in(self, url: str) -> str:
+        """What the trader does at the login page: where the browser is sent to. Raises Refusal."""
+        asked = dict(parse_qsl(urlsplit(url).query))
+        if (asked.get("client_id"), asked.get("response_type")) != (self.API_KEY, "code"):
+            raise Refusal("Invalid client_id", "UDAPI100016", 401)
+        self._logins += 1
+        self.code = f"code{self._logins}"
+        state = f"&state={quote(asked['state'])}" if "state" in asked else ""
+        return f"{asked['redirect_uri']}?code={self.code}{state}"
 
     def fail(self, name: str, fault: Fault, times: int = 1) -> None:
         """Let the next calls of that name fail."""
@@ -181,7 +256,7 @@ class UpstoxApi:
         return [call for call in self.calls if call.name == name]
 
     async def _handle(self, request: Request) -> Answer | Drop:
-        name = ROUTES.get((request.verb, request.path)) or _candles(request)
+        name = ROUTES.get((request.verb, request.path)) or _by_prefix(request)
         if name is None:
             self.violations.append(f"{request.verb} {request.path}: not a path of this venue")
             return await error(404, "UDAPI10000", "Bad URL").strike(_nothing)
@@ -191,21 +266,21 @@ class UpstoxApi:
         async def accept() -> Answer:
             return await self._accept(call, request)
 
-        for k, (wanted, fault) in enumerate(self._faults):
-            if wanted == name:
-                del self._faults[k]
-                return await fault.strike(accept)
-        return await accept()
+        struck = next((k for k, (wanted, _) in enumerate(self._faults) if wanted == name), None)
+        answer = await (accept() if struck is None else self._faults.pop(struck)[1].strike(accept))
+        return dated(answer, self.clock.now_ns(), self.skew_s) if self.clock else answer
 
     async def _accept(self, call: Call, request: Request) -> Answer:
         if call.name == "nothing":
             return await error(404, "UDAPI10000", "Bad URL").strike(_nothing)
-        if call.name != "candles" and call.headers.get("authorization") != f"Bearer {self.token}":
+        if call.name not in OPEN and call.headers.get("authorization") != f"Bearer {self.token}":
             return await error(401, "UDAPI100050", "Invalid token used to access API").strike(_nothing)
         try:
             data = await self._work(call, request)
         except Refusal as no:
             return await error(no.status, no.code, str(no)).strike(_nothing)
+        if isinstance(data, Answer):
+            return data
         body: dict[str, Any] = {"status": "success", "data": data}
         if request.path.startswith("/v3/order"):
             body["metadata"] = {"latency": 3}
@@ -228,8 +303,35 @@ class UpstoxApi:
                 return {"gtt_order_ids": [exchange.cancel_gtt(given["gtt_order_id"]).gtt_id]}
             case "candles":
                 return {"candles": self._candles(unquote(request.path).split("/")[3:])}
+            case "login":
+                words = "&".join(f"{name}={quote(value, safe='')}" for name, value in given.items())
+                return Answer(302, b"", "", (("Location", self.log_in(f"?{words}")),))
+            case "token":
+                return Answer(200, json.dumps(self._session(request.form())).encode())
+            case "approval":
+                return self._approval(request.path.rpartition("/")[2], given)
+            case "listing":
+                name = request.path.rpartition("/")[2].partition(".")[0]
+                shares = [s for key, s in exchange.shares.items() if s.exchange == name and key not in self.unlisted]
+                return Answer(200, listing(shares), "application/gzip")
             case _:
                 return self._told(call.name, given)
+
+    def _session(self, form: dict[str, str]) -> dict[str, Any]:
+        """A code is good once, also where the rest is wrong."""
+        code, self.code = self.code, ""
+        wanted = (code, self.API_KEY, self.SECRET, "authorization_code")
+        given = tuple(form.get(name) for name in ("code", "client_id", "client_secret", "grant_type"))
+        if not code or given != wanted:
+            raise Refusal("Invalid Auth code", "UDAPI100057", 401)
+        return {**shapes.PROFILE, "access_token": self.token, "extended_token": ""}
+
+    def _approval(self, client: str, given: dict[str, Any]) -> dict[str, Any]:
+        if (client, given.get("client_secret")) != (self.API_KEY, self.SECRET):
+            raise Refusal("Invalid credentials", "UDAPI100016", 401)
+        self.approvals.append(given)
+        expiry = int(self.exchange.now.timestamp() * 1000) + 600_000
+        return {"authorization_expiry": str(expiry), "notifier_url": self.REDIRECT}
 
     def _told(self, name: str, given: dict[str, Any]) -> Any:
         exchange = self.exchange
@@ -248,7 +350,8 @@ class UpstoxApi:
                 return [shapes.position(exchange, share, product) for share, product in exchange.positions]
             case "holdings":
                 rows = exchange.holdings.items()
-                return [shapes.holding(exchange.shares[key], *held) for key, held in rows]
+                coming = exchange.coming
+                return [shapes.holding(exchange.shares[key], *held, coming.get(key, 0)) for key, held in rows]
             case "funds":
                 return shapes.funds(exchange)
             case "gtts":
@@ -263,6 +366,8 @@ class UpstoxApi:
 
     def _candles(self, words: list[str]) -> list[list[Any]]:
         """Newest first: of past days by date, of today by ``intraday`` alone."""
+        if self.tape is not None:
+            return taped(self.tape, self._share(words[words[0] == "intraday"]), words)
         today = self.exchange.now.date().isoformat()
         if words[0] == "intraday":
             return [row for row in self._share(words[1]).candles if row[0][:10] == today]
@@ -276,11 +381,19 @@ class UpstoxApi:
 
 
 def _fields(request: Request) -> dict[str, Any]:
+    if request.content_type == "application/x-www-form-urlencoded":
+        return {**request.form(), **request.query}
     return {**(json.loads(request.body) if request.body else {}), **request.query}
 
 
-def _candles(request: Request) -> str | None:
-    return "candles" if request.verb == "GET" and request.path.startswith("/v3/historical-candle/") else None
+def _by_prefix(request: Request) -> str | None:
+    """Names of paths that have something in them."""
+    starts = {
+        ("GET", "/v3/historical-candle/"): "candles", ("POST", "/v3/login/auth/token/request/"): "approval",
+        ("GET", "/market-quote/instruments/exchange/"): "listing",
+    }  # fmt: skip
+    found = (name for (verb, start), name in starts.items() if request.verb == verb and request.path.startswith(start))
+    return next(found, None)
 
 
 async def _nothing() -> Answer:

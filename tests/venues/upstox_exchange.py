@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from otrade_bot.core.clock import SECOND, Clock, to_ist
+
 IST = timezone(timedelta(hours=5, minutes=30))
 STOPS = ("SL", "SL-M")
 CODES = {"input": "UDAPI100036", "order": "UDAPI100010"}
@@ -32,7 +34,13 @@ class Share:
     exchange: str = "NSE"
     tick: int = 5
     price: int = 0
+    token: int = 0  #: as Kite numbers it; the exchange's own number is in it
+    cas_eligible: bool = False
     candles: list[list[Any]] = field(default_factory=list)  #: newest first: time, o, h, l, c, volume, oi
+
+    @property
+    def symbol(self) -> str:
+        return f"{self.exchange}:{self.trading_symbol}"
 
 
 @dataclass(eq=False)
@@ -101,12 +109,14 @@ class Gtt:
 
 
 class Exchange:
-    """Money in paise. Its clock starts at 10:00 IST and moves by a second with every act."""
+    """Money in paise. Without a clock it is 10:00 IST at first, and every act takes a second."""
 
-    def __init__(self, shares: list[Share], cash: int = 1_000_000_000) -> None:
+    def __init__(self, shares: list[Share], cash: int = 1_000_000_000, clock: Clock | None = None) -> None:
+        self.clock = clock
         self.shares = {share.key: share for share in shares}
         self.cash = cash
-        self.now = datetime(2026, 11, 20, 10, tzinfo=IST)
+        self._moment = datetime(2026, 11, 20, 10, tzinfo=IST)
+        self._ids = 0
         self.orders: dict[str, Order] = {}
         self.fills: list[Fill] = []
         self.gtts: dict[str, Gtt] = {}
@@ -114,6 +124,17 @@ class Exchange:
         self.on_update: Callable[[Order], None] = lambda order: None
         self.late = False  #: new orders stay out of the books until ``reveal``
         self.hidden: set[str] = set()
+        self.late_s = 0  #: new orders stay out of the books for so long, by the clock
+        self.due: dict[str, int] = {}  #: order id -> ns UTC from which the books show it
+        self.coming: dict[str, int] = {}  #: of the holdings: not delivered yet (T1)
+        self.refuse: Callable[[Order], str] = lambda order: ""  #: why a new order ends rejected, '' where it does not
+
+    @property
+    def now(self) -> datetime:
+        """In India, to the second."""
+        if self.clock is not None:
+            return to_ist(self.clock.now_ns()).replace(microsecond=0)
+        return self._moment
 
     # What the test does.
 
@@ -135,12 +156,39 @@ class Exchange:
 
     def reveal(self) -> None:
         """Orders that were late are in the books from now on."""
-        self.late = False
+        self.late, self.late_s = False, 0
         self.hidden.clear()
+        self.due.clear()
+
+    def overnight(self) -> None:
+        """The next day: the book is empty, delivery that was bought is on its way, what was sold of it is gone.
+
+        Intraday positions are gone: the broker has squared them off.
+        """
+        self.coming.clear()
+        for share, product in self.positions:
+            change = self.net(share.key, product) if product == "D" else 0
+            held, paid = self.holdings.get(share.key, (0, 0))
+            if change > 0:
+                bought = [f for f in self.fills if (f.order.share, f.order.product, f.order.side) == (share, "D", 1)]
+                mean = sum(f.quantity * f.price for f in bought) // sum(f.quantity for f in bought)
+                paid, self.coming[share.key] = (held * paid + change * mean) // (held + change), change
+            self.holdings[share.key] = (held + change, paid)
+        self.holdings = {key: lot for key, lot in self.holdings.items() if lot[0]}
+        self.orders.clear()
+        self.fills.clear()
 
     def _tick(self) -> datetime:
-        self.now += timedelta(seconds=1)
+        self._moment += timedelta(seconds=1)
         return self.now
+
+    def _new_id(self) -> str:
+        self._ids += 1
+        return f"{self.now:%y%m%d}0000{self._ids:05d}"
+
+    def _shown(self, order_id: str) -> bool:
+        now = self.clock.now_ns() if self.clock else 0
+        return order_id not in self.hidden and self.due.get(order_id, 0) <= now
 
     # Orders.
 
@@ -150,7 +198,7 @@ class Exchange:
             raise Refusal("Invalid instrument key")
         now = self._tick()
         order = Order(
-            f"2611200000{len(self.orders) + 1:05d}", share, _side(fields["transaction_type"]), fields["quantity"],
+            self._new_id(), share, _side(fields["transaction_type"]), fields["quantity"],
             fields["product"], fields["order_type"], paise(fields["price"]), paise(fields["trigger_price"]),
             fields.get("tag") or "", now, now, protection=fields.get("market_protection") or 0.0,
         )  # fmt: skip
@@ -179,15 +227,17 @@ class Exchange:
         return order
 
     def find(self, order_id: str) -> Order:
-        if order_id not in self.orders or order_id in self.hidden:
+        if order_id not in self.orders or not self._shown(order_id):
             raise Refusal("Unknown order id", CODES["order"])
         return self.orders[order_id]
 
     def book(self) -> list[Order]:
-        return [order for order in self.orders.values() if order.order_id not in self.hidden]
+        return [order for order in self.orders.values() if self._shown(order.order_id)]
 
     def _working(self, order_id: str) -> Order:
-        order = self.find(order_id)
+        order = self.orders.get(order_id)
+        if order is None:
+            raise Refusal("Unknown order id", CODES["order"])
         if order.final:
             raise Refusal(f"The order is already {order.status}", CODES["order"])
         self._tick()
@@ -209,7 +259,9 @@ class Exchange:
         self.orders[order.order_id] = order
         if self.late:
             self.hidden.add(order.order_id)
-        if why := self._cannot_bear(order):
+        if self.clock is not None and self.late_s:
+            self.due[order.order_id] = self.clock.now_ns() + self.late_s * SECOND
+        if why := self.refuse(order) or self._cannot_bear(order):
             order.reason = why
             self._turn(order, "rejected")
             return
@@ -334,7 +386,7 @@ class Exchange:
         side = gtt.side if rule.strategy == "ENTRY" else -gtt.side
         now = self._tick()
         order = Order(
-            f"2611200000{len(self.orders) + 1:05d}", gtt.share, side, gtt.quantity, gtt.product, "LIMIT",
+            self._new_id(), gtt.share, side, gtt.quantity, gtt.product, "LIMIT",
             _limit(rule, side, gtt.share.tick), 0, "", now, now,
         )  # fmt: skip
         rule.order_id = order.order_id

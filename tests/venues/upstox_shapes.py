@@ -84,13 +84,13 @@ def _sums(fills: list[Fill]) -> tuple[int, int]:
     return sum(f.quantity for f in fills), sum(f.quantity * f.price for f in fills)
 
 
-def holding(share: Share, quantity: int, average: int) -> dict[str, Any]:
+def holding(share: Share, quantity: int, average: int, coming: int = 0) -> dict[str, Any]:
     return {
         **_named(share), "isin": share.key.partition("|")[2], "cnc_used_quantity": 0, "collateral_type": "WC",
         "company_name": share.trading_symbol, "haircut": 0.2, "product": "D", "quantity": quantity,
         "last_price": rupees(share.price), "close_price": rupees(share.price), "pnl": 0.0, "day_change": 0.0,
         "day_change_percentage": 0.0, "average_price": rupees(average), "collateral_quantity": 0,
-        "collateral_update_quantity": 0, "t1_quantity": 0,
+        "collateral_update_quantity": 0, "t1_quantity": coming,
     }  # fmt: skip
 
 
