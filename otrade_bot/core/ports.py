@@ -8,7 +8,7 @@ from typing import Protocol
 
 from otrade_bot.core.events import Event
 
-__all__ = ["Journal", "ModeDesk", "NullJournal"]
+__all__ = ["Journal", "LoginDesk", "LoginEnd", "LoginPage", "ModeDesk", "NullJournal"]
 
 
 class Journal(Protocol):
