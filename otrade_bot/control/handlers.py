@@ -68,7 +68,7 @@ async def _status(context: Context, _: Arguments) -> Reply:
 
 
 async def _positions(context: Context, _: Arguments) -> Reply:
-    return views.positions(context.view.positions())
+    return views.positions(context.view.positions(), context.view.status().unread)
 
 
 async def _orders(context: Context, arguments: Arguments) -> Reply:

@@ -24,11 +24,13 @@ _PRICES = {"simulated": "simulated prices", "replay": "recorded prices"}
 
 
 def label(state: StatusView) -> str:
-    """'PAPER · simulated prices'; empty where orders and prices are both real."""
+    """'PAPER · simulated prices'; empty where orders and prices are both real, and all is known."""
     prices = _PRICES.get(state.feed)
     note = f" · {state.note}" if state.note else ""
+    if state.unread:
+        note += " · POSITIONS ARE NOT KNOWN"
     if state.mode == "live":
-        return f"LIVE · {prices}{note}" if prices else ""
+        return f"LIVE · {prices}{note}" if prices else f"LIVE{note}" if note else ""
     return f"{state.mode.upper() or 'MODE UNKNOWN'} · {prices or f'{state.feed} prices'}{note}"
 
 
@@ -39,6 +41,7 @@ def status(state: StatusView, now_ns: int, delivery: str = "") -> Reply:
         text("Mode ", bold(state.mode), f" · broker {state.broker} · feed {state.feed}"),
         text("Phase ", bold(words.phase_text(state.phase)), " · entries ", bold(_entries(state))),
         blocks(state),
+        bold(f"The broker's books are not known: {state.unread}") if state.unread else "",
         bold(state.flatten),
         pre(_money(state)),
         _use(state),
@@ -110,8 +113,10 @@ def _feed(state: StatusView) -> Reply | str:
     return text(bold(f"{age}: OLD") if feed_old(state) else age, f" · {ticks}, {words.dropped_text(state.dropped)}")
 
 
-def positions(held: Sequence[Position]) -> Reply:
-    """Grouped by symbol, a line a rung; what needs care stands under its rung."""
+def positions(held: Sequence[Position], unread: str = "") -> Reply:
+    """Grouped by symbol, a line a rung; what needs care stands under its rung. ``unread``: why nobody knows."""
+    if unread:
+        return lines(bold("Positions"), f"Not known: {unread}", "Stops that rest at the broker are there all the same.")
     if not held:
         return lines(bold("Positions"), "None open.")
     total = sum(one.unrealised for one in held)

@@ -284,6 +284,7 @@ class Service:
         if self._feed is not None:
             self._feed.cancel()
             self._feed = None
+        await self._written()  # an answer that came after it would be nobody's
         self.engine.flattener.leave()
         self.engine.keeper = None
         self.today.close()
@@ -354,17 +355,20 @@ class Service:
         what it lists."""
         engine = self.engine
         engine.restore({Block.STOPPING})  # no news: the farewell itself says it
-        deadline = time.monotonic() + WRITES
-        while any(o.writing for o in engine.manager.orders) and time.monotonic() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-        unfinished = [order.tag for order in engine.manager.orders if order.writing]
-        if unfinished:
+        if unfinished := await self._written():
             engine.alert(f"stopping with {len(unfinished)} orders whose outcome is not known: {', '.join(unfinished)}")
         for task in market:
             task.cancel()
         self._say_run("stopped", self.reason)
         self.health.beat(running=False)
         await self.mouths.farewell(FAREWELL)
+
+    async def _written(self) -> list[str]:
+        """Until no write is on its way to the broker, for a while; the tags of those that still are."""
+        orders, deadline = self.engine.manager.orders, time.monotonic() + WRITES
+        while any(o.writing for o in orders) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        return [order.tag for order in orders if order.writing]
 
     async def _never_opened(self, error: Exception) -> None:
         """Nobody else would say it: the next process fails like this one. So it is said at once, and not again by
