@@ -146,6 +146,10 @@ class RiskConfig(_Model):
     """Pause of an instrument after it closed a position."""
     reject_cooldown_seconds: int = Field(default=60, ge=1, le=86_400)
     """Pause of an instrument after a refused entry."""
+    reject_storm: int = Field(default=5, ge=0, le=1000)
+    """Entries that the broker refuses in a row after which there are none until /resume; 0 = off."""
+    reject_storm_seconds: int = Field(default=60, ge=1, le=3600)
+    """They count as in a row within this time."""
     max_order_quantity: int = Field(default=10_000, ge=0, le=10_000_000)
     """Largest quantity of one order; 0 = no limit."""
     max_order_value: int = Field(default=100_000, ge=0, le=1_000_000_000)

@@ -33,6 +33,7 @@ from otrade_bot.trading.flatten import Flattener
 from otrade_bot.trading.manager import OrderManager
 from otrade_bot.trading.orders import Tags
 from otrade_bot.trading.recover import CODES, Recovery
+from otrade_bot.trading.refusals import Storm, Trouble
 from otrade_bot.trading.risk import RiskLimits, RiskManager
 from otrade_bot.trading.rungs import RungLife
 from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView, Trade
@@ -107,6 +108,7 @@ class LiveTradingEngine:
         self.refusal_log: dict[str, deque[tuple[int, str]]] = {}
         self.external: dict[tuple[str, str], int] = {}
         self.journal_fault = ""  #: why the journal is incomplete
+        self.address_fault = ""  #: why the broker takes no orders from this machine
         self.unread = ""  #: why the broker's books are not known; '' = they have been read
         self._retired = False
         self.available: Paise | None = None  #: what the broker's funds were at the last comparison
@@ -135,6 +137,7 @@ class LiveTradingEngine:
             broker, RiskManager(limits, self.market_fault, lambda: self.available),
             Tags(config.brokers.instance), clock, rows,
             self._tell, self.emit, self.post, self._finished, self.critical,
+            storm=Storm(risk.reject_storm, risk.reject_storm_seconds * SECOND), troubled=self._troubled,
         )  # fmt: skip
         self.view = View(self)
         self.flattener = Flattener(self)
@@ -599,6 +602,17 @@ class LiveTradingEngine:
         back = self._set_block(Block.TOKEN, False)
         self.post(self.manager.try_now)
         return back
+
+    def _troubled(self, kind: Trouble, why: str) -> None:
+        """A write was refused for something that is wrong with all writes."""
+        if kind is Trouble.TOKEN:
+            self.token_lost(why)
+        elif kind is Trouble.ADDRESS and (self.address_fault != why or Block.ERROR not in self.blocks):
+            self.address_fault = why
+            self.critical(
+                f"{self.broker.name} takes no orders from this internet address ({why}): register this machine's "
+                "static address with the broker, or route through the registered one; exits go on being tried"
+            )
 
     def restore(self, blocks: Iterable[Block]) -> None:
         """Blocks of an earlier process hold again. No news: whoever restores them says so."""

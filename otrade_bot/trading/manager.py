@@ -35,6 +35,7 @@ from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.fills import fill_price, protected, protection_ppm
 from otrade_bot.trading.delivery import cancel_gtt, converge_gtt
 from otrade_bot.trading.orders import Order, OrderBook, Tags, merge
+from otrade_bot.trading.refusals import OWN, Pauses, Storm, Trouble, trouble_of
 from otrade_bot.trading.risk import Approved, Quote, RiskManager, freeze_lots, slices
 from otrade_bot.trading.rungs import RungLife
 from otrade_bot.trading.table import Row
@@ -75,6 +76,9 @@ class OrderManager:
     orders: OrderBook = field(default_factory=OrderBook)
     lives: dict[tuple[int, int], RungLife] = field(default_factory=dict)
     frozen: set[str] = field(default_factory=set)  #: symbols whose entries wait for an Unknown
+    storm: Storm = field(default_factory=Storm)
+    troubled: Callable[[Trouble, str], None] = lambda kind, why: None  #: a no that is not about the order
+    pauses: Pauses = field(default_factory=Pauses)
     stirred: Counter[str] = field(default_factory=Counter)  #: by symbol: writes, answers and news so far
 
     # --- what the kernel intends -----------------------------------------------------------------
@@ -152,8 +156,11 @@ class OrderManager:
             self._settled_by_report(order)
             if order.writing == "modify" or _telling(order) != shown:
                 self._say_order(order, before)
-            if order.leg is Leg.EXIT and order.status.final and not before.final:
-                self._exit_ended(order)
+            if order.status.final and not before.final:
+                if order.leg is Leg.EXIT:
+                    self._exit_ended(order)
+                elif order.status is OrderStatus.REJECTED and not order.filled:
+                    self._entry_rejected(order)
             self._follow(order, told.updated_ns, order.filled > filled)
         return True
 
@@ -180,7 +187,10 @@ class OrderManager:
         if life is None or order.cancelling or life.held <= 0 or order.status is OrderStatus.COMPLETE:
             return
         if order.status is OrderStatus.REJECTED:
-            self._protection_refused(life, order)
+            why = Refused(order.reason)
+            if trouble_of(why).passing:
+                self.troubled(trouble_of(why), order.reason)
+            self._protection_refused(life, order, why)
         elif self.clock.now_ns() - order.placed_ns < RETRY:
             self._exit_refused(life, Refused(order.reason or "cancelled by the exchange"))
         else:
@@ -198,6 +208,7 @@ class OrderManager:
             return
         self._overfill(life)
         if life.entered > life.told_entry:
+            self.storm.calm()
             life.first_fill_ns = life.first_fill_ns or ts
             life.told_entry = life.entered
             self._say_fill(life, order, ts)
@@ -366,12 +377,13 @@ class OrderManager:
         tag = self.tags.make(life.strategy, life.rung, Leg.EXIT, life.cycle)
         side = life.side.opposite
         if life.wanted is not None or life.level == 0 or self.beyond(life):
-            price = self._exit_price(life)
-            return OrderRequest(tag, row.instrument, side, quantity, life.product, OrderType.LIMIT, price)
-        if row.instrument.kind is InstrumentKind.OPTION:  # exchanges take no SL-M in options
+            kind, price, trigger = OrderType.LIMIT, self._exit_price(life), 0
+        elif row.instrument.kind is InstrumentKind.OPTION:  # exchanges take no SL-M in options
             limit = protected(side, life.level, protection_ppm(life.level, 1), row.instrument.tick)
-            return OrderRequest(tag, row.instrument, side, quantity, life.product, OrderType.SL, limit, life.level)
-        return OrderRequest(tag, row.instrument, side, quantity, life.product, OrderType.SL_M, 0, life.level)
+            kind, price, trigger = OrderType.SL, limit, life.level
+        else:
+            kind, price, trigger = OrderType.SL_M, 0, life.level
+        return OrderRequest(tag, row.instrument, side, quantity, life.product, kind, price, trigger, reduces=True)
 
     def beyond(self, life: RungLife) -> bool:
         """The last price has passed the stop; False while none is known."""
@@ -389,8 +401,10 @@ class OrderManager:
         return protected(life.side.opposite, row.ltp, protection_ppm(row.ltp, option), row.instrument.tick)
 
     def _exit_refused(self, life: RungLife, refused: Refused) -> None:
-        """An exit that cannot be sent is tried again every second."""
-        life.retry_ns = self.clock.now_ns() + RETRY
+        """An exit that cannot be sent is tried again: every second where the no is ours, else ever more slowly."""
+        now = self.clock.now_ns()
+        ours = refused.code in OWN
+        life.retry_ns = now + (RETRY if ours else self.pauses.next((life.row, life.rung, life.cycle), now))
         if refused.code != "no_price" or not self._price_may_come(life):
             self._say_refused(life, f"exit refused: {refused.reason}; trying again")
 
@@ -421,6 +435,7 @@ class OrderManager:
 
     def try_now(self) -> None:
         """Whatever kept writes from being taken is over: nothing waits any more."""
+        self.pauses.clear()
         for life in list(self.lives.values()):
             life.retry_ns = 0
             for order in (*life.entries, *life.exits):
@@ -473,7 +488,7 @@ class OrderManager:
     def _modify(
         self, order: Order, now: int, quantity: int, kind: OrderType | None, price: Paise | None, trigger: Paise | None
     ) -> None:
-        if order.modifications >= FRESH_AFTER:
+        if order.modifications >= self._most_changes:
             self._cancel(order)  # its final report places a fresh one
             return
         order.asked = quantity
@@ -531,6 +546,7 @@ class OrderManager:
 
     def _accepted(self, order: Order, what: str, outcome: Accepted) -> None:
         """The broker has it. Its report may come much later, so a change counts from here on."""
+        self.pauses.forget(order.tag)
         if not order.order_id:
             order.order_id = outcome.order_id
             self.orders.by_id[outcome.order_id] = order
@@ -541,31 +557,56 @@ class OrderManager:
             order.take_change()
 
     def _refused(self, order: Order, what: str, outcome: Refused) -> None:
+        trouble = trouble_of(outcome)
+        if trouble.passing:
+            self.troubled(trouble, outcome.reason)
         if what != "place":
-            order.retry_ns = self.clock.now_ns() + RETRY
-            order.cancelling = order.cancelling and what != "cancel"
-            life = self._life(order)
-            if life is not None and not order.status.final:
-                self._say_refused(life, f"{what} of the {order.leg} order refused: {outcome.reason}")
+            self._change_refused(order, what, outcome, trouble)
             return
         order.reason = outcome.reason
         order.status = OrderStatus.REJECTED
         self._say_order(order)
+        if order.leg is Leg.ENTRY and not trouble.passing and outcome.code not in OWN:
+            self._entry_rejected(order)
         life = self._life(order)
         if life is None:
             return
         if order.leg is Leg.ENTRY:
             self._entry_ended(life, self.clock.now_ns())
         elif outcome.code != "absent":  # what never arrived is simply placed anew
-            self._protection_refused(life, order)
+            self._protection_refused(life, order, outcome)
 
-    def _protection_refused(self, life: RungLife, order: Order) -> None:
-        """No stop can rest: the position is left at once rather than held unprotected."""
-        if order.order_type in _STOPS and life.wanted is None:
+    def _change_refused(self, order: Order, what: str, outcome: Refused, trouble: Trouble) -> None:
+        """A modification or cancel that was not taken."""
+        now = self.clock.now_ns()
+        order.cancelling = order.cancelling and what != "cancel"
+        life = self._life(order)
+        if life is not None and not order.status.final:
+            self._say_refused(life, f"{what} of the {order.leg} order refused: {outcome.reason}")
+        if trouble is Trouble.MODIFICATIONS and what == "modify" and not order.status.final:
+            order.modifications = max(order.modifications, self._most_changes)
+            self._cancel(order)  # its final report places a fresh one
+            return
+        order.retry_ns = now + self.pauses.next(order.tag, now)
+
+    @property
+    def _most_changes(self) -> int:
+        return min(FRESH_AFTER, max(1, self.broker.modification_limit - 5))
+
+    def _entry_rejected(self, order: Order) -> None:
+        """Several in a row: something is wrong with all of them."""
+        if self.storm.refused(self.clock.now_ns()):
+            self.critical(f"{self.storm.most} entries in a row were refused, the last of {order.instrument.symbol} "
+                          f"({order.reason})")  # fmt: skip
+
+    def _protection_refused(self, life: RungLife, order: Order, why: Refused) -> None:
+        """No stop can rest: the position is left at once rather than held unprotected. Where the no is not about
+        the stop, the exit would be refused like it: the stop is tried again."""
+        if order.order_type in _STOPS and life.wanted is None and not trouble_of(why).passing:
             life.wanted = ExitReason.STOP
             self._alert(life, f"stop refused ({order.reason}): leaving at market")
             return
-        self._exit_refused(life, Refused(order.reason))
+        self._exit_refused(life, why)
 
     # --- nobody knows -----------------------------------------------------------------------------------
 
