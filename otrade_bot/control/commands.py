@@ -21,7 +21,9 @@ from otrade_bot.control.views import label
 from otrade_bot.control.views_checks import Check
 from otrade_bot.control.words import short
 from otrade_bot.core.errors import CommandException
-from otrade_bot.core.ports import ModeDesk
+from otrade_bot.core.masking import mask_text
+from otrade_bot.core.ports import LoginDesk, ModeDesk
+from otrade_bot.core.redirects import concealed, holds_code
 from otrade_bot.trading.snapshot import TradingView
 
 __all__ = ["Arguments", "Command", "Context", "Heard", "Table", "answer", "parse", "usage"]
@@ -76,6 +78,7 @@ class Context:
     log_error: Callable[[str, Exception], None] = lambda what, error: None
     audit: Callable[[Heard], None] = lambda heard: None
     mode: ModeDesk | None = None  #: None: the mode is not for changing here
+    login: LoginDesk | None = None  #: None: no broker here wants a login
 
 
 Run = Callable[[Context, Arguments], Awaitable[Reply]]
@@ -83,7 +86,7 @@ Run = Callable[[Context, Arguments], Awaitable[Reply]]
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One row of the table. ``takes`` is how its arguments are written in /help."""
+    """One row of the table. ``takes`` is how its arguments are written in /help. ``quiet``: they stand in no record."""
 
     name: str
     role: Role
@@ -91,6 +94,7 @@ class Command:
     run: Run
     arguments: type[Arguments] = Arguments
     takes: str = ""
+    quiet: bool = False
 
 
 class Table:
@@ -150,15 +154,23 @@ async def _guarded(context: Context, line: str) -> Reply:
         return text(str(error))
     except Exception as error:
         with suppress(Exception):
-            context.log_error(f"command {short(line, 80)!r} of {context.user}", error)
+            context.log_error(f"command {_kept(context, line)!r} of {context.user}", error)
         return lines(
             text(bold("Sorry, that went wrong"), f" ({type(error).__name__})."),
             "Trading goes on without this answer. The log has details; look at the state before you repeat.",
         )
 
 
+def _kept(context: Context, line: str) -> str:
+    """What may stand in a record of a line: nothing of a login."""
+    command = context.table.get(parse(line)[0])
+    return f"/{command.name}" if command is not None and command.quiet else short(mask_text(concealed(line)), 80)
+
+
 async def _dispatch(context: Context, line: str) -> Reply:
     name, pieces = parse(line)
+    if holds_code(line):  # pasted, with or without the command before it
+        name, pieces = "login", pieces if name == "login" else [line]
     command = context.table.get(name)
     if command is None:
         _audit(context, line, "", "unknown")
@@ -180,8 +192,11 @@ async def _dispatch(context: Context, line: str) -> Reply:
 
 def _audit(context: Context, line: str, name: str, outcome: str) -> None:
     """A record that cannot be written is told, and stands in nobody's way: /flatten must work."""
+    command = context.table.get(name)
+    said = f"/{name}" if command is not None and command.quiet else mask_text(line)
+    said = concealed(line) if holds_code(line) else said
     try:
-        context.audit(Heard(context.user, context.role, context.session, line, name, outcome))
+        context.audit(Heard(context.user, context.role, context.session, said, name, outcome))
     except Exception as error:
         with suppress(Exception):
             context.log_error("audit", error)

@@ -12,6 +12,7 @@ from otrade_bot.control import views, views_checks
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Arguments, Command, Context, Table
 from otrade_bot.control.confirm import Verdict
+from otrade_bot.control.login import Login, log_in
 from otrade_bot.control.mode import Mode, change_mode
 from otrade_bot.control.reply import Reply, bold, code, lines, text
 from otrade_bot.control.words import short
@@ -224,6 +225,7 @@ COMMANDS = Table(
         Command("health", Role.VIEWER, "feed, stops, orders, warm-up", _health),
         Command("logs", Role.VIEWER, "the last log lines", _logs, Count, "[n]"),
         Command("version", Role.VIEWER, "which version runs", _version),
+        Command("login", Role.ADMIN, "the broker's daily login", log_in, Login, "[kite|upstox]", quiet=True),
         Command("mode", Role.ADMIN, "paper or live at the next start", change_mode, Mode, "[live|paper]"),
     )
 )

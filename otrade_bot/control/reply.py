@@ -40,10 +40,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something a person may do next: a button where the transport has buttons. ``line`` is a command."""
+    """Something a person may do next: a button where the transport has buttons. ``line`` is a command. A button with a
+    ``url`` opens that instead; it is in no record and no repr."""
 
     label: str
     line: str
+    url: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

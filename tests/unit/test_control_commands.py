@@ -18,7 +18,7 @@ from otrade_bot.core.errors import CommandException
 FIRST_RELEASE = (
     "start help status positions orders trades pnl pause resume flatten config health logs version why"
 )
-LIVE = "mode"
+LIVE = "mode login"
 OPERATOR = {"pause", "resume", "flatten"}
 ADMIN = {"mode"}
 

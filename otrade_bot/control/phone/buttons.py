@@ -51,7 +51,7 @@ class Offers:
         """Before they are sent: a press may be here before Telegram's answer to the sending is. All buttons of one
         message are used up together; a line that is offered again counts as new."""
         offer = _Offer(owner, self._wall())
-        for action in actions:
+        for action in (one for one in actions if not one.url):
             self._out.pop((chat_id, action.line), None)
             self._out[chat_id, action.line] = offer
         while len(self._out) > self._most:
@@ -79,7 +79,11 @@ def keyboard(actions: Sequence[Action]) -> InlineKeyboardMarkup | None:
     for action in actions:
         if not action.label.strip() or not 1 <= len(action.line.encode()) <= MOST_BYTES:
             continue
-        button = InlineKeyboardButton(action.label, callback_data=action.line)
+        button = (
+            InlineKeyboardButton(action.label, url=action.url)
+            if action.url
+            else InlineKeyboardButton(action.label, callback_data=action.line)
+        )
         if rows and len(rows[-1]) == 1 and max(len(rows[-1][0].text), len(action.label)) <= SHORT:
             rows[-1].append(button)
         else:

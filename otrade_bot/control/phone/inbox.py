@@ -8,6 +8,7 @@ from telegram import CallbackQuery, Message, Update
 from telegram.constants import ChatType
 
 from otrade_bot.control.phone.gate import Knock
+from otrade_bot.core.redirects import concealed
 
 __all__ = ["addressed", "carried", "knock_of", "line_of", "secondhand", "thread_of"]
 
@@ -28,7 +29,7 @@ def knock_of(update: Update, username: str) -> Knock | None:
     sender = message.from_user if message.sender_chat is None else None
     name = _name(sender) if sender is not None else getattr(message.sender_chat, "title", None) or ""
     aside = not addressed(message, username)
-    return Knock(sender.id if sender else None, message.chat_id, name, line_of(message), aside=aside)
+    return Knock(sender.id if sender else None, message.chat_id, name, concealed(line_of(message)), aside=aside)
 
 
 def _name(person: object) -> str:

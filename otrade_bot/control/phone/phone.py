@@ -30,6 +30,7 @@ from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
 from otrade_bot.control.words import ago, count, short
 from otrade_bot.core.clock import SECOND
 from otrade_bot.core.masking import mask_text, register_secret
+from otrade_bot.core.redirects import concealed, holds_code
 
 __all__ = ["QUICK", "Parcels", "Phone"]
 
@@ -40,6 +41,8 @@ QUICK = frozenset({"pause", "resume", "flatten", "status"})
 
 #: Other commands of one person that may wait their turn.
 MOST_WAITING = 20
+#: Pauses between the attempts to remove a message, s.
+ERASE_PAUSES = (0.5, 2.0, 5.0)
 #: Strangers' presses whose spinners are being stopped at a time.
 MOST_HUSHES = 4
 
@@ -91,7 +94,7 @@ class Phone:
         self._commands, self._label, self._delivered = tuple(bot_commands), label, delivered
         self._log, self._log_error, self._audit = log, log_error, audit
         self._stale_s, self._settle_s, self._toast_s = stale_s, settle_s, toast_s
-        self._wall, self._steady, self._grace_s = wall, steady, grace_s
+        self._wall, self._steady, self._sleep, self._grace_s = wall, steady, sleep, grace_s
         self._requests = (
             HTTPXRequest(1, read_timeout=10, write_timeout=10, connect_timeout=10, pool_timeout=10),
             HTTPXRequest(64, read_timeout=read_s, write_timeout=10, connect_timeout=10, pool_timeout=10),
@@ -220,6 +223,8 @@ class Phone:
             return None
         place = Place(caller.chat_id, thread_of(message), caller.user_id)
         line = line_of(message).strip()
+        if holds_code(line):
+            self._spawn(self._erase(message, place))
         if secondhand(message):
             self._heard(caller, line, "refused")
             said = self._own(text("A forwarded message is no command: nothing was done."))
@@ -238,7 +243,7 @@ class Phone:
         if name == "flatten":
             return self._begin(caller, "/flatten", place, f"Sent {since} ago, so it is asked again.")
         self._heard(caller, line, "expired")
-        self._expired.setdefault(place, []).append(f"{short(line, 40) or '(no text)'} · {since} ago")
+        self._expired.setdefault(place, []).append(f"{short(concealed(line), 40) or '(no text)'} · {since} ago")
         return None
 
     def _press(self, caller: Caller, query: CallbackQuery) -> asyncio.Task[Reply] | None:
@@ -257,7 +262,7 @@ class Phone:
 
     def _begin(self, caller: Caller, line: str, place: Place, note: str = "") -> asyncio.Task[Reply]:
         work = self._work(caller, line)
-        self._spawn(self._deliver(work, place, line, note))
+        self._spawn(self._deliver(work, place, concealed(line), note))
         return work
 
     def _work(self, caller: Caller, line: str) -> asyncio.Task[Reply]:
@@ -270,7 +275,8 @@ class Phone:
             if parse(line)[0] in QUICK:
                 return await self._answer(caller, line)
             if self._waiting[user] >= MOST_WAITING:
-                return self._own(text(code(short(line, 40)), " was not done: too many of your commands wait."))
+                what = code(short(concealed(line), 40))
+                return self._own(text(what, " was not done: too many of your commands wait."))
             self._waiting[user] += 1
             try:
                 async with self._turns[user]:
@@ -278,7 +284,7 @@ class Phone:
             finally:
                 self._waiting[user] -= 1
         except Exception as problem:
-            self._problem(f"command {short(line, 80)!r} of {caller.name}", problem)
+            self._problem(f"command {short(concealed(line), 80)!r} of {caller.name}", problem)
             return self._sorry(problem)
 
     # Answers.
@@ -330,6 +336,26 @@ class Phone:
     def _hushed(self, _: asyncio.Task[bool]) -> None:
         self._hushes -= 1
 
+    # What must not stay in a chat.
+
+    async def _erase(self, message: Message, place: Place) -> None:
+        """A pasted login address goes from the chat, whatever becomes of the login. Where Telegram does not let us, its
+        writer is told."""
+        for pause in (*ERASE_PAUSES, None):
+            try:
+                await self._bot.delete_message(message.chat_id, message.message_id)
+                return
+            except Exception as problem:
+                verdict = judge(problem)
+            if "not found" in verdict.error.lower():
+                return
+            if pause is None or verdict.word not in ("wait", "unsent", "lost"):
+                break
+            await self._sleep(max(pause, min(verdict.seconds, 30.0)))
+        self._log(f"phone: a login address in chat {message.chat_id} could not be removed: {verdict.error}")
+        said = text(bold("Delete your message yourself:"), " the login address in it could not be removed.")
+        await self._replies.reply(place, self._own(said))
+
     # Small things.
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -349,7 +375,7 @@ class Phone:
 
     def _heard(self, caller: Caller, line: str, outcome: str) -> None:
         try:
-            self._audit(Heard(caller.name, caller.role, caller.session, mask_text(line), parse(line)[0], outcome))
+            self._audit(Heard(caller.name, caller.role, caller.session, *_record(line), outcome))
         except Exception as problem:
             self._problem("audit", problem)
 
@@ -363,6 +389,11 @@ class Phone:
                 "Trading goes on without this answer. Look at the state before you repeat.",
             )
         )
+
+
+def _record(line: str) -> tuple[str, str]:
+    """Line and command of a record: of a login address neither."""
+    return (concealed(line), "") if holds_code(line) else (mask_text(line), parse(line)[0])
 
 
 def _expired(said: list[str]) -> Reply:
