@@ -24,6 +24,8 @@ __all__ = ["Clockwork", "feed", "metronome"]
 
 #: A sleeping feed looks at the clock at least this often: the clock may be set meanwhile.
 GLANCE = 1.0
+#: How often a broker is asked for a write whose end nobody knows.
+DOUBT = 5 * SECOND
 #: A late feed gives the event loop a turn after this many prices.
 BREATH = 50
 
@@ -72,26 +74,33 @@ async def metronome(
     ready: Callable[[], Awaitable[object]],
     caught_up: Callable[[], int],
 ) -> None:
-    """For ever: each second a pulse, each of the day's minutes a timer and a comparison with the broker.
+    """For ever: each second a pulse, each of the day's minutes a timer and a comparison with the broker, which holds
+    up no pulse. While nobody knows what became of a write the broker is asked every few seconds.
 
     ``engine`` names today's, ``caught_up`` the moment to which its recovery has lived through the minutes;
     ``ready`` is awaited each second before it.
     """
     minutes: list[int] = []
     served: LiveTradingEngine | None = None
-    while True:
-        await ready()
-        today, now = engine(), clock.now_ns()
-        if today is not served:
-            served, minutes = today, [ts for ts in today.timers if ts > caught_up()]
-        due = [ts for ts in minutes if ts <= now]
-        del minutes[: len(due)]
-        for ts in due:
-            today.on_time(ts)
-        today.pulse(now)
-        if due:
-            await compare(today)
-        await asyncio.sleep(1.0 - clock.now_ns() % SECOND / SECOND)
+    looking: asyncio.Task[None] | None = None
+    asked = 0
+    try:
+        while True:
+            await ready()
+            today, now = engine(), clock.now_ns()
+            if today is not served:
+                served, minutes = today, [ts for ts in today.timers if ts > caught_up()]
+            due = [ts for ts in minutes if ts <= now]
+            del minutes[: len(due)]
+            for ts in due:
+                today.on_time(ts)
+            today.pulse(now)
+            if (due or (today.in_doubt and now - asked >= DOUBT)) and (looking is None or looking.done()):
+                looking, asked = asyncio.create_task(compare(today)), now
+            await asyncio.sleep(1.0 - clock.now_ns() % SECOND / SECOND)
+    finally:
+        if looking is not None:
+            looking.cancel()
 
 
 async def compare(engine: LiveTradingEngine) -> None:

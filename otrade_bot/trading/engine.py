@@ -671,6 +671,12 @@ class LiveTradingEngine:
             self._compared, self._differences = self._begun, found
             return found
 
+    @property
+    def in_doubt(self) -> bool:
+        """Nobody knows how some write of ours ended."""
+        lives = self.manager.lives.values()
+        return any(o.unknown for o in self.manager.orders) or any(life.gtt and life.gtt.unknown for life in lives)
+
     # --- views -------------------------------------------------------------------------------------------
 
     def status(self) -> StatusView:
