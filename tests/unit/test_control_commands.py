@@ -20,7 +20,7 @@ FIRST_RELEASE = (
 )
 LIVE = "mode login"
 OPERATOR = {"pause", "resume", "flatten"}
-ADMIN = {"mode"}
+ADMIN = {"mode", "login"}
 
 
 def say(ctx: Context, line: str) -> str:
