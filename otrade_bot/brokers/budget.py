@@ -1,12 +1,12 @@
 """How many order writes a broker takes, and what of that is kept for orders that make a position smaller.
 
-Windows slide: whatever second, minute or half hour is looked at, no more left in it than is allowed. Pure: it
-is told the time, and waits for nothing.
+A write counts from the moment it is let go until a window after its answer: wherever in between it reaches the
+broker, no second, minute or half hour there holds more than is allowed. Pure: told the time, waits for nothing.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right, insort
 from dataclasses import dataclass
 from datetime import date
 
@@ -38,14 +38,14 @@ class Limits:
     kept_a_day: int = 0
 
 
-#: Counted at the broker's end, where what left a second apart may arrive closer together: hence the tenth.
-_A_SECOND = Window(SECOND + SECOND // 10, 10, 4, "second")
-KITE = Limits((_A_SECOND, Window(MINUTE + SECOND, 400, 100, "minute")), 5000, 500)
+KITE = Limits((Window(SECOND, 10, 4, "second"), Window(MINUTE, 400, 100, "minute")), 5000, 500)
 UPSTOX = Limits(
-    (_A_SECOND, Window(MINUTE + SECOND, 500, 125, "minute"), Window(30 * MINUTE + SECOND, 2000, 500, "half hour"))
+    (Window(SECOND, 10, 4, "second"), Window(MINUTE, 500, 125, "minute"), Window(30 * MINUTE, 2000, 500, "half hour"))
 )
-#: Placed orders that one more entry may still bring: itself, its stop, a fresh stop or the exit.
-_AN_ENTRY = 3
+#: Placed orders that one more entry may bring: itself, its stop, a fresh stop or the exit.
+AN_ENTRY = 3
+#: A write that nobody answers has reached the broker by then, or never does.
+UNDER_WAY = SECOND
 
 
 class Budget:
@@ -56,30 +56,39 @@ class Budget:
         self.open_exits = 0  #: placed orders that open positions may still need today: entries stop before
         self.placed_today = 0  #: rejected ones too
         self._day: date | None = None
-        self._left: deque[int] = deque()  #: when each write left, oldest first
-        self._closed = 0  #: nothing before this moment (ns): the broker has turned writes away
+        self._under_way: list[int] = []  #: when each that is not answered was let go, oldest first
+        self._ended: list[int] = []  #: the latest moment at which each of the others may have arrived, sorted
+        self._closed = 0  #: nothing before this moment: the broker has turned writes away
 
     def take(self, now_ns: int, *, reduces: bool, counts: bool) -> int | str:
-        """ns to wait (0: go, it is taken), or why it may not go at all now.
+        """ns to wait at least (0: go, it is taken), or why it may not go now.
 
         What ``reduces`` is told to wait, and only a day that is used up keeps it from going. ``counts``: to the
-        day's limit, as a placed order does and a modification or cancellation does not.
+        day's limit, as a placed order does and a modification or cancellation does not. Whoever took tells
+        ``ended`` when the answer is there.
         """
         self._come_to(now_ns)
-        fault = self._day_fault(reduces) if counts else ""
+        fault = self._day_fault(reduces=reduces) if counts else ""
+        if not fault and not reduces:
+            fault = self._entry_fault(now_ns)
         if fault:
             return fault
-        if not reduces and (fault := self._entry_fault(now_ns)):
-            return fault
-        wait = max([self._closed - now_ns, *(self._wait(window, now_ns) for window in self.limits.windows)])
+        wait = max(self._closed - now_ns, *(self._wait(window, now_ns) for window in self.limits.windows))
         if wait > 0:
             return wait
-        self._left.append(now_ns)
+        self._under_way.append(now_ns)
         self.placed_today += counts
         return 0
 
+    def ended(self, taken_ns: int, now_ns: int) -> None:
+        """The write that was taken then has been answered, or given up."""
+        self._come_to(now_ns)
+        if taken_ns in self._under_way:  # else it was given up as lost long ago
+            self._under_way.remove(taken_ns)
+            insort(self._ended, now_ns)
+
     def resume(self, placed_today: int, now_ns: int | None = None) -> None:
-        """Orders of today that the broker's book shows: what is known to be more stays."""
+        """Orders of today that the broker's book shows; where more are known of, those stay."""
         if now_ns is not None:
             self._come_to(now_ns)
         self.placed_today = max(self.placed_today, placed_today)
@@ -96,52 +105,49 @@ class Budget:
 
     def _come_to(self, now_ns: int) -> None:
         """Forget what no window holds any more. A clock set back makes nobody wait longer than a window."""
-        later = 0
-        while self._left and self._left[-1] > now_ns:
-            self._left.pop()
-            later += 1
-        self._left.extend([now_ns] * later)
+        self._under_way = [min(taken, now_ns) for taken in self._under_way]
+        while self._under_way and now_ns - self._under_way[0] >= UNDER_WAY:
+            insort(self._ended, self._under_way.pop(0) + UNDER_WAY)
+        if self._ended and self._ended[-1] > now_ns:
+            self._ended = [min(ended, now_ns) for ended in self._ended]
         self._closed = min(self._closed, now_ns + SECOND)
         longest = max(window.span for window in self.limits.windows)
-        while self._left and now_ns - self._left[0] >= longest:
-            self._left.popleft()
-        today = ist_date(now_ns)
-        if self._day is not None and today > self._day:
-            self.placed_today = 0
-        self._day = today if self._day is None else max(self._day, today)
+        del self._ended[: bisect_right(self._ended, now_ns - longest)]
+        self._begin_day(ist_date(now_ns))
+
+    def _begin_day(self, today: date) -> None:
+        if self._day is None or today > self._day:
+            self.placed_today = self.placed_today if self._day is None else 0
+            self._day = today
 
     def _count(self, window: Window, now_ns: int) -> int:
-        found = 0
-        for left in reversed(self._left):
-            if now_ns - left >= window.span:
-                break
-            found += 1
-        return found
+        return len(self._under_way) + len(self._ended) - bisect_right(self._ended, now_ns - window.span)
 
     def _wait(self, window: Window, now_ns: int) -> int:
-        """Until fewer than all of the window's writes lie in it."""
-        if len(self._left) < window.most:
+        """Until one of the window's writes has left it, at the earliest."""
+        over = self._count(window, now_ns) - window.most
+        if over < 0:
             return 0
-        return max(0, self._left[-window.most] + window.span - now_ns)
+        inside = bisect_right(self._ended, now_ns - window.span)
+        freed = inside + over
+        return (self._ended[freed] + window.span - now_ns) if freed < len(self._ended) else window.span
 
     def _entry_fault(self, now_ns: int) -> str:
         if now_ns < self._closed:
-            return "not sent: the broker has turned writes away a moment ago"
+            return "not sent: the broker turned a write away a moment ago"
         for window in self.limits.windows:
             used = self._count(window, now_ns)
             if used >= window.most - window.kept:
-                kept = f"the other {window.kept} of {window.most} are kept for exits"
+                kept = f"the rest of {window.most} is kept for exits"
                 return f"not sent: {used} order writes within a {window.name}, {kept}"
         return ""
 
-    def _day_fault(self, reduces: bool) -> str:
+    def _day_fault(self, *, reduces: bool) -> str:
         most = self.limits.a_day
         if not most:
             return ""
         if reduces:
-            spent = self.placed_today >= most
-            return f"not sent: the broker takes {most} orders a day and has had them" if spent else ""
-        room = most - self.limits.kept_a_day - self.open_exits
-        if self.placed_today + _AN_ENTRY <= room:
+            return "" if self.placed_today < most else f"not sent: all {most} orders of the day are used"
+        if self.placed_today + AN_ENTRY <= most - self.limits.kept_a_day - self.open_exits:
             return ""
         return f"not sent: {self.placed_today} orders today, what is left of {most} is kept for exits"

@@ -27,12 +27,13 @@ class Line:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def turn(self, *, reduces: bool, counts: bool, urgent: bool = True) -> str:
-        """'' once it may go (and is counted), or why it may not."""
+    async def turn(self, *, reduces: bool, counts: bool, urgent: bool = True) -> int | str:
+        """When it was let go (ns), which ``ended`` wants to hear again, or why it may not go."""
         if not self._waiting:
-            answer = self._budget.take(self._clock.now_ns(), reduces=reduces, counts=counts)
+            now = self._clock.now_ns()
+            answer = self._budget.take(now, reduces=reduces, counts=counts)
             if answer == 0 or isinstance(answer, str):
-                return str(answer or "")
+                return answer or now
         if not reduces:
             return "not sent: exits wait for their turn at the broker"
         place = (0 if urgent else 1, next(self._numbers))
@@ -45,12 +46,17 @@ class Line:
             self._moved.set()
             self._moved = asyncio.Event()
 
-    async def _wait(self, place: Place, counts: bool) -> str:
+    def ended(self, taken_ns: int) -> None:
+        """The write that was let go then has been answered."""
+        self._budget.ended(taken_ns, self._clock.now_ns())
+
+    async def _wait(self, place: Place, counts: bool) -> int | str:
         while True:
             if self._waiting[0] != place:
                 await self._moved.wait()
                 continue
-            answer = self._budget.take(self._clock.now_ns(), reduces=True, counts=counts)
+            now = self._clock.now_ns()
+            answer = self._budget.take(now, reduces=True, counts=counts)
             if answer == 0 or isinstance(answer, str):
-                return str(answer or "")
+                return answer or now
             await self._sleep(answer / SECOND)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import count
 from typing import TypeVar
 
 from otrade_bot.brokers.base import BrokerInterface
 from otrade_bot.brokers.budget import Budget
 from otrade_bot.brokers.kite import KiteBroker
 from otrade_bot.brokers.line import Line
-from otrade_bot.brokers.pace import Pace
+from otrade_bot.brokers.pace import Pace, Steady
 from otrade_bot.brokers.quotes import Candle, MarketQuote
 from otrade_bot.brokers.stream import StreamState
 from otrade_bot.brokers.streams import BrokerStreams, Ears, Listed, LivePrice
@@ -43,6 +44,7 @@ T = TypeVar("T")
 #: Code of a refusal of ours: nothing was sent.
 UNSENT = "budget"
 READ_ONLY = "read_only"
+BOOKS_S = 1.0  #: between two requests to read the books again
 WARM_S = 10.0  #: between two harmless requests: connections go stale after 20 s and more
 #: Codes with which a broker refuses a write for its token.
 TOKEN_CODES = frozenset({"TokenException", "UDAPI100050"})
@@ -58,7 +60,9 @@ class UnifiedBrokerMiddleware(BrokerInterface):
     """Writes keep to the budget: what reduces a position waits for its turn, an entry that finds no room is Refused.
     Reads wait for theirs and are asked again later where the broker said "too many".
 
-    ``read_only``: why no write may leave at all; '' where they may.
+    What a listener (``report``, ``on_...``) raises ends ``run`` with it: a row that was heard and not acted on
+    would be a lie. ``read_only``: why no write may leave at all; '' where they may. Requests are counted by the
+    machine's steady clock, or by ``clock`` where ``sleep`` goes by that.
     """
 
     def __init__(
@@ -84,17 +88,22 @@ class UnifiedBrokerMiddleware(BrokerInterface):
         self.on_token_fault: Callable[[str], None] = _nothing
         self.on_token_back: Callable[[], None] = _nothing  #: a token that had a fault is taken again
         self.read_only = read_only
-        self._clock, self._sleep, self._warm_s = clock, sleep, warm_s
-        self._line = Line(budget, clock, sleep)
+        rates = Steady() if sleep is asyncio.sleep else clock
+        self._clock, self._rates, self._sleep, self._warm_s = clock, rates, sleep, warm_s
+        self._line = Line(budget, rates, sleep)
         self._tokens = 0  #: how many there have been: an answer to an old one says nothing of today's
         self._faults: set[str] = set()  #: where today's token was refused
-        broker.report = lambda order: self.report(order)
-        broker.pace = Pace.of(broker.name, clock, sleep)
+        self._error: Exception | None = None  #: that a listener raised
+        self._erred = asyncio.Event()
+        self._books_again: asyncio.TimerHandle | None = None
+        self._books_once_more = False
+        broker.report = lambda order: self._say(self.report, order)
+        broker.pace = Pace.of(broker.name, rates, sleep)
         streams.ears = Ears(
-            prices=lambda prices: self.on_prices(prices),
+            prices=lambda prices: self._say(self.on_prices, prices),
             order=broker.on_order_update,
             state=self._stream_state,
-            books_due=lambda: self.on_books_due(),
+            books_due=self._books_due,
         )
 
     # --- the account ---
@@ -126,16 +135,53 @@ class UnifiedBrokerMiddleware(BrokerInterface):
         return fault
 
     async def run(self) -> None:
-        """For ever: the streams, and a harmless request now and then so that an order finds a live connection."""
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self.streams.run())
-            both.create_task(self._stay_warm())
+        """For ever: the streams, and a harmless request now and then so that an order finds a live connection.
+
+        Raises what a listener raised.
+        """
+        work = [asyncio.create_task(part) for part in (self.streams.run(), self._stay_warm(), self._erred.wait())]
+        try:
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            if self._error is not None:
+                raise self._error
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+            if self._books_again is not None:
+                self._books_again.cancel()
+                self._books_again = None
 
     async def _stay_warm(self) -> None:
-        while True:
-            with contextlib.suppress(BrokerException):  # an order would meet the same, and say so
-                await self.keep_warm()
+        for turn in count():
+            if not self._faults or turn % 6 == 0:  # a token that is refused is tried less often
+                with contextlib.suppress(BrokerException):  # an order would meet the same, and say so
+                    await self.keep_warm()
             await self._sleep(self._warm_s)
+
+    def _say(self, listener: Callable[..., None], *what: object) -> None:
+        """A stream drops what raises, so what a listener raises is kept for ``run``."""
+        try:
+            listener(*what)
+        except Exception as error:
+            self._error = self._error or error
+            self._erred.set()
+
+    def _books_due(self) -> None:
+        """At once, and then once a second at most: a stream full of rows that cannot be read asks once for all."""
+        if self._books_again is not None:
+            self._books_once_more = True
+            return
+        self._books_again = asyncio.get_running_loop().call_later(BOOKS_S, self._books_rested)
+        self._say(self.on_books_due)
+
+    def _books_rested(self) -> None:
+        self._books_again = None
+        if self._books_once_more:
+            self._books_once_more = False
+            self._books_due()
 
     async def keep_warm(self) -> None:
         """A harmless request on the connection that the next order takes. Raises BrokerException."""
@@ -151,7 +197,7 @@ class UnifiedBrokerMiddleware(BrokerInterface):
             self._fault(what, why, self._tokens)
         elif state is StreamState.LIVE:
             self._fine(what, self._tokens)
-        self.on_state(what, state, why)
+        self._say(self.on_state, what, state, why)
 
     def _fault(self, where: str, why: str, tokens: int) -> None:
         if tokens != self._tokens:
@@ -159,14 +205,14 @@ class UnifiedBrokerMiddleware(BrokerInterface):
         first = not self._faults
         self._faults.add(where)
         if first:
-            self.on_token_fault(why)
+            self._say(self.on_token_fault, why)
 
     def _fine(self, where: str, tokens: int) -> None:
         if tokens != self._tokens or where not in self._faults:
             return
         self._faults.discard(where)
         if not self._faults:
-            self.on_token_back()
+            self._say(self.on_token_back)
 
     # --- writes ---
     async def place(self, request: OrderRequest) -> Outcome:
@@ -210,11 +256,14 @@ class UnifiedBrokerMiddleware(BrokerInterface):
     ) -> Outcome:
         if self.read_only:
             return Refused(f"not sent: {self.read_only}", READ_ONLY)
-        fault = await self._line.turn(reduces=reduces, counts=counts, urgent=urgent)
-        if fault:
-            return Refused(fault, UNSENT)
+        taken = await self._line.turn(reduces=reduces, counts=counts, urgent=urgent)
+        if isinstance(taken, str):
+            return Refused(taken, UNSENT)
         tokens = self._tokens
-        outcome = await send()
+        try:
+            outcome = await send()
+        finally:
+            self._line.ended(taken)
         self._learn_from(outcome, tokens)
         return outcome
 
@@ -224,7 +273,7 @@ class UnifiedBrokerMiddleware(BrokerInterface):
         if outcome.code in TOKEN_CODES or (outcome.code == "InputException" and "access_token" in outcome.reason):
             self._fault("requests", outcome.reason, tokens)
         elif outcome.code in TOO_MANY:
-            self.budget.turned_away(self._clock.now_ns())
+            self.budget.turned_away(self._rates.now_ns())
 
     # --- reads ---
     async def _heard(self, read: Awaitable[T]) -> T:
@@ -241,8 +290,8 @@ class UnifiedBrokerMiddleware(BrokerInterface):
     async def get_orderbook(self) -> Sequence[BrokerOrder]:
         """Today's orders, oldest first."""
         book = await self._heard(self.inner.get_orderbook())
-        now = self._clock.now_ns()
-        self.budget.resume(sum(ist_date(order.placed_ns) == ist_date(now) for order in book), now)
+        today = ist_date(self._clock.now_ns())  # a book may show yesterday's until it is cleared in the morning
+        self.budget.resume(sum(ist_date(order.placed_ns) == today for order in book), self._rates.now_ns())
         return book
 
     async def get_trades(self) -> Sequence[BrokerFill]:

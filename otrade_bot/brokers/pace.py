@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
 
 from otrade_bot.core.clock import SECOND, Clock
 
-__all__ = ["KITE", "UPSTOX", "Pace", "rest", "tries"]
+__all__ = ["KITE", "UPSTOX", "Pace", "Steady", "rest", "tries"]
 
 #: Requests a second by kind of read; what is not named is "other".
 KITE = {"quotes": 1, "candles": 3, "other": 8}
 UPSTOX = {"other": 20}
 LONGEST_S = 8.0  #: between two attempts of a read
 PATIENCE = 5  #: further attempts of a read that the broker was too busy for
+
+
+class Steady:
+    """The machine's clock that nobody sets, told as ns UTC: for counting what leaves the machine."""
+
+    def __init__(self) -> None:
+        self._start = time.time_ns() - time.monotonic_ns()
+
+    def now_ns(self) -> int:
+        return self._start + time.monotonic_ns()
 
 
 class Pace:

@@ -50,13 +50,12 @@ def _nothing(*_: object) -> None:
 
 @dataclass(slots=True)
 class Ears:
-    """Who hears of a stream."""
+    """Who hears of a stream. ``order`` raises for a row that it cannot read; nothing else here raises."""
 
     prices: Callable[[list[LivePrice]], None] = _nothing
-    order: Callable[[Row], None] = _nothing  #: raises BrokerException for a row that it cannot read
+    order: Callable[[Row], None] = _nothing
     state: Callable[[str, StreamState, str], None] = _nothing  #: "prices" or "orders", state, why
     books_due: Callable[[], None] = _nothing
-    token_fault: Callable[[str], None] = _nothing  #: a handshake with today's token was refused
 
 
 class BrokerStreams(Protocol):
@@ -149,7 +148,6 @@ class KiteStreams:
     def _state(self, state: StreamState, why: str) -> None:
         for what in ("prices", "orders"):
             self.ears.state(what, state, why)
-        _heed(self.ears, state, why)
         if state is StreamState.LIVE:
             self.ears.books_due()
 
@@ -228,15 +226,8 @@ class UpstoxStreams:
 
     def _state(self, what: str, state: StreamState, why: str) -> None:
         self.ears.state(what, state, why)
-        _heed(self.ears, state, why)
         if what == "orders" and state is StreamState.LIVE:
             self.ears.books_due()
-
-
-def _heed(ears: Ears, state: StreamState, why: str) -> None:
-    """What a handshake says of the token."""
-    if state is StreamState.REFUSED:
-        ears.token_fault(why)
 
 
 def _listed(known: Mapping[str, T], symbol: str, broker: str) -> T:

@@ -62,7 +62,7 @@ class KiteStream:
 
     def set_access_token(self, token: str) -> None:
         """The day's token: another one is connected with at once."""
-        if token != self._token.value:
+        if token != self._token.value or self.wire.state is StreamState.REFUSED:
             self._token.set(token)
             self.wire.renew()
 

@@ -112,7 +112,7 @@ class UpstoxPrices:
 
     def set_access_token(self, token: str) -> None:
         """The day's token: another one is connected with at once."""
-        if self._bearer.set(token):
+        if self._bearer.set(token) or self.wire.state is StreamState.REFUSED:
             self.wire.renew()
 
     def subscribe(self, keys: Iterable[str]) -> None:
@@ -164,7 +164,7 @@ class UpstoxOrders:
 
     def set_access_token(self, token: str) -> None:
         """The day's token: another one is connected with at once."""
-        if self._bearer.set(token):
+        if self._bearer.set(token) or self.wire.state is StreamState.REFUSED:
             self.wire.renew()
 
     async def run(self) -> None:

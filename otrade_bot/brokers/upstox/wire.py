@@ -163,6 +163,8 @@ def _passing(error: Exception) -> bool:
 def _client(sdk: Any, settings: UpstoxSettings) -> Any:
     import urllib3
 
+    from otrade_bot.brokers.upstox.fresh import fresh_pools  # brings urllib3, as Upstox's client does
+
     configuration = sdk.Configuration()
     configuration.sandbox, configuration.debug, configuration.proxy = False, False, None
     configuration.host, configuration.order_host = settings.host, settings.order_host
@@ -171,6 +173,7 @@ def _client(sdk: Any, settings: UpstoxSettings) -> Any:
         logger.removeHandler(configuration.logger_stream_handler)
     client = sdk.ApiClient(configuration)
     client.rest_client.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(total=False)
+    client.rest_client.pool_manager.pool_classes_by_scheme = fresh_pools(settings.fresh_s)
     _look_again(client, settings)
     return client
 
