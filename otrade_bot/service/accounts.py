@@ -55,6 +55,8 @@ class Account(Protocol):
     name: str
     #: ns after midnight IST at which its day begins
     rolls: int
+    #: an order may be there, and not in the book yet
+    shows_late: bool
 
     @property
     def broker(self) -> BrokerInterface: ...
@@ -93,6 +95,7 @@ class PaperAccount:
 
     name = "paper"
     rolls = 0
+    shows_late = False
 
     def __init__(self, state_dir: Path, clock: Clock, brokers: BrokerConfig) -> None:
         self._path, self._clock, self._settings = state_dir / "paper.jsonl", clock, paper_settings(brokers)
@@ -155,6 +158,7 @@ class LiveAccount:
     """At a broker, who is the source of truth: nothing is lived through or closed here."""
 
     rolls = LIVE_ROLLS
+    shows_late = True
 
     def __init__(self, broker: BrokerInterface) -> None:
         self.name = broker.name

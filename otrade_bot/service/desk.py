@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otrade_bot.brokers.base import BrokerInterface
 from otrade_bot.brokers.instruments import InstrumentStore
@@ -61,12 +61,14 @@ class Desk:
             await carry_in(self.engine, kept)
         self.engine.start_day(self.day)
 
-    async def recover(self, past: Iterable[HistoryTick], known_trades: Iterable[str]) -> None:
-        """Bring the exchange up to the newest of ``past``, then rebuild the engine from its books. Raises
-        BrokerException."""
+    async def recover(
+        self, past: Iterable[HistoryTick], known_trades: Iterable[str], pending: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Bring the exchange up to the newest of ``past``, then rebuild the engine from its books; ``pending``: lines
+        of orders of which nobody heard the end. Raises BrokerException."""
         inputs = list(past)
         self.account.catch_up(self.accepted(inputs))
-        await self.engine.recover(history=inputs, known_trades=set(known_trades))
+        await self.engine.recover(history=inputs, known_trades=set(known_trades), pending=pending)
 
     def end(self) -> None:
         """The close, where the exchange does not come to it by itself."""

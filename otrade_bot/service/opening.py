@@ -31,6 +31,7 @@ from otrade_bot.service.switch import own, set_aside
 from otrade_bot.service.unseen import live_through
 from otrade_bot.trading.carry import Carried
 from otrade_bot.trading.engine import LiveTradingEngine
+from otrade_bot.trading.unanswered import unanswered
 
 __all__ = ["Opened", "Opener"]
 
@@ -175,8 +176,9 @@ class Opener:
         if known.error is None:
             trades = {str(line.get("trade_id")) for line in before if line.get("kind") == "trade"}
             past = takewhile(lambda step: step[0] <= now, inputs(stream, engine.timers))
+            pending = unanswered(before, now) if self.account.shows_late else []
             try:
-                await desk.recover(past, trades)
+                await desk.recover(past, trades, pending)
                 return ""
             except BrokerException as error:
                 if self.account.name == "paper":

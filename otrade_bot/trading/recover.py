@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.model import (
@@ -20,19 +20,18 @@ from otrade_bot.core.model import (
     BrokerOrder,
     ExitReason,
     Gtt,
-    GttStatus,
     Leg,
     OrderRequest,
     OrderStatus,
     OrderType,
-    Product,
 )
 from otrade_bot.core.money import Paise
 from otrade_bot.kernel import state as abi
 from otrade_bot.trading.compare import compare
-from otrade_bot.trading.delivery import SKEW
+from otrade_bot.trading.guards import adopt_guards
 from otrade_bot.trading.orders import Order, TagParts, strategy_code
-from otrade_bot.trading.rungs import GuardGtt, RungLife
+from otrade_bot.trading.rungs import RungLife
+from otrade_bot.trading.unanswered import doubt, doubted
 
 if TYPE_CHECKING:
     from otrade_bot.trading.engine import LiveTradingEngine
@@ -81,11 +80,16 @@ class Recovery:
         self._sequence = 0
         self._levels: dict[tuple[int, int, int], tuple[int, int]] = {}  #: target and stop when a cycle was left
 
-    async def run(self, history: Iterable[HistoryTick] = (), known_trades: Collection[str] = ()) -> None:
+    async def run(
+        self,
+        history: Iterable[HistoryTick] = (),
+        known_trades: Collection[str] = (),
+        pending: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         """Rebuild. ``history``: today's prices so far, in order, with the minute timers among them.
 
-        ``known_trades``: ids of trades that the journal has already. Raises BrokerException if a book
-        cannot be read: then nothing may be traded.
+        ``known_trades``: ids of trades that the journal has already; ``pending``: its lines of orders whose end a
+        killed process never heard of. Raises BrokerException if a book cannot be read: then nothing may be traded.
         """
         engine = self.engine
         engine.known_trades |= set(known_trades)
@@ -93,14 +97,17 @@ class Recovery:
         engine._apply_blocks()
         broker = engine.broker
         book, fills, gtts = await broker.get_orderbook(), await broker.get_trades(), await broker.get_gtts()
-        found = self._group(book)
-        engine.manager.tags.resume([order.tag for order in book])
+        products = {row.instrument.symbol: row.product for row in engine.table if row.strategy}
+        late = doubted(pending, book, products)
+        found = self._group([*book, *late])
+        engine.manager.tags.resume([order.tag for order in (*book, *late)])
         steps = heapq.merge(sorted(self._order_steps(found, fills)), self._price_steps(history))
         for step in steps:
             self._replay(step)
         engine._out["kind"] = 0
         for item in found:
             self._take(item, fills)
+        self._doubt(late)
         self._guards(gtts, book)
         self._align()
         engine.counters.signals = len({(i.life.row, i.life.rung, i.life.cycle) for i in found})
@@ -244,6 +251,17 @@ class Recovery:
         if other is None or other.cycle < life.cycle:
             engine.manager.lives[slot] = life
 
+    def _doubt(self, late: Sequence[BrokerOrder]) -> None:
+        """What the book does not show yet may still come: nothing else is bought of it, and a human is told."""
+        manager = self.engine.manager
+        for told in late:
+            order = manager.orders.by_tag.get(told.tag)
+            if order is not None:
+                doubt(order)
+                manager.frozen.add(told.symbol)
+                self.engine.alert(f"{told.symbol} {order.leg} order {told.tag}: nobody knows whether it left before the "
+                                  "program ended; asking the broker", told.symbol)  # fmt: skip
+
     def _reason(self, life: RungLife, fills: Sequence[BrokerFill]) -> ExitReason | None:
         """Why a converted exit was sent, as far as price and time tell; None for a stop."""
         # A triggered stop shows as a limit too, but keeps its trigger.
@@ -269,28 +287,13 @@ class Recovery:
         return ExitReason.SIGNAL
 
     def _guards(self, gtts: Sequence[Gtt], book: Sequence[BrokerOrder]) -> None:
-        """GTTs carry no tag: each is matched by symbol, side and quantity to a rung without one. One that went off
-        counts while today's book has its order, which the comparison then finds by it."""
-        manager, known = self.engine.manager, {order.order_id for order in book}
-        waiting = [
-            g for g in gtts
-            if g.status is GttStatus.ACTIVE
-            or (g.status is GttStatus.TRIGGERED and any(leg.order_id in known for leg in g.legs))
-        ]  # fmt: skip
-        for life in manager.lives.values():
-            if life.closed or life.product is Product.MIS or life.held <= 0:
-                continue
-            symbol = manager.symbol(life)
-            same = [
-                g for g in waiting
-                if g.symbol == symbol and g.side is life.side.opposite
-                and (g.status is GttStatus.ACTIVE or g.created_ns >= life.first_fill_ns - SKEW)
-            ]  # fmt: skip
-            same.sort(key=lambda g: (g.status is not GttStatus.ACTIVE, abs(g.quantity - life.held)))
-            if same:
-                life.gtt = GuardGtt()
-                life.gtt.take(same[0])
-                waiting.remove(same[0])
+        """GTTs carry no tag: each open rung takes the one that fits it best."""
+        state = self.engine.state
+
+        def level(life: RungLife) -> Paise:
+            return int(state[life.row]["sent_stop"][life.rung]) or int(state[life.row]["stop"][life.rung])
+
+        adopt_guards(self.engine.manager, gtts, book, level)
 
     def _align(self) -> None:
         """Levels: the tighter of the kernel's and the resting one, so that a stop never loosens."""

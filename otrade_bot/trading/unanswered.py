@@ -1,0 +1,57 @@
+"""Orders that a killed process had registered, and of which it never heard: nobody knows whether they left.
+
+The journal has them from before they were sent. A broker may show one in its book a minute and a half later,
+so after a restart each that is not there yet is Unknown: reserved, its symbol frozen, and asked for, until it
+turns up or its absence counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from otrade_bot.core.clock import SECOND
+from otrade_bot.core.model import BrokerOrder, OrderStatus, OrderType, Product, Side
+from otrade_bot.trading.orders import Order
+
+__all__ = ["WHY", "doubt", "doubted", "unanswered"]
+
+WHY = "place: the program ended before the broker had answered"
+#: A book shows an order within this, by far.
+SHOWN = 600 * SECOND
+
+Line = Mapping[str, Any]
+
+
+def unanswered(lines: Iterable[Line], now: int) -> list[Line]:
+    """Of a day's journal: the first line of each order that was registered a moment before the end and has neither an
+    id nor an end in any later one."""
+    first: dict[str, Line] = {}
+    heard: set[str] = set()
+    for line in lines:
+        if line.get("kind") != "order" or not line.get("tag"):
+            continue
+        first.setdefault(line["tag"], line)
+        if line["order_id"] or OrderStatus(line["status"]).final:
+            heard.add(line["tag"])
+    return [line for tag, line in first.items() if tag not in heard and now - line["ns"] < SHOWN]
+
+
+def doubted(lines: Iterable[Line], book: Sequence[BrokerOrder], product: Mapping[str, Product]) -> list[BrokerOrder]:
+    """Those that the broker's ``book`` does not show, as rows of it without an id. ``product`` by symbol: an order of
+    what is traded no more is left to the comparison."""
+    shown = {order.tag for order in book}
+    return [
+        BrokerOrder(
+            "", line["symbol"], Side[line["side"]], line["quantity"], product[line["symbol"]], OrderType(line["type"]),
+            OrderStatus.PENDING, "", price=line["price_paise"], trigger=line["trigger_paise"], tag=line["tag"],
+            placed_ns=line["ns"], updated_ns=line["ns"],
+        )
+        for line in lines
+        if line["tag"] not in shown and line["symbol"] in product
+    ]  # fmt: skip
+
+
+def doubt(order: Order) -> None:
+    """From now on nobody knows; one complete read has not shown it."""
+    order.unknown, order.unknown_ns = WHY, order.placed_ns
