@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,10 +18,10 @@ from typing import Any, Protocol
 from otrade_bot.brokers.vault import Vault
 from otrade_bot.config.secrets import Secrets
 from otrade_bot.core.clock import SECOND, at_ist, ist_date
-from otrade_bot.core.errors import ConfigException
+from otrade_bot.core.errors import ConfigException, TokenException
 from otrade_bot.core.masking import register_secret
 
-__all__ = ["FILE", "Login", "Token", "TokenStore", "jwt_times", "next_expiry", "token_for"]
+__all__ = ["FILE", "Login", "Token", "TokenStore", "jwt_times", "next_expiry", "token_for", "vetted"]
 
 #: In the state folder.
 FILE = "tokens.json"
@@ -160,6 +160,26 @@ def token_for(name: str, secrets: Secrets, store: TokenStore, now: int) -> Token
         stored, of_environment = None, _dated(name, given, now)
     found = [token for token in (stored, of_environment) if token is not None and token.holds(now)]
     return max(found, key=lambda token: token.issued_ns, default=None)
+
+
+async def vetted(token: Token, login: Login, store: TokenStore) -> Token:
+    """The token with its account. One of the environment is asked after: its account must be the one that is known.
+
+    Raises TokenException, BrokerException, ConfigException.
+    """
+    if token.user:
+        return token
+    user = (await login.vet(token.value)).user
+    try:
+        known = store.load(login.name)
+    except ConfigException:
+        known = None  # as in ``token_for``: it stands in nobody's way
+    if known is not None and known.user != user:
+        raise TokenException(
+            f"OTRADE_{login.name.upper()}_ACCESS_TOKEN is of the account {user}, the last login was {known.user}: "
+            "take the variable away, or log in with the account that is meant"
+        )
+    return replace(token, user=user)
 
 
 def _given(name: str, secrets: Secrets) -> str:
