@@ -48,6 +48,8 @@ class BrokerInterface(ABC):
     modification_limit = 25
     #: A GTT's trigger must be at least this far from the last price, percent; 0 = no such rule.
     gtt_distance_percent = 0.0
+    #: A trailing GTT is moved no more often than this, besides what a wrong quantity needs; 0 = as often as wanted.
+    gtt_pace_seconds = 0.0
 
     def __init__(self) -> None:
         self.report: ReportSink = lambda order: None

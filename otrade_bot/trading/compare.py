@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from otrade_bot.core.clock import SECOND
 from otrade_bot.core.model import BrokerOrder
 from otrade_bot.core.money import Paise
-from otrade_bot.trading.delivery import settle_gtts
+from otrade_bot.trading.guards import settle_gtts, wants_gtts
 from otrade_bot.trading.rungs import RungLife
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ async def compare(engine: LiveTradingEngine, *, first: bool = False, over: bool 
     """The differences in words. ``over``: no lag is expected any more. Raises BrokerException."""
     manager = engine.manager
     book = await read_book(engine)
-    if any(life.gtt for life in manager.lives.values()):
+    if wants_gtts(manager):
         gtts = await engine.broker.get_gtts()
         engine.post(lambda: settle_gtts(manager, gtts, engine.clock.now_ns()))
     before = Counter(manager.stirred)
@@ -74,7 +74,11 @@ def _hear(engine: LiveTradingEngine, told: BrokerOrder) -> None:
 
 def _open(engine: LiveTradingEngine, symbol: str) -> bool:
     """A write of the symbol is under way or in doubt: the books are legitimately apart."""
-    return any(o.instrument.symbol == symbol and (o.writing or o.unknown) for o in engine.manager.orders)
+    manager = engine.manager
+    if any(life.gtt and (life.gtt.writing or life.gtt.unknown) for life in manager.lives.values()
+           if manager.symbol(life) == symbol):  # fmt: skip
+        return True
+    return any(o.instrument.symbol == symbol and (o.writing or o.unknown) for o in manager.orders)
 
 
 def _differing(engine: LiveTradingEngine, net: dict[Key, int]) -> dict[Key, int]:

@@ -1,168 +1,325 @@
 """Protection of delivery and carried-forward rungs: a GTT at the broker from the first fill on.
 
-Single for a runner, OCO (stop and target) for a rung with a target. An exit cancels the GTT first and
-sells only after the broker has confirmed that: two selling orders are never alive at once.
+Single for a runner, OCO (stop and target) for a rung with a target where the broker has that; else the target is
+watched here. An exit cancels the GTT first and sells only after the broker has confirmed that: two selling orders
+are never alive at once. Nothing is cancelled while the market would not take the exit.
+
+Where the GTT cannot rest at the stop (too near to the price, held back between two steps of a trailing stop, or
+refused), the true stop is watched here, and left by at market. "Gone off" is not "sold": see ``trading.guards``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from typing import TYPE_CHECKING
 
 from otrade_bot.core.clock import SECOND
-from otrade_bot.core.model import (
-    Accepted,
-    ExitReason,
-    Gtt,
-    GttLeg,
-    GttRequest,
-    GttStatus,
-    InstrumentKind,
-    Outcome,
-    Refused,
-    Unknown,
-)
-from otrade_bot.core.money import Paise
-from otrade_bot.kernel.fills import protected, protection_ppm
+from otrade_bot.core.model import Accepted, ExitReason, GttLeg, GttRequest, OrderType, Outcome, Refused, Unknown
+from otrade_bot.core.money import Paise, rupees_text
+from otrade_bot.trading.guards import SKEW, ask, leg_price, settle_gtts
 from otrade_bot.trading.rungs import GuardGtt, RungLife
 
 if TYPE_CHECKING:
     from otrade_bot.trading.manager import OrderManager
 
-__all__ = ["cancel_gtt", "converge_gtt", "settle_gtts"]
+__all__ = ["SKEW", "cancel_gtt", "converge_gtt", "cure_of", "settle_gtts"]
 
-RETRY = 1 * SECOND
-#: The broker's clock may be behind ours by this much.
-SKEW = 5 * SECOND
+RETRY, RETRY_MOST = 1 * SECOND, 15 * SECOND
+#: What a human has to cure first is tried again after this.
+CURED = 60 * SECOND
+#: A GTT whose price has come, and whose order nobody has seen since, is taken back after this.
+SILENT = 5 * SECOND
+#: The leg of a target is given this long before we leave ourselves.
+TARGET_PATIENCE = 3 * SECOND
+#: Moves of a trailing stop that are smaller than this share wait ten times as long.
+STEP_PPM = 2_500
+#: Refused so often in a row, a changed GTT is placed anew instead.
+ANEW_AFTER = 5
+#: A price this far beyond a stop that was kept over night looks like a split, not like a fall.
+JUMP_PERCENT = 20
+
+_AUTHORISE = re.compile(r"\b(ddpi|poa|tpin|e-?dis|cdsl|nsdl|authori[sz]\w*)\b", re.IGNORECASE)
+_NEAR = re.compile(r"\b(close|near|trigger|distance)\b", re.IGNORECASE)
+#: Codes and words of refusals that say nothing of the GTT: token, address, too many requests.
+_PASSING = frozenset({"TokenException", "NetworkException", "UDAPI100050", "UDAPI10005", "UDAPI100016", "budget"})
+_PASSING_WORDS = re.compile(r"\b(access_token|ip|too many requests|rate limit|maintenance)\b", re.IGNORECASE)
+
+
+def cure_of(reason: str) -> str:
+    """What a human can do about a refused sale; '' where nothing is known."""
+    if _AUTHORISE.search(reason):
+        return (
+            "authorise the sale at the broker (CDSL TPIN / eDIS, valid for the day) or activate DDPI; until then "
+            "shares of earlier days can be sold by no order, those bought today can"
+        )
+    return ""
 
 
 def converge_gtt(manager: OrderManager, life: RungLife, now: int) -> None:
     """Bring a delivery rung's GTT, or its exit, to what it should be."""
+    if life.gtt is not None and life.gtt.unknown:
+        ask(manager, now)
+    if any(order.live for order in life.exits):
+        return  # a leg has triggered, or we are leaving: that order is the exit
+    if life.wanted is None:
+        _watch(manager, life, now)
     if life.wanted is not None:
         _leave(manager, life, now)
-        return
-    if any(order.live for order in life.exits):
-        return  # a leg has triggered: its order is the exit
+    elif now >= life.gtt_retry_ns:
+        _guard(manager, life, now)
+
+
+# --- leaving ------------------------------------------------------------------------------------------------
+
+
+def _watch(manager: OrderManager, life: RungLife, now: int) -> None:
+    """The true stop, where no GTT rests at it, and a GTT that does not go off."""
     gtt = life.gtt
-    if gtt is None or gtt.order_id:
-        _place(manager, life)
-    elif gtt.ready and (gtt.quantity != life.held or gtt.level != life.level):
-        _modify(manager, life, gtt)
+    if gtt is not None and _touches(manager, life, gtt):
+        gtt.touched = True
+    if life.level == 0 or not manager.beyond(life):
+        if gtt is not None:
+            gtt.crossed_ns = 0
+        return
+    if _market_fault(manager, life, now) or _looks_split(manager, life):
+        return
+    if gtt is None:
+        _stop_out(manager, life, "the price is beyond the stop: leaving at market")
+    elif not _past(manager, life, gtt.level):
+        at = f"at {rupees_text(life.level)}, the GTT rests at {rupees_text(gtt.level)}"
+        _stop_out(manager, life, f"the price is beyond the stop {at}: leaving at market")
+    else:
+        gtt.crossed_ns = gtt.crossed_ns or now
+        if now - gtt.crossed_ns >= SILENT:
+            late = f"the GTT stop at {rupees_text(gtt.level)} has not gone off for {SILENT // SECOND} s"
+            _stop_out(manager, life, f"{late}: leaving at market")
+
+
+def _stop_out(manager: OrderManager, life: RungLife, text: str) -> None:
+    life.wanted = ExitReason.STOP
+    manager._alert(life, text)
+    manager._cancel_entries(life)
+
+
+def _touches(manager: OrderManager, life: RungLife, gtt: GuardGtt) -> bool:
+    """The last price is where one of its legs goes off."""
+    ltp, side = manager.rows[life.row].ltp, int(life.side)
+    return ltp > 0 and (_past(manager, life, gtt.level) or bool(gtt.target and (ltp - gtt.target) * side >= 0))
+
+
+def _past(manager: OrderManager, life: RungLife, level: Paise) -> bool:
+    ltp = manager.rows[life.row].ltp
+    return ltp > 0 and (ltp - level) * int(life.side) <= 0
+
+
+def _looks_split(manager: OrderManager, life: RungLife) -> bool:
+    """A rung of an earlier day whose price has jumped, or whose quantity has changed over night: a split or a bonus
+    looks like a fall through the stop. Nothing is sold for it before a human has looked."""
+    if any(order.tag for order in life.entries) or life.gtt is not None:
+        return False
+    ltp = manager.rows[life.row].ltp
+    away = abs(ltp - life.level) * 100
+    why = life.hold or (f"it is {away // life.level} % beyond" if away >= JUMP_PERCENT * life.level else "")
+    if not why:
+        return False
+    life.bare = "the stop waits for you: a split or bonus?"
+    manager._say_refused(
+        life, f"the price {rupees_text(ltp)} is beyond the stop {rupees_text(life.level)} and {why}: a split, bonus or "
+        "other corporate action? NOT sold and NOT protected: compare with the broker, then close it or set its stop",
+    )  # fmt: skip
+    return True
+
+
+def _market_fault(manager: OrderManager, life: RungLife, now: int) -> str:
+    return manager.gate.market(manager.rows[life.row].instrument, OrderType.LIMIT, now)
 
 
 def _leave(manager: OrderManager, life: RungLife, now: int) -> None:
     if life.gtt_alive:
-        if life.gtt and life.gtt.ready and manager.can_leave(life):
+        if life.gtt and life.gtt.ready and _may_leave(manager, life, life.gtt, now):
             cancel_gtt(manager, life)
         return
     gap = life.held - life.covered
-    if gap > 0 and not any(order.live for order in life.exits):
+    if gap > 0:
         manager._place_exits(life, gap, now)
 
 
+def _may_leave(manager: OrderManager, life: RungLife, gtt: GuardGtt, now: int) -> bool:
+    """While the exit could not be sent, the GTT stays. A target's own leg is given a moment to report."""
+    fault = _market_fault(manager, life, now)
+    if fault:
+        manager._say_refused(life, f"exit waits ({fault}); the GTT stays where it is")
+        return False
+    if _touches(manager, life, gtt):
+        gtt.touched = True
+        gtt.crossed_ns = gtt.crossed_ns or now
+    if life.wanted is ExitReason.TARGET and gtt.target and now - (gtt.crossed_ns or 0) < TARGET_PATIENCE:
+        return False
+    return manager.can_leave(life)
+
+
+# --- guarding -----------------------------------------------------------------------------------------------
+
+
+def _guard(manager: OrderManager, life: RungLife, now: int) -> None:
+    gtt = life.gtt
+    if life.level == 0 or manager.beyond(life):
+        return  # a trigger on that side would wait for a better price, not guard
+    if manager.rows[life.row].ltp <= 0:
+        life.bare = "" if gtt and not gtt.order_id else "its GTT waits for the first price"
+    elif gtt is None or gtt.order_id:
+        _place(manager, life, now)
+    elif gtt.ready and _due(manager, life, gtt, now):
+        _modify(manager, life, gtt)
+
+
+def _due(manager: OrderManager, life: RungLife, gtt: GuardGtt, now: int) -> bool:
+    """A wrong quantity at once; levels in steps."""
+    if gtt.quantity != life.held:
+        return True
+    level, target = _resting(manager, life)
+    return _stop_moves(manager, life, gtt, level, now) or _target_moves(life, gtt, target)
+
+
+def _stop_moves(manager: OrderManager, life: RungLife, gtt: GuardGtt, level: Paise, now: int) -> bool:
+    gain = (level - gtt.level) * int(life.side)
+    if gtt.level == life.level or gain == 0:
+        return False
+    if level == life.level and gain < 0:
+        return True  # somebody wants it looser
+    pace, since = round(manager.broker.gtt_pace_seconds * SECOND), now - gtt.changed_ns
+    if gain < 0 or since < pace:
+        return False
+    small = gain * 1_000_000 < STEP_PPM * gtt.level
+    return since >= 10 * pace and level == life.level if small else True
+
+
+def _target_moves(life: RungLife, gtt: GuardGtt, target: Paise) -> bool:
+    """``target``: where it may rest. One that rests nearer than is wanted would sell too early."""
+    if target == 0 or gtt.target == 0:
+        return target != gtt.target
+    early = (life.target - gtt.target) * int(life.side) > 0
+    return gtt.target != life.target and (early or target == life.target)
+
+
+def _resting(manager: OrderManager, life: RungLife) -> tuple[Paise, Paise]:
+    """Where stop and target may rest now: at their levels, or as near to the price as the broker allows. Target 0:
+    it has none, or the broker does not take two legs and it is watched here."""
+    row, side = manager.rows[life.row], int(life.side)
+    tick, target = row.instrument.tick, life.target if manager.broker.two_leg_gtt else 0
+    ppm = round(manager.broker.gtt_distance_percent * 10_000) * life.room
+    if ppm == 0 or row.ltp <= 0:
+        return life.level, target
+    room = row.ltp * ppm // 1_000_000 + 2 * tick  # the broker's last price may differ from ours
+    low, high = (row.ltp - room) // tick * tick, -(-(row.ltp + room) // tick) * tick
+    if side > 0:
+        return max(tick, min(life.level, low)), max(target, high) if target else 0
+    return max(life.level, high), min(target, low) if target else 0
+
+
 def _request(manager: OrderManager, life: RungLife) -> GttRequest:
-    instrument = manager.rows[life.row].instrument
-    legs = [GttLeg(life.level, _leg_price(manager, life, life.level))]
-    if life.target:
-        legs.append(GttLeg(life.target, _leg_price(manager, life, life.target)))
-    return GttRequest(
-        instrument, life.side.opposite, life.held, life.product, tuple(legs), manager.rows[life.row].ltp
-    )
+    row = manager.rows[life.row]
+    legs = tuple(GttLeg(at, leg_price(manager, life, at)) for at in _resting(manager, life) if at)
+    return GttRequest(row.instrument, life.side.opposite, life.held, life.product, legs, row.ltp)
 
 
-def _leg_price(manager: OrderManager, life: RungLife, trigger: Paise) -> Paise:
-    """The leg is a LIMIT order: priced inside the protection band of its trigger, so that it is taken."""
-    instrument = manager.rows[life.row].instrument
-    option = int(instrument.kind is InstrumentKind.OPTION)
-    return protected(life.side.opposite, trigger, protection_ppm(trigger, option), instrument.tick)
-
-
-def _place(manager: OrderManager, life: RungLife) -> None:
-    if life.level == 0:
-        return
-    if manager.beyond(life):  # a trigger on that side would wait for a better price, not guard
-        life.wanted = ExitReason.STOP
-        manager._alert(life, "the price is beyond the stop: leaving at market")
-        manager.converge(life)
-        return
-    gtt = GuardGtt(quantity=life.held, level=life.level, target=life.target, writing="place")
-    gtt.placed_ns = manager.clock.now_ns()
+def _place(manager: OrderManager, life: RungLife, now: int) -> None:
+    if life.gtt is None and not life.bare and not any(order.tag for order in life.entries):
+        manager._say_refused(life, "no GTT stop stands at the broker: placing one")
+    request = _request(manager, life)
+    gtt = GuardGtt(quantity=life.held, level=request.legs[0].trigger, target=_second(request), writing="place")
+    gtt.prices = tuple(leg.price for leg in request.legs)
+    gtt.placed_ns = gtt.changed_ns = now
     life.gtt = gtt
+    manager.stirred[manager.symbol(life)] += 1
     manager.broker.dispatch(
-        manager.broker.place_gtt(_request(manager, life)),
+        manager.broker.place_gtt(request),
         lambda outcome: manager.post(lambda: _placed(manager, life, gtt, outcome)),
     )
 
 
+def _second(request: GttRequest) -> Paise:
+    return request.legs[1].trigger if len(request.legs) > 1 else 0
+
+
 def _placed(manager: OrderManager, life: RungLife, gtt: GuardGtt, outcome: Outcome) -> None:
     gtt.writing = ""
+    manager.stirred[manager.symbol(life)] += 1
     if isinstance(outcome, Accepted):
         gtt.gtt_id = outcome.order_id
+        _well(manager, life, gtt)
         manager.converge(life)
     elif isinstance(outcome, Refused):
         life.gtt = None
-        life.wanted = ExitReason.STOP
-        manager._alert(life, f"GTT stop refused ({outcome.reason}): leaving at market")
+        _not_placed(manager, life, outcome)
         manager.converge(life)
     else:
-        _doubt(manager, life, gtt, outcome)
+        _doubt(manager, life, gtt, "place", outcome)
 
 
-def _doubt(manager: OrderManager, life: RungLife, gtt: GuardGtt, outcome: Unknown) -> None:
-    gtt.unknown, gtt.unknown_ns, gtt.absent_reads = outcome.cause, manager.clock.now_ns(), 0
-    manager._alert(life, f"nobody knows how a write of the GTT stop ended ({outcome.cause}); asking the broker")
+def _well(manager: OrderManager, life: RungLife, gtt: GuardGtt) -> None:
+    """Placed or moved. That it rests elsewhere than the stop is said."""
+    life.bare, life.gtt_refusals, life.room = "", 0, 1
+    gtt.touched, gtt.crossed_ns = False, 0
+    level, _ = _resting(manager, life)
+    if gtt.level != life.level and level != life.level:
+        at = f"the GTT stop rests at {rupees_text(gtt.level)}, the nearest that the broker allows now"
+        manager._say_refused(life, f"{at}; the stop at {rupees_text(life.level)} is watched here meanwhile")
 
 
-def settle_gtts(manager: OrderManager, gtts: Sequence[Gtt], now: int) -> None:
-    """Compare our GTTs with one complete read of the broker's list.
-
-    One in doubt is known by symbol, side, product, quantity, first trigger and time; its absence counts
-    like that of an order. One that has ended without an order of its own guards nothing any more.
-    """
-    by_id = {gtt.gtt_id: gtt for gtt in gtts}
-    for life in [life for life in manager.lives.values() if life.gtt and not life.closed]:
-        gtt = life.gtt
-        if gtt is None or gtt.writing or gtt.order_id:
-            continue
-        if gtt.unknown and not gtt.gtt_id:
-            _settle_place(manager, life, gtt, gtts, now)
-        elif gtt.gtt_id in by_id:
-            _settle_known(manager, life, gtt, by_id[gtt.gtt_id])
-
-
-def _settle_place(manager: OrderManager, life: RungLife, gtt: GuardGtt, gtts: Sequence[Gtt], now: int) -> None:
-    taken = {other.gtt.gtt_id for other in manager.lives.values() if other.gtt}
-    for found in gtts:
-        same = found.symbol == manager.symbol(life) and found.side is life.side.opposite
-        same = same and found.product is life.product and found.quantity == gtt.quantity
-        same = same and found.legs[0].trigger == gtt.level and found.created_ns >= gtt.placed_ns - SKEW
-        if same and found.gtt_id not in taken:
-            gtt.gtt_id, gtt.unknown = found.gtt_id, ""
-            manager._alert(life, f"the GTT stop was found at the broker: {found.status}")
-            _settle_known(manager, life, gtt, found)
-            return
-    if gtt.absent_reads == 0 or now - gtt.absent_ns >= 30 * SECOND:
-        gtt.absent_reads, gtt.absent_ns = gtt.absent_reads + 1, now
-    if now - gtt.unknown_ns >= 120 * SECOND and gtt.absent_reads >= 2:
-        life.gtt = None
-        manager._alert(life, "the GTT stop never reached the broker")
-        manager.converge(life)
+def _not_placed(manager: OrderManager, life: RungLife, refused: Refused) -> None:
+    """Left at market where the broker takes no GTT of it; not where a sale would end alike, or was not judged."""
+    now, reason = manager.clock.now_ns(), refused.reason
+    life.gtt_refusals += 1
+    watched = f"unprotected at the broker, the stop at {rupees_text(life.level)} is watched here"
+    if cure := cure_of(reason):
+        life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now + CURED
+        manager._say_refused(life, f"GTT stop refused ({reason}): {cure}. It is {watched}")
+    elif _passes(refused):
+        life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now + _pause(life.gtt_refusals)
+        manager._say_refused(life, f"GTT stop refused ({reason}): {watched}; trying again")
+    elif _room_helps(manager, life, reason):
+        life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now
+        manager._say_refused(life, f"GTT stop refused ({reason}): trying further from the price")
+    else:
+        life.wanted = ExitReason.STOP
+        manager._alert(life, f"GTT stop refused ({reason}): leaving at market")
+        manager._cancel_entries(life)
 
 
-def _settle_known(manager: OrderManager, life: RungLife, gtt: GuardGtt, found: Gtt) -> None:
-    gtt.unknown = ""
-    if found.status is GttStatus.ACTIVE:
-        gtt.take(found)
-    elif not any(leg.order_id for leg in found.legs):  # a leg's own order reports for itself
-        why = next((leg.reason for leg in found.legs if leg.reason), "")
-        life.gtt = None
-        manager._alert(life, f"the GTT stop has ended ({found.status} {why}".rstrip() + ") without an order")
-    manager.converge(life)
+def _passes(refused: Refused) -> bool:
+    return refused.code in _PASSING or bool(_PASSING_WORDS.search(refused.reason))
+
+
+def _room_helps(manager: OrderManager, life: RungLife, reason: str) -> bool:
+    """The broker has seen another last price than we have: twice the distance, three times at most."""
+    if not manager.broker.gtt_distance_percent or life.room >= 8 or not _NEAR.search(reason):
+        return False
+    life.room *= 2
+    return True
+
+
+def _pause(refusals: int) -> int:
+    return min(RETRY << min(max(refusals - 1, 0), 5), RETRY_MOST)
+
+
+def _doubt(manager: OrderManager, life: RungLife, gtt: GuardGtt, what: str, outcome: Unknown) -> None:
+    _open_doubt(manager, gtt, what, outcome.cause)
+    manager._alert(
+        life, f"nobody knows how a write of the GTT stop ended ({what}: {outcome.cause}); asking the broker"
+    )
+    ask(manager, manager.clock.now_ns())
+
+
+def _open_doubt(manager: OrderManager, gtt: GuardGtt, what: str, cause: str) -> None:
+    gtt.unknown, gtt.doubt, gtt.unknown_ns = cause, what, manager.clock.now_ns()
+    gtt.absent_reads = gtt.absent_ns = 0
 
 
 def _modify(manager: OrderManager, life: RungLife, gtt: GuardGtt) -> None:
     request = _request(manager, life)
-    gtt.writing = "modify"
+    gtt.writing, gtt.asked = "modify", request.quantity
+    manager.stirred[manager.symbol(life)] += 1
     manager.broker.dispatch(
         manager.broker.modify_gtt(gtt.gtt_id, request),
         lambda outcome: manager.post(lambda: _modified(manager, life, gtt, request, outcome)),
@@ -171,23 +328,39 @@ def _modify(manager: OrderManager, life: RungLife, gtt: GuardGtt) -> None:
 
 def _modified(manager: OrderManager, life: RungLife, gtt: GuardGtt, request: GttRequest, outcome: Outcome) -> None:
     gtt.writing = ""
+    now = manager.clock.now_ns()
+    if isinstance(outcome, Unknown):
+        _doubt(manager, life, gtt, "modify", outcome)
+        return
+    gtt.asked = 0
     if isinstance(outcome, Accepted):
-        gtt.quantity, gtt.level = request.quantity, request.legs[0].trigger
+        gtt.quantity, gtt.level, gtt.target = request.quantity, request.legs[0].trigger, _second(request)
+        gtt.prices, gtt.changed_ns = tuple(leg.price for leg in request.legs), now
+        _well(manager, life, gtt)
         manager.converge(life)
         return
-    life.retry_ns = manager.clock.now_ns() + RETRY
-    if isinstance(outcome, Unknown):
-        _doubt(manager, life, gtt, outcome)
-    else:
-        manager._say_refused(life, f"GTT stop not moved ({outcome.reason})")
+    _not_modified(manager, life, outcome, now)
+
+
+def _not_modified(manager: OrderManager, life: RungLife, refused: Refused, now: int) -> None:
+    """It stands as it was, or has gone off or away meanwhile: the list tells."""
+    life.gtt_refusals += 1
+    _room_helps(manager, life, refused.reason)
+    life.gtt_retry_ns = now + _pause(life.gtt_refusals)
+    manager._say_refused(life, f"GTT stop not moved ({refused.reason}); the stop is watched here meanwhile")
+    ask(manager, now)
+    if life.gtt_refusals >= ANEW_AFTER and not _passes(refused) and not cure_of(refused.reason):
+        life.gtt_refusals = 0
+        cancel_gtt(manager, life)
 
 
 def cancel_gtt(manager: OrderManager, life: RungLife) -> None:
     """Take the GTT back; what follows waits for the broker's word."""
     gtt = life.gtt
-    if gtt is None:
+    if gtt is None or not gtt.ready or manager.clock.now_ns() < gtt.retry_ns:
         return
     gtt.writing = "cancel"
+    manager.stirred[manager.symbol(life)] += 1
     manager.broker.dispatch(
         manager.broker.cancel_gtt(gtt.gtt_id),
         lambda outcome: manager.post(lambda: _cancelled(manager, life, gtt, outcome)),
@@ -195,13 +368,23 @@ def cancel_gtt(manager: OrderManager, life: RungLife) -> None:
 
 
 def _cancelled(manager: OrderManager, life: RungLife, gtt: GuardGtt, outcome: Outcome) -> None:
+    """One whose price has come may have gone off before it was taken back: then the list is believed, not the
+    answer."""
     gtt.writing = ""
-    if isinstance(outcome, Accepted):
+    now = manager.clock.now_ns()
+    manager.stirred[manager.symbol(life)] += 1
+    if isinstance(outcome, Unknown):
+        _doubt(manager, life, gtt, "cancel", outcome)
+    elif isinstance(outcome, Refused):
+        gtt.refusals += 1
+        gtt.retry_ns = now + _pause(gtt.refusals)
+        manager._say_refused(life, f"GTT stop not cancelled ({outcome.reason})")
+        ask(manager, now)
+    elif gtt.order_id:
+        manager.converge(life)  # its order was reported meanwhile
+    elif gtt.touched:
+        _open_doubt(manager, gtt, "cancel", "taken back after its price had come")
+        ask(manager, now)
+    else:
         life.gtt = None
         manager.converge(life)
-        return
-    life.retry_ns = manager.clock.now_ns() + RETRY
-    if isinstance(outcome, Unknown):
-        _doubt(manager, life, gtt, outcome)
-    else:
-        manager._say_refused(life, f"GTT stop not cancelled ({outcome.reason})")

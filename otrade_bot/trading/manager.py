@@ -34,6 +34,7 @@ from otrade_bot.core.money import Paise, rupees_text
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.fills import fill_price, protected, protection_ppm
 from otrade_bot.trading.delivery import cancel_gtt, converge_gtt
+from otrade_bot.trading.guards import GuardDesk, gtt_leg
 from otrade_bot.trading.orders import Order, OrderBook, Tags, merge
 from otrade_bot.trading.refusals import OWN, Pauses, Storm, Trouble, trouble_of
 from otrade_bot.trading.risk import Approved, Quote, RiskManager, freeze_lots, slices
@@ -79,6 +80,7 @@ class OrderManager:
     storm: Storm = field(default_factory=Storm)
     troubled: Callable[[Trouble, str], None] = lambda kind, why: None  #: a no that is not about the order
     pauses: Pauses = field(default_factory=Pauses)
+    guards: GuardDesk = field(default_factory=GuardDesk)
     stirred: Counter[str] = field(default_factory=Counter)  #: by symbol: writes, answers and news so far
 
     # --- what the kernel intends -----------------------------------------------------------------
@@ -146,7 +148,7 @@ class OrderManager:
         """Take in an order update. False if the order is not ours."""
         order = self.orders.find(told)
         if order is None:
-            return self._gtt_leg(told)
+            return gtt_leg(self, told)
         before, shown, filled = order.status, _telling(order), order.filled
         if merge(order, told):
             self.stirred[told.symbol] += 1
@@ -269,25 +271,6 @@ class OrderManager:
         order.status, order.filled, order.value = OrderStatus.COMPLETE, quantity, quantity * price
         self._alert(life, f"{quantity} closed outside this program, taken as closed at {rupees_text(price)}")
         self._follow(order, now, True)
-
-    def _gtt_leg(self, told: BrokerOrder) -> bool:
-        """An order that a GTT of ours has placed carries no tag: it is known by what it is."""
-        for life in self.lives.values():
-            gtt = life.gtt
-            if gtt is None or gtt.order_id or not gtt.gtt_id or life.closed:
-                continue
-            same = self.symbol(life) == told.symbol and told.side is life.side.opposite
-            if same and told.product is life.product and told.quantity == gtt.quantity and not told.tag:
-                gtt.order_id = told.order_id
-                request = OrderRequest(
-                    f"GTT{gtt.gtt_id}", self.rows[life.row].instrument, told.side, told.quantity,
-                    life.product, told.order_type, told.price, told.trigger,
-                )  # fmt: skip
-                order = self._register(life, request, Leg.EXIT)
-                order.status, order.order_id = OrderStatus.OPEN, told.order_id
-                self.orders.by_id[told.order_id] = order
-                return self.on_report(told)
-        return False
 
     # --- one reducing order a rung -----------------------------------------------------------------
 
@@ -437,7 +420,7 @@ class OrderManager:
         """Whatever kept writes from being taken is over: nothing waits any more."""
         self.pauses.clear()
         for life in list(self.lives.values()):
-            life.retry_ns = 0
+            life.retry_ns = life.gtt_retry_ns = 0
             for order in (*life.entries, *life.exits):
                 if not order.cancelling:
                     order.retry_ns = 0

@@ -14,7 +14,8 @@ __all__ = ["GuardGtt", "RungLife"]
 
 @dataclass(slots=True)
 class GuardGtt:
-    """The GTT that protects a delivery rung."""
+    """The GTT that protects a delivery rung. ``level`` and ``target`` are where its legs rest at the broker, which
+    may be further from the price than what is wanted; ``target`` 0: no leg of it waits there."""
 
     gtt_id: str = ""
     quantity: int = 0
@@ -22,8 +23,17 @@ class GuardGtt:
     target: Paise = 0
     writing: str = ""
     unknown: str = ""
+    doubt: str = ""  #: what of it is unknown: "place", "modify", "cancel", or "leg" of one that has gone off
     order_id: str = ""  #: the order that its trigger has placed
+    leg_ids: tuple[str, ...] = ()  #: the orders that the broker says its legs have placed
+    prices: tuple[Paise, ...] = ()  #: limits of its legs, where we know them
+    asked: int = 0  #: quantity that an unanswered (or doubtful) modification asks for
+    touched: bool = False  #: the price has been where it goes off
+    crossed_ns: int = 0  #: since when it should have gone off
+    retry_ns: int = 0  #: not taken back before this moment
+    refusals: int = 0  #: of taking it back, in a row
     placed_ns: int = 0
+    changed_ns: int = 0  #: when it was last placed or moved
     unknown_ns: int = 0
     absent_reads: int = 0  #: complete lists in which a doubtful one was missing
     absent_ns: int = 0
@@ -33,11 +43,29 @@ class GuardGtt:
         """It may be changed or taken back now."""
         return bool(self.gtt_id) and not (self.writing or self.unknown or self.order_id)
 
+    @property
+    def covers(self) -> int:
+        """What it may sell (buy back) at most."""
+        return 0 if self.order_id else max(self.quantity, self.asked)
+
+    @property
+    def sure(self) -> bool:
+        """The broker has confirmed that it stands, and nobody has asked for its end."""
+        leaving = self.writing == "cancel" or self.doubt in ("cancel", "leg")
+        return bool(self.gtt_id) and not self.order_id and not leaving
+
     def take(self, gtt: Gtt) -> None:
         """Adopt what the broker says."""
-        self.gtt_id, self.quantity = gtt.gtt_id, gtt.quantity
+        self.gtt_id, self.quantity, self.asked = gtt.gtt_id, gtt.quantity, 0
         self.level = gtt.legs[0].trigger
         self.target = gtt.legs[1].trigger if len(gtt.legs) > 1 else 0
+        self.prices = tuple(leg.price for leg in gtt.legs if leg.price) or self.prices
+        self.leg_ids = tuple(leg.order_id for leg in gtt.legs if leg.order_id)
+
+    def settled(self) -> None:
+        """The doubt has ended."""
+        self.unknown = self.doubt = ""
+        self.asked = self.absent_reads = self.absent_ns = 0
 
 
 class Told(NamedTuple):
@@ -66,6 +94,11 @@ class RungLife:
     entries: list[Order] = field(default_factory=list)
     exits: list[Order] = field(default_factory=list)
     gtt: GuardGtt | None = None
+    bare: str = ""  #: why no GTT can rest, in words
+    gtt_retry_ns: int = 0  #: no write about a GTT before this moment
+    gtt_refusals: int = 0  #: in a row
+    room: int = 1  #: times the broker's least distance that a GTT keeps from the price
+    hold: str = ""  #: why its stop sells nothing until a human has looked
     level: Paise = 0
     target: Paise = 0
     wanted: ExitReason | None = None  #: the exit that was asked for
@@ -117,7 +150,7 @@ class RungLife:
     @property
     def covered(self) -> int:
         """Quantity that working, unanswered or unknown reducing orders may still take."""
-        standing = self.gtt.quantity if self.gtt and not self.gtt.order_id else 0
+        standing = self.gtt.covers if self.gtt else 0
         return sum(order.left for order in self.exits) + standing
 
     @property
@@ -133,7 +166,7 @@ class RungLife:
             for order in self.exits
             if not order.status.final and order.status is not OrderStatus.PENDING and not order.unknown
         )
-        if self.gtt and self.gtt.gtt_id and not self.gtt.order_id:
+        if self.gtt and self.gtt.sure:
             sure += self.gtt.quantity
         return self.held > 0 and sure >= self.held
 
