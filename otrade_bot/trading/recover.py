@@ -259,8 +259,8 @@ class Recovery:
             if order is not None:
                 doubt(order)
                 manager.frozen.add(told.symbol)
-                self.engine.alert(f"{told.symbol} {order.leg} order {told.tag}: nobody knows whether it left before the "
-                                  "program ended; asking the broker", told.symbol)  # fmt: skip
+                what = f"{told.symbol} {order.leg} order {told.tag}"
+                self.engine.alert(f"{what}: nobody knows whether it left before the program ended; asking the broker")
 
     def _reason(self, life: RungLife, fills: Sequence[BrokerFill]) -> ExitReason | None:
         """Why a converted exit was sent, as far as price and time tell; None for a stop."""

@@ -14,7 +14,6 @@ from otrade_bot.trading.recover import HistoryTick
 from otrade_bot.trading.unanswered import unanswered
 
 
-
 class Killed:
     """An entry was registered and sent; the process died before it heard more."""
 
