@@ -21,7 +21,7 @@ from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.model import Instrument, InstrumentKind
 from otrade_bot.core.money import Paise, to_paise
 
-__all__ = ["InstrumentStore", "classify", "tick_size"]
+__all__ = ["InstrumentStore", "checked", "classify", "completed", "tick_size"]
 
 #: From this day the tick size follows the price; before it was 5 paise for all.
 BANDS_FROM = date(2025, 4, 15)
@@ -172,6 +172,24 @@ def _plain(symbol: str, token: int, day: date, price: Paise) -> Instrument:
         closing_auction=kind is InstrumentKind.EQUITY and _auctioned(symbol, root),
         name=root if kind is InstrumentKind.INDEX else "",
     )
+
+
+def completed(listed: Instrument, *, auction_told: bool) -> Instrument:
+    """A broker's instrument with what its list leaves out: a freeze quantity, and, unless ``auction_told``, whether it
+    trades in the closing auction."""
+    auction = listed.closing_auction
+    if listed.kind is InstrumentKind.EQUITY and not auction_told and not auction:
+        auction = _auctioned(listed.symbol, listed.tradingsymbol.removesuffix("-EQ"))
+    freeze = listed.freeze
+    if not freeze and listed.kind in (InstrumentKind.FUTURE, InstrumentKind.OPTION):
+        freeze = _known()["index_derivatives"].get(classify(listed.symbol)[1], {}).get("freeze", 0)
+    same = (auction, freeze) == (listed.closing_auction, listed.freeze)
+    return listed if same else replace(listed, closing_auction=auction, freeze=freeze)
+
+
+def checked(overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Fields of ``Instrument`` by symbol, of the ``instruments`` of ``market.json``. Raises ConfigException."""
+    return _checked(overrides)
 
 
 def _auctioned(symbol: str, name: str) -> bool:

@@ -55,6 +55,7 @@ class Secrets(BaseSettings):
     upstox_root: Http = "https://api.upstox.com"
     upstox_order_root: Http = "https://api-hft.upstox.com"
     upstox_ws_root: Socket = "wss://api.upstox.com"
+    upstox_assets_root: Http = "https://assets.upstox.com"
 
     live: str = ""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from otrade_bot.brokers import tokens
+from otrade_bot.brokers import listing, tokens
 from otrade_bot.config.models import FILES, Notifications, TradingConfig
 from otrade_bot.config.secrets import Secrets
 from otrade_bot.control.auth import Role
@@ -253,7 +253,7 @@ def test_files_of_the_state_folder_are_those_that_the_service_writes() -> None:
     told = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
     assert told == {
         "journal/YYYY-MM-DD.jsonl", "paper.jsonl", control_state.FILE, "outbox.jsonl", health.FILE, "logs/",
-        UNOPENED, *map(mark_of, GUESTS), "lock", tokens.FILE,
+        UNOPENED, *map(mark_of, GUESTS), "lock", tokens.FILE, f"{listing.FOLDER}/",
     }  # fmt: skip
 
 

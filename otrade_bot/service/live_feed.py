@@ -1,0 +1,281 @@
+"""From the brokers' streams to the engine: one price at a time, at its own moment, from the broker that has prices.
+
+The backup listens all the time and says nothing, until the primary falls silent or goes away in market hours; it
+gives way again when the primary has been steady for a while. Orders have nothing to do with it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+
+from otrade_bot.brokers.feeds.minutes import Heard
+from otrade_bot.brokers.ltp import LTPStore
+from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
+from otrade_bot.brokers.stream import StreamState
+from otrade_bot.brokers.streams import LivePrice
+from otrade_bot.control.views_checks import Check
+from otrade_bot.core.clock import SECOND, Clock, ist_date
+from otrade_bot.core.session import Calendar, Segment, day_session
+from otrade_bot.trading.engine import LiveTradingEngine
+
+__all__ = ["FeedAge", "LiveFeed"]
+
+#: An exchange's stamp that is older than this tells when the price was; a younger one is rounded to the second.
+SNAPSHOT = 5 * SECOND
+GLANCE = SECOND // 4
+#: Prices that wait for an engine, at most: minutes of thousands of instruments.
+HELD = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class FeedAge:
+    """One broker's prices, for /status and doctor."""
+
+    broker: str
+    active: bool
+    state: StreamState
+    why: str  #: of the state
+    age_s: float | None  #: of the last price; None where none has come
+    prices: int  #: that have come
+
+
+class _Line:
+    """One broker's stream as it is heard here."""
+
+    def __init__(self, broker: UnifiedBrokerMiddleware) -> None:
+        self.broker = broker
+        self.state, self.why = StreamState.CONNECTING, ""
+        self.live_ns = 0  #: since when it is live
+        self.heard_ns = 0
+        self.steady_ns = 0  #: since when nothing is wrong with it; 0 = something is
+        self.prices = 0
+
+    @property
+    def name(self) -> str:
+        return self.broker.name
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    symbol: str
+    heard: Heard
+
+
+class LiveFeed:
+    """Takes over ``on_prices`` and ``on_state`` of both brokers, which are run by somebody else. What the engine raises
+    over a price comes out there.
+
+    ``alert`` (None: the engine's) is told when prices come from somewhere else. ``on_state`` (broker, stream, state,
+    why) passes on what the brokers tell of their streams. Prices wait while no engine is bound.
+    """
+
+    def __init__(
+        self,
+        primary: UnifiedBrokerMiddleware,
+        backup: UnifiedBrokerMiddleware | None = None,
+        *,
+        clock: Clock,
+        calendar: Calendar,
+        alert: Callable[[str], None] | None = None,
+        silent_s: float = 15.0,
+        steady_s: float = 30.0,
+    ) -> None:
+        self.ltp = LTPStore()
+        self._alert = alert
+        self.on_state: Callable[[str, str, StreamState, str], None] = lambda broker, stream, state, why: None
+        self._clock, self._calendar = clock, calendar
+        self._silent, self._steady = round(silent_s * SECOND), round(steady_s * SECOND)
+        self._lines = [_Line(broker) for broker in (primary, backup) if broker is not None]
+        self._active = self._lines[0]
+        self._engine: LiveTradingEngine | None = None
+        self._rows: dict[str, int] = {}
+        self._last: dict[str, int] = {}  #: moment of the newest price by symbol
+        self._base: dict[str, int] = {}  #: what the day's volume is more here than at the active broker
+        self._held: deque[_Held] = deque(maxlen=HELD)
+        self._looked = 0
+        for line in self._lines:
+            line.broker.on_prices = partial(self._prices, line)
+            line.broker.on_state = partial(self._state, line)
+
+    @property
+    def brokers(self) -> list[UnifiedBrokerMiddleware]:
+        """The primary, then the backup where there is one."""
+        return [line.broker for line in self._lines]
+
+    @property
+    def name(self) -> str:
+        """The primary's: said in every message."""
+        return self._lines[0].name
+
+    @property
+    def active(self) -> str:
+        """Whose prices count now."""
+        return self._active.name
+
+    # --- the engine ---
+
+    def bind(self, engine: LiveTradingEngine) -> None:
+        """The recovered engine of the desk that is open: first of all it gets what has come since ``take``."""
+        self._rows, self._base = dict(engine.by_symbol), {}
+        for row in engine.table:
+            symbol = row.instrument.symbol
+            self._last[symbol] = max(self._last.get(symbol, 0), row.ts_ns)
+        self._engine = engine
+        while self._held:
+            waiting = self._held.popleft()
+            self._give(waiting.symbol, waiting.heard)
+
+    def release(self) -> None:
+        """The desk is closed: prices wait for the next one."""
+        self._engine = None
+
+    def take(self, day: date) -> dict[str, list[Heard]]:
+        """What has come of ``day`` while no engine was there, by symbol in order; it waits no longer."""
+        found: dict[str, list[Heard]] = {}
+        for waiting in self._held:
+            if ist_date(waiting.heard.ts) == day:
+                found.setdefault(waiting.symbol, []).append(waiting.heard)
+        self._held.clear()
+        return found
+
+    # --- what comes ---
+
+    def _prices(self, line: _Line, prices: list[LivePrice]) -> None:
+        now = self._clock.now_ns()
+        line.heard_ns = now
+        line.prices += len(prices)
+        if line is not self._active:
+            if now - self._looked >= GLANCE:
+                self.look()
+            if line is not self._active:
+                return
+        self.ltp.take(prices, now)
+        for told in prices:
+            if told.ltp > 0:
+                self._price(told, now)
+
+    def _price(self, told: LivePrice, now: int) -> None:
+        stamp = told.exchange_ts_ns
+        moment = stamp if stamp and now - stamp > SNAPSHOT else now
+        moment = max(moment, self._last.get(told.symbol, 0) + 1)
+        self._last[told.symbol] = moment
+        heard = Heard(moment, told.ltp, told.volume)
+        if self._engine is None:
+            self._held.append(_Held(told.symbol, heard))
+        else:
+            self._give(told.symbol, heard)
+
+    def _give(self, symbol: str, heard: Heard) -> None:
+        engine, row = self._engine, self._rows.get(symbol)
+        if engine is not None and row is not None:
+            engine.on_price(row, heard.ts, heard.price, self._volume(engine, row, symbol, heard.volume))
+
+    def _volume(self, engine: LiveTradingEngine, row: int, symbol: str, told: int) -> int:
+        """The day's, going on from what the engine has: candles and the other broker count a little differently."""
+        known = engine.table[row].volume
+        if not told:
+            return known
+        base = self._base.setdefault(symbol, known - told if known else 0)
+        return max(0, told + base)
+
+    def _state(self, line: _Line, stream: str, state: StreamState, why: str) -> None:
+        if stream == "prices":
+            line.state, line.why = state, why
+            line.live_ns = self._clock.now_ns() if state is StreamState.LIVE else 0
+            if state is not StreamState.LIVE and line is self._active and self._engine is None:
+                self._held.clear()  # a gap: candles know better
+            self.look()
+        self.on_state(line.name, stream, state, why)
+
+    # --- which broker ---
+
+    def look(self) -> None:
+        """Whose prices count now? Asked where a stream changes, and while the broker that stands by has prices."""
+        now = self._looked = self._clock.now_ns()
+        opened = self._opened(now)
+        faults = [self._fault(line, now, opened) for line in self._lines]
+        for line, fault in zip(self._lines, faults, strict=True):
+            line.steady_ns = 0 if fault else line.steady_ns or now
+        if opened:
+            self._choose(faults, now)
+
+    def _choose(self, faults: list[str], now: int) -> None:
+        first = self._lines[0]
+        if self._active is not first and not faults[0] and now - first.steady_ns >= self._steady:
+            self._turn_to(first, f"prices come from {first.name} again")
+        elif faults[self._lines.index(self._active)]:
+            why = faults[self._lines.index(self._active)]
+            for line, fault in zip(self._lines, faults, strict=True):
+                if line is not self._active and not fault and line.heard_ns >= now - self._silent:
+                    self._turn_to(line, f"prices come from {line.name} now: {why}")
+                    return
+
+    def _turn_to(self, line: _Line, text: str) -> None:
+        self._active, self._base = line, {}
+        if self._alert is not None:
+            self._alert(text)
+        elif self._engine is not None:
+            self._engine.alert(text)
+
+    def _fault(self, line: _Line, now: int, opened: int) -> str:
+        """Why a broker's prices cannot be relied on; '' where they can."""
+        if line.state is not StreamState.LIVE:
+            return f"{line.name}'s stream is {line.state}" + (f" ({line.why})" if line.why else "")
+        since = max(line.heard_ns, line.live_ns, opened)
+        if opened and now - since >= self._silent:
+            return f"{line.name} has told no price for {(now - since) // SECOND} s"
+        return ""
+
+    def _opened(self, now: int) -> int:
+        """Since when somebody trades; 0 where nobody does now."""
+        if self._engine is not None and self._engine.sessions:
+            sessions = list(self._engine.sessions.values())
+        else:
+            session = day_session(ist_date(now), Segment.EQUITY, False, self._calendar)
+            sessions = [session] if session else []
+        return max((one.open for one in sessions if one.open <= now < one.continuous_end), default=0)
+
+    # --- for those who ask ---
+
+    def fault(self) -> str:
+        """Why there are no fresh prices in market hours; '' where there are, and outside of them."""
+        now = self._clock.now_ns()
+        opened = self._opened(now)
+        return self._fault(self._active, now, opened) if opened else ""
+
+    def said(self) -> str:
+        """Both brokers in a line: "kite is offline (HTTP 502), last price 21 s ago; upstox ..."."""
+        return "; ".join(_words(age) for age in self.ages())
+
+    def ages(self) -> list[FeedAge]:
+        """The primary's, then the backup's."""
+        now = self._clock.now_ns()
+        return [
+            FeedAge(
+                line.name, line is self._active, line.state, line.why,
+                max(0, now - line.heard_ns) / SECOND if line.heard_ns else None, line.prices,
+            )
+            for line in self._lines
+        ]  # fmt: skip
+
+    def checks(self) -> list[Check]:
+        """For /health: one line a broker."""
+        now = self._clock.now_ns()
+        opened = self._opened(now)
+        return [self._check(line, age, now, opened) for line, age in zip(self._lines, self.ages(), strict=True)]
+
+    def _check(self, line: _Line, age: FeedAge, now: int, opened: int) -> Check:
+        fault = self._fault(line, now, opened)
+        heard = "no price yet" if age.age_s is None else f"last price {age.age_s:.0f} s ago"
+        role = "in use" if age.active else "standing by"
+        return Check(f"Prices {line.name}", not fault, f"{role}; {fault or heard}")
+
+
+def _words(age: FeedAge) -> str:
+    why = f" ({age.why})" if age.why else ""
+    heard = "no price yet" if age.age_s is None else f"last price {age.age_s:.0f} s ago"
+    return f"{age.broker} is {age.state}{why}, {heard}"

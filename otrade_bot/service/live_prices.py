@@ -1,0 +1,290 @@
+"""A broker's prices as a source of days: its list of instruments, its candles, and what its stream has told since.
+
+A day that is opened at noon has lived through its morning by the broker's one-minute candles; the prices that come
+while they are fetched are kept by the feed and follow them. Candles are read from the primary, else the backup.
+
+Known to fall short: a minute that ended seconds before the stream began is believed as the broker's candle has it
+then; of the prices of a minute four are known; tick strategies are warmed up by minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+
+from otrade_bot.brokers.feeds import BarFile, TickFile
+from otrade_bot.brokers.feeds.minutes import Believed, Heard, bar_file, tick_file
+from otrade_bot.brokers.listing import Listing, Listings
+from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
+from otrade_bot.brokers.quotes import Candle
+from otrade_bot.config.models import Config
+from otrade_bot.core.clock import MINUTE, Clock, ist_date, midnight_ns
+from otrade_bot.core.errors import BrokerException, TokenException
+from otrade_bot.core.model import Instrument
+from otrade_bot.core.money import Paise
+from otrade_bot.core.session import Calendar, DaySession, day_session, segment_of
+from otrade_bot.service.live_feed import FeedAge, LiveFeed
+
+__all__ = ["FeedAge", "LiveFeed", "LiveSource"]
+
+#: By timeframe: candles asked for, their length, and trading days of them: a thousand bars where that is possible.
+HISTORY = {
+    "tick": ("1m", 1, 5), "1m": ("1m", 1, 5), "3m": ("3m", 3, 10), "5m": ("5m", 5, 15),
+    "15m": ("15m", 15, 40), "30m": ("30m", 30, 40), "60m": ("60m", 60, 40),
+}  # fmt: skip
+#: Requests at once; how fast they may follow each other is the broker's own matter.
+AT_ONCE = 4
+#: Instruments in a row that could not be read: then the broker is not asked any more.
+IN_ROW = 5
+#: Candles of today that are asked for again when a day is opened anew: the last ones were not final.
+AGAIN = 3 * MINUTE
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was fetched for one day."""
+
+    day: date
+    candles: dict[str, dict[int, Candle]] = field(default_factory=dict)  #: of the day, by symbol and start
+    known_ns: dict[str, int] = field(default_factory=dict)  #: up to when
+    past: dict[str, BarFile] = field(default_factory=dict)
+    tape: Mapping[str, Sequence[Heard]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One thing to ask a broker for."""
+
+    symbol: str
+    today: bool
+    ask: Callable[[UnifiedBrokerMiddleware, Instrument], Awaitable[None]]
+
+
+class LiveSource:
+    """See the module and ``PriceSource``. ``said``: what the last ``prepare`` could not get, for humans."""
+
+    def __init__(
+        self, feed: LiveFeed, listings: Listings, config: Config, clock: Clock, *, patience_s: float = 300.0
+    ) -> None:
+        self.feed = feed
+        self.said: list[str] = []
+        self._listings, self._clock, self._patience = listings, clock, patience_s
+        self._calendar: Calendar = config.calendar
+        self._believed = Believed(round(config.risk.spike_percent * 10_000), config.risk.spike_confirmations)
+        self._timeframes = {s: one.timeframe for one in config.trading.strategies for s in one.instruments}
+        self._lists: dict[str, Listing] = {}  #: by broker
+        self._days: dict[date, _Known] = {}
+
+    @property
+    def name(self) -> str:
+        return self.feed.name
+
+    @property
+    def identity(self) -> str:
+        return self.feed.name
+
+    def days(self) -> Sequence[date]:
+        return ()
+
+    @property
+    def listing(self) -> Listing | None:
+        """The primary's newest list; None before the first one."""
+        return self._lists.get(self.feed.name)
+
+    # --- fetching ---
+
+    async def learn(self, day: date, symbols: Sequence[str]) -> None:
+        """The day's instruments, for both brokers, and prices of these symbols from now on.
+
+        Raises BrokerException where the primary's list cannot be had, ConfigException for an instrument that it does
+        not know. What is wrong with the backup's is only said.
+        """
+        wanted = list(dict.fromkeys(symbols))
+        for place, broker in enumerate(self.feed.brokers):
+            try:
+                listing = await self._listings.today(broker, day, wanted)
+            except BrokerException as error:
+                if place == 0:
+                    raise
+                self.said.append(f"no backup prices from {broker.name}: {error}")
+                continue
+            self.said += [listing.said] if listing.said else []
+            known = wanted if place == 0 else self._known_to(listing, wanted)
+            for symbol in known:
+                listing.resolve(symbol)
+            self._lists[broker.name] = listing
+            broker.learn(listing)
+            broker.subscribe(known)
+
+    def _known_to(self, listing: Listing, symbols: Iterable[str]) -> list[str]:
+        known = [symbol for symbol in symbols if symbol in listing.instruments]
+        missing = [symbol for symbol in symbols if symbol not in listing.instruments]
+        if missing:
+            self.said.append(f"no backup prices from {listing.broker} of {', '.join(missing[:6])}")
+        return known
+
+    async def prepare(self, day: date, symbols: Sequence[str]) -> None:
+        """Instruments, the day's candles so far, and what warms indicators up. Raises BrokerException where nothing
+        can be known at all, ConfigException for an instrument that is not listed; what else is missing is ``said``."""
+        self.said = []
+        self.feed.release()
+        await self.learn(day, symbols)
+        known = self._days.setdefault(day, _Known(day))
+        self._days = {one: self._days[one] for one in sorted(self._days)[-2:]}
+        now = self._clock.now_ns()
+        jobs = [*self._of_today(known, symbols, now), *self._of_past(known, symbols)]
+        missing, why = await self._read(jobs)
+        self._say_missing(missing, why)
+        if day == ist_date(self._clock.now_ns()):
+            known.tape = self.feed.take(day)
+
+    def _say_missing(self, missing: Sequence[_Job], why: str) -> None:
+        today = [job.symbol for job in missing if job.today]
+        past = [job.symbol for job in missing if not job.today]
+        if today:
+            self.said.append(f"today's prices so far are not known of {_listed(today)}: {why}")
+        if past:
+            self.said.append(f"no history of {_listed(past)}, so no entries before their indicators are warm: {why}")
+
+    def _of_today(self, known: _Known, symbols: Sequence[str], now: int) -> list[_Job]:
+        jobs = []
+        for symbol in dict.fromkeys(symbols):
+            session = self._session(symbol, known.day)
+            if session is not None and now > session.open:
+                jobs.append(_Job(symbol, True, partial(self._ask_today, known, session)))
+        return jobs
+
+    async def _ask_today(
+        self, known: _Known, session: DaySession, broker: UnifiedBrokerMiddleware, instrument: Instrument
+    ) -> None:
+        symbol, now = instrument.symbol, self._clock.now_ns()
+        mine = known.candles.get(symbol, {})
+        start = max(session.open, max(mine) - AGAIN) if mine else session.open
+        found = await broker.candles(instrument, "1m", start, min(now, session.continuous_end - 1))
+        fresh = {one.ts_ns: one for one in found if session.open <= one.ts_ns < session.continuous_end}
+        known.candles[symbol] = {**{ts: one for ts, one in mine.items() if ts < start}, **fresh}
+        known.known_ns[symbol] = now
+
+    def _of_past(self, known: _Known, symbols: Sequence[str]) -> list[_Job]:
+        return [
+            _Job(symbol, False, partial(self._ask_past, known, self._timeframes[symbol]))
+            for symbol in dict.fromkeys(symbols)
+            if symbol in self._timeframes and symbol not in known.past
+        ]
+
+    async def _ask_past(
+        self, known: _Known, timeframe: str, broker: UnifiedBrokerMiddleware, instrument: Instrument
+    ) -> None:
+        word, minutes, days = HISTORY[timeframe]
+        first = known.day
+        for _ in range(days):
+            first = self._calendar.previous_trading_day(first)
+        start, end = midnight_ns(first), midnight_ns(known.day) - MINUTE
+        found = await broker.candles(instrument, word, start, end)
+        use = [one for one in found if self._within(instrument, one.ts_ns) and one.ts_ns <= end]
+        known.past[instrument.symbol] = bar_file(instrument.symbol, broker.name, use, minutes * MINUTE)
+
+    def _within(self, instrument: Instrument, ts: int) -> bool:
+        """In the hours in which our own bars are built: no pre-open, no closing auction."""
+        session = self._hours(instrument, ist_date(ts))
+        return session is not None and session.open <= ts < session.continuous_end
+
+    async def _read(self, jobs: Sequence[_Job]) -> tuple[list[_Job], str]:
+        """All of it from the primary, what it has not from the backup; what nobody had, and why."""
+        missing, why = list(jobs), ""
+        for broker in self.feed.brokers:
+            listing = self._lists.get(broker.name)
+            if missing and listing is not None:
+                missing, told = await _Reader(broker, listing, self._patience).read(missing)
+                why = told or why
+        return missing, why
+
+    # --- telling ---
+
+    def _session(self, symbol: str, day: date) -> DaySession | None:
+        listing = self.listing
+        return None if listing is None else self._hours(listing.resolve(symbol), day)
+
+    def _hours(self, instrument: Instrument, day: date) -> DaySession | None:
+        return day_session(day, segment_of(instrument.kind), instrument.closing_auction, self._calendar)
+
+    def instruments(self, day: date) -> Callable[[str, Paise], Instrument] | None:
+        """The broker's list; None where there is none yet."""
+        listing = self.listing
+        return None if listing is None else lambda symbol, price: listing.resolve(symbol)
+
+    def ticks(self, day: date, symbols: Sequence[str]) -> list[TickFile]:
+        """The day's prices as they were when ``prepare`` returned; empty files where nothing is known."""
+        known = self._days.get(day, _Known(day))
+        return [
+            tick_file(
+                symbol, self.name, [one for _, one in sorted(known.candles.get(symbol, {}).items())],
+                known.known_ns.get(symbol, 0), known.tape.get(symbol, ()), self._believed,
+            )
+            for symbol in dict.fromkeys(symbols)
+        ]  # fmt: skip
+
+    def history(self, day: date, symbols: Sequence[str]) -> list[TickFile | BarFile]:
+        """Bars of the days before, of each symbol's own timeframe where the broker has it."""
+        known = self._days.get(day, _Known(day))
+        return [known.past[symbol] for symbol in dict.fromkeys(symbols) if len(known.past.get(symbol, ()))]
+
+    def first_price(self, symbol: str) -> Paise:
+        """The newest day's first price, else the last close before it, else the last price heard; 0 = none known."""
+        for known in reversed(self._days.values()):
+            if candles := known.candles.get(symbol):
+                return candles[min(candles)].open
+            if (past := known.past.get(symbol)) is not None and len(past):
+                return int(past.close[-1])
+        return self.feed.ltp.price(symbol)
+
+
+class _Reader:
+    """Asks one broker for many things, some at once; gives up where it will not answer."""
+
+    def __init__(self, broker: UnifiedBrokerMiddleware, listing: Listing, patience_s: float) -> None:
+        self._broker, self._listing, self._patience = broker, listing, patience_s
+        self._failed: list[_Job] = []
+        self._in_row = 0
+        self._why, self._over = "", False
+
+    async def read(self, jobs: Sequence[_Job]) -> tuple[list[_Job], str]:
+        """What could not be had, and why; what is of today is asked for first."""
+        waiting = deque(jobs)
+        under_way: dict[_Job, None] = {}
+        try:
+            async with asyncio.timeout(self._patience):
+                await asyncio.gather(*(self._work(waiting, under_way) for _ in range(AT_ONCE)))
+        except TimeoutError:
+            self._why = self._why or f"{self._broker.name} has not answered all of it in {self._patience:g} s"
+        left = {*self._failed, *under_way, *waiting}
+        return [job for job in jobs if job in left], self._why
+
+    async def _work(self, waiting: deque[_Job], under_way: dict[_Job, None]) -> None:
+        while waiting and not self._over:
+            job = waiting.popleft()
+            under_way[job] = None
+            await self._one(job)
+            del under_way[job]
+
+    async def _one(self, job: _Job) -> None:
+        try:
+            instrument = self._listing.instruments.get(job.symbol)
+            if instrument is None:
+                raise BrokerException(f"{self._broker.name} does not list {job.symbol}")
+            await job.ask(self._broker, instrument)
+            self._in_row = 0
+        except BrokerException as error:
+            self._failed.append(job)
+            self._why = self._why or str(error)
+            self._in_row += 1
+            self._over = isinstance(error, TokenException) or self._in_row >= IN_ROW
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return ", ".join(names[:6]) + more
