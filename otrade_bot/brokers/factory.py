@@ -22,6 +22,10 @@ from otrade_bot.core.errors import ConfigException
 __all__ = ["BrokerFactory"]
 
 
+#: Writes under way at once, so that none waits for a thread behind some that hang: ten a second for three seconds.
+AT_ONCE = 32
+
+
 class BrokerFactory:
     """Makes the accounts of brokers."""
 
@@ -67,7 +71,9 @@ def _kite(
 ) -> tuple[KiteBroker, KiteStreams]:
     key = _needed("OTRADE_KITE_API_KEY", secrets.kite_api_key)
     token = token or _text(secrets.kite_access_token)
-    fields = {"root": secrets.kite_root.rstrip("/"), "algo_id": config.algo_id or "", **given}
+    fields = {
+        "root": secrets.kite_root.rstrip("/"), "algo_id": config.algo_id or "", "writers": AT_ONCE, **given,
+    }  # fmt: skip
     broker = KiteBroker(KiteSettings(key, token, **fields))
     broker.gtt_distance_percent = getattr(config, "gtt_distance_percent", broker.gtt_distance_percent)
     return broker, KiteStreams(key, token, root=secrets.kite_ws_root.rstrip("/"), settings=stream)
@@ -81,7 +87,7 @@ def _upstox(
         _needed("OTRADE_UPSTOX_API_KEY", secrets.upstox_api_key)
     fields = {
         "host": secrets.upstox_root.rstrip("/"), "order_host": secrets.upstox_order_root.rstrip("/"),
-        "algo_name": config.algo_name or "", **given,
+        "algo_name": config.algo_name or "", "threads": AT_ONCE, **given,
     }  # fmt: skip
     broker = UpstoxBroker({}, UpstoxSettings(**fields), token)
     return broker, UpstoxStreams(token, root=secrets.upstox_ws_root.rstrip("/"), settings=stream)

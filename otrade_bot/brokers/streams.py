@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from otrade_bot.brokers.kite.stream import KiteStream, Tick
 from otrade_bot.brokers.stream import StreamSettings, StreamState
@@ -21,7 +21,7 @@ from otrade_bot.core.money import Paise
 
 __all__ = ["BrokerStreams", "Ears", "KiteStreams", "Listed", "LivePrice", "UpstoxStreams"]
 
-T = TypeVar("T")
+K = TypeVar("K", int, str)
 Row = Mapping[str, Any]
 
 
@@ -81,6 +81,39 @@ class BrokerStreams(Protocol):
         """Until cancelled."""
 
 
+class _Wanted(Generic[K]):
+    """Which symbols a broker's token or key stands for: an index, or a share with ``-EQ``, may go by two names."""
+
+    def __init__(self, broker: str) -> None:
+        self._broker = broker
+        self._known: Mapping[str, K] = {}
+        self._symbols: dict[K, tuple[str, ...]] = {}
+
+    def find(self, symbols: Iterable[str]) -> dict[str, K]:
+        """Raises ConfigException for one that is not listed today."""
+        found = {}
+        for symbol in symbols:
+            if not self._known.get(symbol):
+                raise ConfigException(f"{symbol} is not in {self._broker}'s list of instruments of today")
+            found[symbol] = self._known[symbol]
+        return found
+
+    def add(self, found: Mapping[str, K]) -> None:
+        for symbol, key in found.items():
+            others = [name for name in self.names(key) if name != symbol]
+            self._symbols[key] = (*others, symbol)
+
+    def learn(self, known: Mapping[str, K]) -> tuple[list[K], list[K]]:
+        """Keys that are given up and keys that are wanted from now on."""
+        before, wanted = self._symbols, [symbol for names in self._symbols.values() for symbol in names]
+        self._known, self._symbols = known, {}
+        self.add({symbol: known[symbol] for symbol in wanted if known.get(symbol)})
+        return [key for key in before if key not in self._symbols], list(self._symbols)
+
+    def names(self, key: K) -> tuple[str, ...]:
+        return self._symbols.get(key, ())
+
+
 class KiteStreams:
     """Prices and orders over Kite's one connection."""
 
@@ -88,9 +121,7 @@ class KiteStreams:
         self, api_key: str, token: str, *, root: str, settings: StreamSettings | None = None, **options: Any
     ) -> None:
         self.ears = Ears()
-        self._instruments: dict[str, Instrument] = {}
-        self._symbols: dict[int, str] = {}
-        self._wanted: dict[str, None] = {}
+        self._wanted = _Wanted[int]("kite")
         self._stream = KiteStream(
             api_key, token, root=root, settings=settings, on_ticks=self._ticks, on_order_update=self._order,
             on_state=self._state, on_dropped=self._dropped, **options,
@@ -106,19 +137,15 @@ class KiteStreams:
 
     def learn(self, listing: Listed) -> None:
         """Today's tokens; those of another day are given up."""
-        self._instruments = dict(listing.instruments)
-        wanted = {self._instruments[s].token: s for s in self._wanted if s in self._instruments}
-        gone = [token for token in self._symbols if token not in wanted]
-        self._symbols = wanted
+        gone, wanted = self._wanted.learn({symbol: one.token for symbol, one in listing.instruments.items()})
         self._stream.unsubscribe(gone)
         self._stream.subscribe(wanted)
 
     def subscribe(self, symbols: Iterable[str]) -> None:
         """See BrokerStreams."""
-        found = {_listed(self._instruments, symbol, "kite").token: symbol for symbol in symbols}
-        self._stream.subscribe(found)
-        self._symbols |= found
-        self._wanted |= dict.fromkeys(found.values())
+        found = self._wanted.find(symbols)
+        self._stream.subscribe(found.values())
+        self._wanted.add(found)
 
     def set_access_token(self, token: str) -> None:
         """See BrokerStreams."""
@@ -129,11 +156,12 @@ class KiteStreams:
         await self._stream.run()
 
     def _ticks(self, ticks: list[Tick]) -> None:
-        symbols = self._symbols
+        names = self._wanted.names
         found = [
-            LivePrice(symbols[tick.token], tick.ltp_paise, tick.volume, tick.exchange_ts_ns)
+            LivePrice(symbol, tick.ltp_paise, tick.volume, tick.exchange_ts_ns)
             for tick in ticks
-            if tick.token in symbols and tick.ltp_paise
+            if tick.ltp_paise
+            for symbol in names(tick.token)
         ]
         if found:
             self.ears.prices(found)
@@ -142,7 +170,7 @@ class KiteStreams:
         self.ears.order(row)
 
     def _dropped(self, frame: str | bytes) -> None:
-        if isinstance(frame, str):
+        if isinstance(frame, str):  # the other frames are prices
             self.ears.books_due()
 
     def _state(self, state: StreamState, why: str) -> None:
@@ -155,14 +183,9 @@ class KiteStreams:
 class UpstoxStreams:
     """Prices over one connection of Upstox's, orders over another."""
 
-    def __init__(
-        self, token: str, *, root: str, settings: StreamSettings | None = None, **options: Any
-    ) -> None:
+    def __init__(self, token: str, *, root: str, settings: StreamSettings | None = None, **options: Any) -> None:
         self.ears = Ears()
-        self._instruments: dict[str, Instrument] = {}
-        self._keys: dict[str, str] = {}
-        self._symbols: dict[str, str] = {}
-        self._wanted: dict[str, None] = {}
+        self._wanted = _Wanted[str]("upstox")
         if settings is not None:
             options["settings"] = settings
         self._prices = UpstoxPrices(
@@ -183,19 +206,15 @@ class UpstoxStreams:
 
     def learn(self, listing: Listed) -> None:
         """Today's keys; those of another day are given up."""
-        self._keys = dict(listing.keys)
-        wanted = {self._keys[s]: s for s in self._wanted if self._keys.get(s)}
-        gone = [key for key in self._symbols if key not in wanted]
-        self._symbols = wanted
+        gone, wanted = self._wanted.learn(dict(listing.keys))
         self._prices.unsubscribe(gone)
         self._prices.subscribe(wanted)
 
     def subscribe(self, symbols: Iterable[str]) -> None:
         """See BrokerStreams."""
-        found = {_listed(self._keys, symbol, "upstox"): symbol for symbol in symbols}
-        self._prices.subscribe(found)
-        self._symbols |= found
-        self._wanted |= dict.fromkeys(found.values())
+        found = self._wanted.find(symbols)
+        self._prices.subscribe(found.values())
+        self._wanted.add(found)
 
     def set_access_token(self, token: str) -> None:
         """See BrokerStreams."""
@@ -209,11 +228,11 @@ class UpstoxStreams:
             both.create_task(self._orders.run())
 
     def _ticks(self, ticks: list[KeyTick]) -> None:
-        symbols = self._symbols
+        names = self._wanted.names
         found = [
-            LivePrice(symbols[tick.key], tick.ltp_paise, tick.volume, tick.exchange_ts_ns)
+            LivePrice(symbol, tick.ltp_paise, tick.volume, tick.exchange_ts_ns)
             for tick in ticks
-            if tick.key in symbols
+            for symbol in names(tick.key)
         ]
         if found:
             self.ears.prices(found)
@@ -228,10 +247,3 @@ class UpstoxStreams:
         self.ears.state(what, state, why)
         if what == "orders" and state is StreamState.LIVE:
             self.ears.books_due()
-
-
-def _listed(known: Mapping[str, T], symbol: str, broker: str) -> T:
-    found = known.get(symbol)
-    if not found:
-        raise ConfigException(f"{symbol} is not in {broker}'s list of today")
-    return found
