@@ -84,6 +84,17 @@ class Closed(Fault):
         return Drop(reset=False)
 
 
+@dataclass
+class First(Fault):
+    """Something happens just before it is done: a price, say, that fills the order which is to be cancelled."""
+
+    act: Callable[[], object]
+
+    async def strike(self, accept: Accept) -> Answer | Drop:
+        self.act()
+        return await accept()
+
+
 @dataclass(eq=False)
 class Hang(Fault):
     """Silence until ``release()``; then everything goes on, for clients that are still there."""

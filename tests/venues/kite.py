@@ -146,6 +146,11 @@ class Kite:
         if self.tape is not None:
             self.tape.trade(key, paise)
 
+    @property
+    def working(self) -> int:
+        """Requests that have come and have no answer yet."""
+        return self._server.busy
+
     def expire(self, *, cut: bool = True) -> None:
         """The token is worth nothing from now on; ``token`` is the next one, for who logs in. ``cut``: streams end."""
         self._logins += 1

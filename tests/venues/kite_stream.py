@@ -49,7 +49,7 @@ class KiteStream:
     ) -> None:
         self._exchange, self._right, self._volume = exchange, admit, volume
         self._tokens = {share.token: share for share in exchange.shares.values()}
-        self.sockets = Sockets(self._admit, lambda link: None, self._hear)
+        self.sockets = Sockets(self._admit, lambda link: link.send(HEARTBEAT), self._hear)
         self.updates = Teller(self._order)
         self.faults: list[str] = []  #: what a client asked for that Kite has no words for
 

@@ -80,6 +80,11 @@ class Loopback:
         self.port = 0
         self.accepted = 0  #: connections so far
 
+    @property
+    def busy(self) -> int:
+        """Requests without an answer so far."""
+        return len(self._busy)
+
     def up(self) -> None:
         """Listen, on the port of before. Needs a running loop."""
         if self._listening:

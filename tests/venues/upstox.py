@@ -231,6 +231,11 @@ class UpstoxApi:
         if self.tape is not None:
             self.tape.trade(self.exchange.shares[key].symbol, paise)
 
+    @property
+    def working(self) -> int:
+        """Requests that have come and have no answer yet."""
+        return self._loopback.busy
+
     def expire(self, *, cut: bool = True) -> None:
         """The token is worth nothing from now on; ``token`` is the next one, for who logs in. ``cut``: streams end."""
         self._logins += 1
