@@ -12,10 +12,13 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from otrade_bot.core.clock import SECOND
+from otrade_bot.core.clock import SECOND, to_ist
+from otrade_bot.core.errors import BrokerException, TokenException
 from otrade_bot.core.model import BrokerOrder
 from otrade_bot.core.money import Paise
+from otrade_bot.trading.doubt import force_hint, in_doubt, settle_book, settle_history, unsettled
 from otrade_bot.trading.guards import settle_gtts, wants_gtts
+from otrade_bot.trading.orders import Order
 from otrade_bot.trading.rungs import RungLife
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ async def compare(engine: LiveTradingEngine, *, first: bool = False, over: bool 
         engine.post(lambda: settle_gtts(manager, gtts, engine.clock.now_ns()))
     before = Counter(manager.stirred)
     net = await engine.broker.get_net()
+    engine.post(lambda: _remind(engine))
     found = _differing(engine, net)
     if found:
         book = await read_book(engine)  # what filled between book and net is no difference
@@ -56,14 +60,40 @@ async def compare(engine: LiveTradingEngine, *, first: bool = False, over: bool 
     return said
 
 
+def _remind(engine: LiveTradingEngine) -> None:
+    """A doubt about a reducing order is said as long as it lasts: its rung may stand without protection."""
+    for order in in_doubt(engine.manager):
+        life = engine.manager.lives[order.row, order.rung]
+        since = to_ist(order.unknown_ns)
+        engine.manager._say_refused(
+            life, f"its {order.order_type} order {order.tag} has been in doubt since {since:%H:%M:%S} "
+            f"({order.unknown}): {life.held} held may be unprotected; {force_hint(order)}"
+        )  # fmt: skip
+
+
 async def read_book(engine: LiveTradingEngine) -> Sequence[BrokerOrder]:
-    """Each row is taken as a report, and doubts are compared with it. Raises BrokerException."""
-    began = engine.clock.now_ns()
+    """Each row is taken as a report; doubts are compared with it, and with the history of their orders. Raises
+    BrokerException."""
+    manager, began = engine.manager, engine.clock.now_ns()
     book = await engine.broker.get_orderbook()
-    engine.post(lambda: engine.manager.settle_unknown(book, began))
+    engine.post(lambda: settle_book(manager, book, began))
     for told in book:
         engine.post(lambda told=told: _hear(engine, told))  # type: ignore[misc]
+    for order in unsettled(manager):
+        await _read_history(engine, order)
     return book
+
+
+async def _read_history(engine: LiveTradingEngine, order: Order) -> None:
+    """One that cannot be read leaves the doubt to the next time."""
+    began = engine.clock.now_ns()
+    try:
+        states = await engine.broker.order_history(order.order_id)
+    except TokenException:
+        raise
+    except BrokerException:
+        return
+    engine.post(lambda: settle_history(engine.manager, order, states, began))
 
 
 def _hear(engine: LiveTradingEngine, told: BrokerOrder) -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from otrade_bot.brokers.base import BrokerInterface
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import MINUTE, SECOND, Clock, iso
-from otrade_bot.core.errors import JournalException, TokenException
+from otrade_bot.core.errors import BrokerException, JournalException, TokenException
 from otrade_bot.core.events import Event, EventKind, Observer, Severity
 from otrade_bot.core.model import Block, BrokerOrder, Instrument, OrderType, Side
 from otrade_bot.core.money import Paise, rupees, rupees_text, to_paise
@@ -28,12 +28,13 @@ from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.strategies.loader import TradingStrategy
 from otrade_bot.trading import setup
-from otrade_bot.trading.compare import compare
+from otrade_bot.trading.compare import compare, read_book
+from otrade_bot.trading.doubt import overdue
 from otrade_bot.trading.flatten import Flattener
 from otrade_bot.trading.manager import OrderManager
 from otrade_bot.trading.orders import Tags
 from otrade_bot.trading.recover import CODES, Recovery
-from otrade_bot.trading.refusals import Storm, Trouble
+from otrade_bot.trading.refusals import LONGEST, Storm, Trouble
 from otrade_bot.trading.risk import RiskLimits, RiskManager
 from otrade_bot.trading.rungs import RungLife
 from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView, Trade
@@ -128,6 +129,8 @@ class LiveTradingEngine:
         self._books = asyncio.Lock()  #: one reader of the broker's books at a time
         self._begun = self._compared = 0  #: comparisons begun, and the newest that ended well
         self._differences: list[str] = []
+        self.asking: asyncio.Task[None] | None = None  #: a look at the broker's orders between two comparisons
+        self._asked = self._ask_ns = 0
         risk = config.risk
         limits = RiskLimits(
             risk.max_order_quantity, to_paise(risk.max_order_value), risk.price_band_percent,
@@ -344,6 +347,35 @@ class LiveTradingEngine:
     def _pulse(self, ts: int) -> None:
         self._notice(ts)
         self.manager.chase(ts)
+        self._listen(ts)
+
+    def _listen(self, now: int) -> None:
+        """What should have been heard by now is asked for before the minute's comparison comes, ever more slowly."""
+        if not overdue(self.manager, now):
+            self._asked = 0
+            return
+        if now < self._ask_ns or (self.asking is not None and not self.asking.done()):
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # a day without a loop hears everything at once
+        self._asked += 1
+        self._ask_ns = now + min(LONGEST, SECOND << min(self._asked - 1, 10))
+        self.asking = loop.create_task(self.look())
+
+    async def look(self) -> None:
+        """One read of the broker's orders, taken as reports. What fails is tried again."""
+        try:
+            async with self._books:
+                if not (self._retired or self.unread or Block.RECOVERY in self.blocks):
+                    await read_book(self)
+        except TokenException as error:
+            self.token_lost(str(error))
+        except BrokerException:
+            pass  # said by the minute's comparison, if it goes on
+        except Exception as error:
+            self.critical(f"a look at the broker's orders failed: {type(error).__name__}: {error}")
 
     def on_report(self, told: BrokerOrder) -> None:
         """An order update from the broker."""

@@ -8,7 +8,7 @@ is sent once; when nobody knows how it ended, the order stays reserved until the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ from otrade_bot.core.model import (
 from otrade_bot.core.money import Paise, rupees_text
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.fills import fill_price, protected, protection_ppm
+from otrade_bot.trading import doubt
 from otrade_bot.trading.delivery import cancel_gtt, converge_gtt
 from otrade_bot.trading.guards import GuardDesk, gtt_leg
 from otrade_bot.trading.orders import Order, OrderBook, Tags, merge
@@ -150,12 +151,15 @@ class OrderManager:
         if order is None:
             return gtt_leg(self, told)
         before, shown, filled = order.status, _telling(order), order.filled
+        presumed, order.contradicted = order.presumed, False
         if merge(order, told):
             self.stirred[told.symbol] += 1
+            if presumed and order.status is not OrderStatus.REJECTED:
+                self._revived(order)
             if before is OrderStatus.TRIGGER_PENDING and order.status is OrderStatus.OPEN:
                 order.changed_ns = told.updated_ns
                 self._went_off(order)
-            self._settled_by_report(order)
+            self._settled_by_report(order, told)
             if order.writing == "modify" or _telling(order) != shown:
                 self._say_order(order, before)
             if order.status.final and not before.final:
@@ -165,6 +169,14 @@ class OrderManager:
                     self._entry_rejected(order)
             self._follow(order, told.updated_ns, order.filled > filled)
         return True
+
+    def _revived(self, order: Order) -> None:
+        """It was taken for never placed, and is there: what stands in its stead may be one too many."""
+        order.reason = ""
+        self.critical(f"{order.instrument.symbol}: order {order.order_id} was taken for never placed, but is at the "
+                      f"broker ({order.status}); it is taken back as far as it has not filled")  # fmt: skip
+        if order.leg is Leg.ENTRY and order.ready(self.clock.now_ns()):
+            self._cancel(order)
 
     def _went_off(self, order: Order) -> None:
         """A stop has triggered: it is the exit, filled or not, so nothing more is bought."""
@@ -178,10 +190,12 @@ class OrderManager:
             life.stopped = True
             self._cancel_entries(life)
 
-    def _settled_by_report(self, order: Order) -> None:
-        """A report about an order whose placement was in doubt ends the doubt."""
-        if order.unknown and order.order_id:
-            self._known(order)
+    def _settled_by_report(self, order: Order, told: BrokerOrder) -> None:
+        """A report that shows what a write in doubt wanted ends the doubt."""
+        if order.unknown and order.order_id and doubt.took_effect(order, told):
+            if not told.status.final:
+                order.take_change()
+            doubt.clear(self, order)
 
     def _exit_ended(self, order: Order) -> None:
         """The broker has ended a reducing order that still protected something, without being asked."""
@@ -285,8 +299,11 @@ class OrderManager:
         if life.product is not Product.MIS:
             converge_gtt(self, life, now)
             return
+        surplus = self.surplus(life)
         for order in life.exits:
-            if order.ready(now):
+            if order.ready(now) and order in surplus:
+                self._cancel(order)
+            elif order.ready(now):
                 self._adjust(life, order, now)
         gap = life.held - life.covered
         if gap > 0 and all(_full(order) for order in life.exits if order.live):
@@ -328,9 +345,20 @@ class OrderManager:
             return
         self._grow(life, order, now)
 
+    def surplus(self, life: RungLife) -> list[Order]:
+        """Reducing orders for which nothing is left to sell: those before them take it all. What a human forced
+        goes first, then the oldest."""
+        room, found = life.held, []
+        for order in sorted(life.exits, key=lambda order: not order.forced):
+            if order.live and room <= 0:
+                found.append(order)
+            room -= order.left
+        return found
+
     def _total(self, life: RungLife, order: Order) -> int:
         """Quantity this order should have, what has filled included: all that no other one covers."""
-        others = sum(o.left for o in life.exits if o is not order and not o.cancelling)
+        spare = self.surplus(life)
+        others = sum(o.left for o in life.exits if o is not order and not o.cancelling and o not in spare)
         want = max(order.filled + life.held - others, order.filled + 1)
         most = freeze_lots(order.instrument)
         return min(want, most) if most else want
@@ -506,10 +534,11 @@ class OrderManager:
         """The write has ended, one way or another."""
         order.writing = ""
         self.stirred[order.instrument.symbol] += 1
+        order.answered_ns = self.clock.now_ns()
         # A report may have said meanwhile what the answer does not know.
-        told = order.status.final or (what == "place" and bool(order.order_id))
+        told = order.status.final or (what == "place" and bool(order.order_id)) or (what == "modify" and order.changed)
         if isinstance(outcome, Unknown) and not told:
-            self._unknown(order, what, outcome)
+            doubt.begin(self, order, what, outcome)
             return
         order.asked = 0
         if isinstance(outcome, Refused):
@@ -570,6 +599,7 @@ class OrderManager:
             order.modifications = max(order.modifications, self._most_changes)
             self._cancel(order)  # its final report places a fresh one
             return
+        order.contradicted = order.contradicted or not trouble.passing
         order.retry_ns = now + self.pauses.next(order.tag, now)
 
     @property
@@ -590,56 +620,6 @@ class OrderManager:
             self._alert(life, f"stop refused ({order.reason}): leaving at market")
             return
         self._exit_refused(life, why)
-
-    # --- nobody knows -----------------------------------------------------------------------------------
-
-    def _unknown(self, order: Order, what: str, outcome: Unknown) -> None:
-        """Reserve it, freeze the symbol's entries, tell the human; the book will say."""
-        order.unknown = f"{what}: {outcome.cause}"
-        order.unknown_ns = self.clock.now_ns()
-        order.absent_reads = 0
-        order.absent_ns = 0
-        self.frozen.add(order.instrument.symbol)
-        self._alert_order(order, f"nobody knows whether the {what} took effect ({outcome.cause}); asking the broker")
-
-    def _known(self, order: Order) -> None:
-        """The doubt has ended."""
-        order.unknown = ""
-        order.asked = 0
-        self._thaw(order)
-
-    def _thaw(self, order: Order) -> None:
-        symbol = order.instrument.symbol
-        if not any(o.unknown for o in self.orders if o.instrument.symbol == symbol):
-            self.frozen.discard(symbol)
-
-    def settle_unknown(self, book: Iterable[BrokerOrder], now: int) -> None:
-        """Compare doubtful orders with one complete read of the broker's book.
-
-        Present: the book is right. Absent: never placed, but only after 120 s and two complete reads at
-        least 30 s apart, because brokers show orders tens of seconds late.
-        """
-        told = {report.tag: report for report in book if report.tag}
-        by_id = {report.order_id: report for report in book}
-        for order in [o for o in self.orders if o.unknown]:
-            report = by_id.get(order.order_id) or told.get(order.tag)
-            if report is not None:
-                self._known(order)
-                self._alert_order(order, f"found at the broker: {report.status_word}")
-                self.on_report(report)
-                self._again(order)
-            else:
-                self._absent(order, now)
-
-    def _absent(self, order: Order, now: int) -> None:
-        if order.absent_reads == 0 or now - order.absent_ns >= 30 * SECOND:
-            order.absent_reads += 1
-            order.absent_ns = now
-        if order.order_id or now - order.unknown_ns < 120 * SECOND or order.absent_reads < 2:
-            return  # an order with an id exists, whatever one read says
-        self._known(order)
-        self._refused(order, "place", Refused("never reached the broker", "absent"))
-        self._again(order)
 
     # --- words ----------------------------------------------------------------------------------------------
 

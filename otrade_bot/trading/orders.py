@@ -14,13 +14,17 @@ from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.model import BrokerOrder, Instrument, Leg, OrderRequest, OrderStatus, OrderType, Side
 from otrade_bot.core.money import Paise
 
-__all__ = ["TAG_LIMIT", "TRANSITIONS", "Order", "OrderBook", "TagParts", "Tags", "merge"]
+__all__ = ["TAG_LIMIT", "TRANSITIONS", "Order", "OrderBook", "TagParts", "Tags", "fits", "merge"]
 
 S = OrderStatus
 _WORKING = (S.PENDING, S.OPEN, S.TRIGGER_PENDING)
 _FINAL = (S.COMPLETE, S.CANCELLED, S.REJECTED)
 #: Among reports of one moment, the later one.
 _PROGRESS = {S.PENDING: 0, S.TRIGGER_PENDING: 1, S.OPEN: 2, S.REJECTED: 3, S.CANCELLED: 4, S.COMPLETE: 5}
+
+NOTHING_HEARD = (0, 0, 0, 0)
+#: What a modification asks for: quantity, type, price, trigger; None: as it was.
+Change = tuple[int, OrderType | None, Paise | None, Paise | None]
 
 #: (what we have, what the broker reports) -> what we have then. Total over every pair.
 TRANSITIONS: dict[tuple[OrderStatus, OrderStatus], OrderStatus] = {
@@ -61,15 +65,19 @@ class Order:
     modifications: int = 0
     writing: str = ""  #: "place", "modify" or "cancel" while that write is unanswered
     asked: int = 0  #: total quantity that an unanswered (or doubtful) modification asks for
-    change: tuple[int, OrderType | None, Paise | None, Paise | None] | None = None  #: what it asks for
+    change: Change | None = None  #: what it asks for
     cancelling: bool = False  #: we have asked for its end
     retry_ns: int = 0  #: no further write about it before this moment
+    answered_ns: int = 0  #: when the last write about it was answered
+    contradicted: bool = False  #: a change was refused because the order is not as we think
+    forced: bool = False  #: a human demanded it beside one in doubt
     unknown: str = ""  #: cause, while nobody knows how the last write ended
+    doubt: str = ""  #: which write that was: "place", "modify" or "cancel"
     unknown_ns: int = 0
     absent_reads: int = 0  #: complete reads of the book in which an unknown placement was missing
     absent_ns: int = 0  #: the first of them
     reason: str = ""
-    stamp: tuple[int, int, int, int] = (0, 0, 0, 0)  #: of the newest report: several may bear one time
+    stamp: tuple[int, int, int, int] = NOTHING_HEARD  #: of the newest report: several may bear one time
 
     @property
     def instrument(self) -> Instrument:
@@ -85,6 +93,11 @@ class Order:
         return not self.status.final or bool(self.unknown)
 
     @property
+    def presumed(self) -> bool:
+        """Its end is our own conclusion: the broker has said nothing of it yet, and is believed when it does."""
+        return self.status is S.REJECTED and self.stamp == NOTHING_HEARD
+
+    @property
     def idle(self) -> bool:
         """It may be modified or cancelled now: the broker has it and no write about it is open."""
         return not self.status.final and bool(self.order_id) and not self.writing and not self.unknown
@@ -92,6 +105,11 @@ class Order:
     def ready(self, now: int) -> bool:
         """Idle, and no write about it was refused or accepted a moment ago."""
         return self.idle and now >= self.retry_ns
+
+    @property
+    def changed(self) -> bool:
+        """It is as the unanswered modification wants it."""
+        return self.change is not None and fits(self.change, self)
 
     def take_change(self) -> None:
         """The broker has accepted the last modification."""
@@ -110,6 +128,18 @@ class Order:
         return max(self.quantity, self.asked) - self.filled if self.live else 0
 
 
+def fits(change: Change, state: Order | BrokerOrder) -> bool:
+    """The state is what the change asks for. A limit order may go on showing the trigger it once had."""
+    quantity, kind, price, trigger = change
+    stop = state.order_type in (OrderType.SL, OrderType.SL_M)
+    return (
+        state.quantity == quantity
+        and kind in (None, state.order_type)
+        and price in (None, state.price)
+        and (trigger in (None, state.trigger) or not (trigger or stop))
+    )
+
+
 def merge(order: Order, told: BrokerOrder) -> bool:
     """Take a report in. True if anything changed. Idempotent, and any order of reports ends the same."""
     before = (order.status, order.filled, order.value, order.quantity, order.trigger, order.price, order.order_id)
@@ -118,7 +148,9 @@ def merge(order: Order, told: BrokerOrder) -> bool:
         order.filled, order.value = told.filled, told.value
     stamp = (told.updated_ns, told.modifications, told.filled, _PROGRESS[told.status])
     newest = stamp >= order.stamp
-    if newest or told.status.final:
+    if order.presumed and told.status is not S.PENDING:
+        order.status = told.status
+    elif newest or told.status.final:
         order.status = TRANSITIONS[order.status, told.status]
     if newest:
         order.stamp, order.updated_ns = stamp, told.updated_ns
