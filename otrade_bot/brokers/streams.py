@@ -7,7 +7,7 @@ A row that cannot be read costs itself alone, and asks for the books: it may hav
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -21,7 +21,7 @@ from otrade_bot.core.money import Paise
 
 __all__ = ["BrokerStreams", "Ears", "KiteStreams", "Listed", "LivePrice", "UpstoxStreams"]
 
-K = TypeVar("K", int, str)
+K = TypeVar("K", bound=Hashable)
 Row = Mapping[str, Any]
 
 
