@@ -57,12 +57,15 @@ def cure_of(reason: str) -> str:
 
 def converge_gtt(manager: OrderManager, life: RungLife, now: int) -> None:
     """Bring a delivery rung's GTT, or its exit, to what it should be."""
-    if life.gtt is not None and life.gtt.unknown:
-        ask(manager, now)
+    gtt = life.gtt if life.gtt and not life.gtt.order_id else None
+    if gtt is not None:
+        gtt.touched = gtt.touched or _touches(manager, life, gtt)
+        if gtt.unknown:
+            ask(manager, now)
     if any(order.live for order in life.exits):
         return  # a leg has triggered, or we are leaving: that order is the exit
     if life.wanted is None:
-        _watch(manager, life, now)
+        _watch(manager, life, gtt, now)
     if life.wanted is not None:
         _leave(manager, life, now)
     elif now >= life.gtt_retry_ns:
@@ -72,11 +75,8 @@ def converge_gtt(manager: OrderManager, life: RungLife, now: int) -> None:
 # --- leaving ------------------------------------------------------------------------------------------------
 
 
-def _watch(manager: OrderManager, life: RungLife, now: int) -> None:
+def _watch(manager: OrderManager, life: RungLife, gtt: GuardGtt | None, now: int) -> None:
     """The true stop, where no GTT rests at it, and a GTT that does not go off."""
-    gtt = life.gtt
-    if gtt is not None and _touches(manager, life, gtt):
-        gtt.touched = True
     if life.level == 0 or not manager.beyond(life):
         if gtt is not None:
             gtt.crossed_ns = 0
@@ -151,7 +151,6 @@ def _may_leave(manager: OrderManager, life: RungLife, gtt: GuardGtt, now: int) -
         manager._say_refused(life, f"exit waits ({fault}); the GTT stays where it is")
         return False
     if _touches(manager, life, gtt):
-        gtt.touched = True
         gtt.crossed_ns = gtt.crossed_ns or now
     if life.wanted is ExitReason.TARGET and gtt.target and now - (gtt.crossed_ns or 0) < TARGET_PATIENCE:
         return False
