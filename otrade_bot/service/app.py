@@ -29,6 +29,7 @@ from otrade_bot.core.model import Block
 from otrade_bot.core.session import Calendar
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.service.accounts import Account, PaperAccount
+from otrade_bot.service.brokerside import BrokerSide
 from otrade_bot.service.clockwatch import ClockWatch
 from otrade_bot.service.clockwork import Clockwork, feed, metronome
 from otrade_bot.service.control_state import ControlState
@@ -70,6 +71,7 @@ class Setting:
     start: int = 0
     resumed: bool = False
     account: Account | None = None  #: None: the paper account in ``state_dir``
+    brokers: BrokerSide | None = None  #: where orders or prices are a broker's
 
 
 class Service:
@@ -91,7 +93,11 @@ class Service:
             self.config, setting.strategies, setting.kernel, setting.source, self.account, setting.state_dir,
             self.clock, self.journal, self.control, setting.rehearsal is not None, note,
         )  # fmt: skip
+        self.brokers = setting.brokers
+        if self.brokers is not None:
+            self.brokers.again = self._want_again
         self.fault = ""  #: why the broker's books are not known
+        self._again = ""  #: why the day is to be opened again
         self.last_job: tuple[str, int, float, bool] | None = None  #: name, due, late s, well
         self.reason = ""  #: why the service stops
         self._done: set[tuple[date, str]] = set()  #: jobs of a day that have run
@@ -185,7 +191,8 @@ class Service:
             return [self._rehearse(self.setting.rehearsal, jobs)]
         self.clockwork.start()
         beat = metronome(lambda: self.engine, self.clock, self._opened.wait, lambda: self._caught_up)
-        return [beat, self._watch_clock()]
+        lines = [make() for _, make in self.brokers.tasks()] if self.brokers else []
+        return [beat, self._watch_clock(), *lines]
 
     async def _rehearse(self, rehearsal: Rehearsal, jobs: Sequence[Job]) -> None:
         assert isinstance(self.clock, ManualClock)
@@ -208,7 +215,15 @@ class Service:
                 await self._reopen(step.text)
             elif self._day(self.clock.now_ns()) != self.today.day:
                 await self._reopen("a new trading day")
+            elif self._again:
+                await self._reopen(self._again)
+            if self.brokers is not None:
+                self.brokers.look()
             await asyncio.sleep(1.0)
+
+    def _want_again(self, why: str) -> None:
+        """A broker's side has what only an opening can put right; done within the second."""
+        self._again = self._again or why
 
     async def _survive(self, name: str, make: Callable[[], Awaitable[None]]) -> None:
         """Run it again whenever it fails, later and later; the failure is told."""
@@ -236,6 +251,12 @@ class Service:
         with timed("open", day=day.isoformat()):
             opened = await self.opener.open(day, now, self._begin)
         self._stream, self._restored, self.fault = opened.stream, opened.restored, opened.fault
+        if self.brokers is not None:
+            self.brokers.attach(opened.desk.engine)
+        if self.fault:
+            cure = ": send /login" if Block.TOKEN in self.engine.blocks else ", asked again every few seconds"
+            self.engine.alert(f"{self.account.name} tells nothing of orders and positions ({self.fault}){cure}; until "
+                              "then there are no entries. Stops that rest at the broker hold")  # fmt: skip
         before = opened.before
         self._done |= {(day, "report") for line in before if line.get("kind") == "day"}
         self._done |= {(day, "next_session") for line in before if line.get("boundary") == "next"}
@@ -271,19 +292,22 @@ class Service:
         return self._planned
 
     def _start_feed(self) -> None:
-        """From where the recovery ended; in a rehearsal the driver feeds."""
-        if self.setting.rehearsal is None and self._group is not None:
+        """From where the recovery ended; in a rehearsal the driver feeds, and a broker's prices come by themselves."""
+        if self.setting.rehearsal is None and self._group is not None and self.brokers is None:
             steps = prices(self._stream, self._caught_up)
             self._feed = self._group.create_task(feed(self.engine, self.clock, steps), name="feed")
 
     async def _reopen(self, why: str) -> None:
         """The same path as a start: what happened meanwhile is at the broker and in the prices."""
         get_logger().info("the desk is opened again", why=why)
+        self._again = ""
         self.watch.busy()
         self._opened.clear()
         if self._feed is not None:
             self._feed.cancel()
             self._feed = None
+        if self.brokers is not None:
+            self.brokers.detach()
         await self._written()  # an answer that came after it would be nobody's
         self.engine.flattener.leave()
         self.engine.keeper = None
@@ -361,6 +385,8 @@ class Service:
             task.cancel()
         self._say_run("stopped", self.reason)
         self.health.beat(running=False)
+        if self.brokers is not None:
+            await self.brokers.close()
         await self.mouths.farewell(FAREWELL)
 
     async def _written(self) -> list[str]:

@@ -23,8 +23,8 @@ from otrade_bot.core.errors import ConfigException, DataException
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.jsonlines import LineLog
 from otrade_bot.research.report import day_report
-from otrade_bot.service.day import DayDriver, Pace, stream_of
 from otrade_bot.service.accounts import PaperAccount
+from otrade_bot.service.day import DayDriver, Pace, stream_of
 from otrade_bot.service.desk import Roster, kernel_for, open_desk
 from otrade_bot.service.journal import DayJournal, day_path, read_day
 from otrade_bot.service.logs import timed

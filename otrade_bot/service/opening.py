@@ -122,6 +122,7 @@ class Opener:
             await self.source.prepare(day, [*self._symbols, *(one.symbol for one in known.left)])
         except BrokerException as error:
             known.error = known.error or error
+        known.said += self.source.said
         return known
 
     async def _build(

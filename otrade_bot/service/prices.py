@@ -44,6 +44,11 @@ class PriceSource(Protocol):
         """Equal where the prices are the same."""
         ...
 
+    @property
+    def said(self) -> Sequence[str]:
+        """What the last ``prepare`` could not get, for humans."""
+        ...
+
     def days(self) -> Sequence[date]:
         """The days there are, oldest first; none where any day will do."""
         ...
@@ -73,6 +78,7 @@ class Simulated:
     """
 
     name = "simulated"
+    said = ()
 
     def __init__(self, seed: int = 1, market: MarketConfig | None = None, history_days: int = HISTORY_DAYS) -> None:
         market = market or MarketConfig()
@@ -112,6 +118,7 @@ class Replay:
     """
 
     name = "replay"
+    said = ()
 
     def __init__(self, files: Sequence[Path]) -> None:
         if not files:

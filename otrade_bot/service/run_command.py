@@ -13,17 +13,19 @@ from dataclasses import replace
 from otrade_bot.config import Config, ConfigManager, config_dir, environment, state_dir
 from otrade_bot.config.models import SpecialDay
 from otrade_bot.config.secrets import Secrets, load_secrets
-from otrade_bot.core.clock import at_ist, to_ist
+from otrade_bot.core.clock import SystemClock, at_ist, to_ist
 from otrade_bot.core.errors import ConfigException, TradingException
 from otrade_bot.core.masking import mask_text
 from otrade_bot.service import logs
 from otrade_bot.service.app import Service, Setting, first_cause
+from otrade_bot.service.broker_setup import LIVE_FEEDS, broker_parts, check_live
 from otrade_bot.service.demo_command import progress
 from otrade_bot.service.desk import kernel_for
 from otrade_bot.service.folder import guest_folder, only_one, own_folder
 from otrade_bot.service.mouths import mouths_for
 from otrade_bot.service.prices import PriceSource, Replay, Simulated
 from otrade_bot.service.rehearsal import Rehearsal, start_text
+from otrade_bot.service.switch import check_switch
 from otrade_bot.trading.setup import load_strategies, user_strategies
 
 __all__ = ["run_service"]
@@ -37,9 +39,20 @@ def run_service(args: argparse.Namespace) -> int:
     manager = ConfigManager(config_dir(), environment())
     config = manager.load(create=True)
     secrets = load_secrets()
+    if args.rehearse is None and config.trading.mode == "live":
+        check_live(config, secrets)
+    if args.rehearse is None and config.brokers.feed in LIVE_FEEDS:
+        _no_rehearsal(args)
+        return _run(config, secrets, manager, None, None)
     source = _source(config, manager, rehearse=args.rehearse is not None, seed=args.seed)
     rehearsal = _rehearsal(args, config, source)
-    config = _allowed(config, rehearsal, source)
+    return _run(_rehearsed(config, rehearsal, source), secrets, manager, source, rehearsal)
+
+
+def _run(
+    config: Config, secrets: Secrets, manager: ConfigManager, source: PriceSource | None, rehearsal: Rehearsal | None
+) -> int:
+    """``source`` None: a broker's prices."""
     folder = user_strategies(config, manager.config_dir)
     state = state_dir()
     if rehearsal is not None:
@@ -47,20 +60,30 @@ def run_service(args: argparse.Namespace) -> int:
     with only_one(state):
         if rehearsal is None:
             own_folder(state)
+            check_switch(state, config.brokers.primary if config.trading.mode == "live" else "paper")
         logs.configure(state, level="INFO", console=False)
         try:
             strategies = load_strategies(config, folder)
             with logs.timed("kernel"):
                 kernel = kernel_for(strategies, progress)
             start, resumed = rehearsal.begin(state, time.time_ns()) if rehearsal else (0, False)
-            setting = Setting(config, strategies, kernel, source, state, rehearsal, start, resumed)
+
+            def setting() -> Setting:
+                if source is not None:
+                    return Setting(config, strategies, kernel, source, state, rehearsal, start, resumed)
+                parts = broker_parts(config, secrets, state, SystemClock())
+                return Setting(
+                    config, strategies, kernel, parts.source, state, account=parts.account, brokers=parts.side
+                )
+
             return asyncio.run(_attend(setting, secrets))
         finally:
             logs.shutdown()
 
 
-async def _attend(setting: Setting, secrets: Secrets) -> int:
-    """The service under the signals of a supervisor."""
+async def _attend(make: Callable[[], Setting], secrets: Secrets) -> int:
+    """The service under the signals of a supervisor. ``make`` runs in the loop that the connections live in."""
+    setting = make()
     service = Service(setting, mouths_for(secrets, sys.stdout))
     _announce(setting, secrets)
     loop = asyncio.get_running_loop()
@@ -93,7 +116,10 @@ def _stopper(service: Service, number: signal.Signals) -> Callable[[], None]:
 def _announce(setting: Setting, secrets: Secrets) -> None:
     """One line on standard error: what runs, and who can command it."""
     rehearsal = setting.rehearsal
-    what = f"PAPER · {setting.source.name} prices"
+    mode = setting.config.trading.mode.upper()
+    what = f"{mode} · {setting.source.name} prices"
+    if setting.account is not None:
+        what = f"{mode} · REAL ORDERS at {setting.account.name} · {setting.source.name} prices"
     if rehearsal is not None:
         begins = "goes on" if setting.resumed else "begins"
         what += f" · rehearsal at {rehearsal.speed:g}x {begins} at {to_ist(setting.start):%Y-%m-%d %H:%M:%S}"
@@ -114,10 +140,7 @@ def _source(config: Config, manager: ConfigManager, *, rehearse: bool, seed: int
         return Replay([beside / file for file in brokers.replay.files])
     if rehearse or brokers.feed == "simulated":
         return Simulated(seed, config.market)
-    raise ConfigException(
-        "this release has no prices from a broker yet", file="brokers.json", key="feed", value=brokers.feed,
-        allowed="simulated, replay",
-    )  # fmt: skip
+    raise AssertionError(f"{brokers.feed} is a broker's feed")
 
 
 def _rehearsal(args: argparse.Namespace, config: Config, source: PriceSource) -> Rehearsal | None:
@@ -126,8 +149,7 @@ def _rehearsal(args: argparse.Namespace, config: Config, source: PriceSource) ->
     if args.rehearse is not None:
         return Rehearsal(start_text(args.rehearse), 1.0 if speed is None else speed, source.identity, args.keep_time)
     if source.name != "replay":
-        if speed is not None or args.keep_time:
-            raise ConfigException("goes with --rehearse alone", key="--speed" if speed is not None else "--keep-time")
+        _no_rehearsal(args)
         return None
     speed = config.brokers.replay.speed if speed is None else speed
     if not speed:
@@ -138,16 +160,18 @@ def _rehearsal(args: argparse.Namespace, config: Config, source: PriceSource) ->
     return Rehearsal(at_ist(source.days()[-1], *AHEAD), speed, source.identity, args.keep_time)
 
 
-def _allowed(config: Config, rehearsal: Rehearsal | None, source: PriceSource) -> Config:
-    """Paper only; a rehearsed day must be one on which the exchange is open, or was."""
-    trading, brokers = config.trading, config.brokers
-    if rehearsal is None and (trading.mode == "live" or brokers.primary != "paper"):
-        live = trading.mode == "live"
-        file, key = ("trading.json", "mode") if live else ("brokers.json", "primary")
-        value = trading.mode if live else brokers.primary
-        raise ConfigException("this release trades on paper only", file=file, key=key, value=value, allowed="paper")
-    config = replace(config, trading=trading.model_copy(update={"mode": "paper"}))
-    if rehearsal is None or config.calendar.is_trading_day(rehearsal.day):
+def _no_rehearsal(args: argparse.Namespace) -> None:
+    """Raises ConfigException for options that only a rehearsal has."""
+    if args.speed is not None or args.keep_time:
+        raise ConfigException("goes with --rehearse alone", key="--speed" if args.speed is not None else "--keep-time")
+
+
+def _rehearsed(config: Config, rehearsal: Rehearsal | None, source: PriceSource) -> Config:
+    """A rehearsal is on paper, on a day on which the exchange is open, or was."""
+    if rehearsal is None:
+        return config
+    config = replace(config, trading=config.trading.model_copy(update={"mode": "paper"}))
+    if config.calendar.is_trading_day(rehearsal.day):
         return config
     if source.name != "replay":
         why = config.calendar.holiday_name(rehearsal.day)
@@ -155,5 +179,3 @@ def _allowed(config: Config, rehearsal: Rehearsal | None, source: PriceSource) -
     # Prices were recorded that day, so there was a session, whatever the calendar says.
     special = {**config.market.special_days, rehearsal.day: SpecialDay(name="recorded session", full=True)}
     return replace(config, market=config.market.model_copy(update={"special_days": special}))
-
-
