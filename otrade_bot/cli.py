@@ -57,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     _demo_parser(commands)
     _run_parser(commands)
+    doctor = commands.add_parser("doctor", help="is everything ready? each check green, or red with its cure")
+    doctor.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    doctor.set_defaults(run=_doctor)
     report = commands.add_parser("report", help="what the journal says of a day")
     report.add_argument("--day", type=_day, help="YYYY-MM-DD; default: the newest day with a journal")
     report.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -140,6 +143,12 @@ def _run(args: argparse.Namespace) -> int:
     from otrade_bot.service.run_command import run_service
 
     return run_service(args)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from otrade_bot.service.doctor_command import run_doctor
+
+    return run_doctor(args)
 
 
 def _report(args: argparse.Namespace) -> int:

@@ -214,6 +214,8 @@ class BrokerConfig(_Model):
     """1 to 3 letters or digits that begin every order tag; different for each bot on one account."""
     static_ip: str | None = Field(default=None, min_length=2, max_length=45)
     """The address registered with the broker; compared with the one orders leave from."""
+    ip_echo: str | None = Field(default="https://api.ipify.org", pattern=r"^https?://[^\s/]+[^\s]*$", max_length=200)
+    """Who tells, as plain text, from which address we come; doctor asks it. null = nobody is asked."""
     algo_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,40}$")
     """Kite: the exchange's id of a registered algorithm, sent with each order. Not needed up to 10 orders a second."""
     algo_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9 _.-]{1,60}$")

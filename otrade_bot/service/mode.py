@@ -85,7 +85,7 @@ def missing_variables(broker: str, secrets: Secrets) -> list[str]:
     """The variables without which this broker cannot be reached or logged in to."""
     names = [] if getattr(secrets, f"{broker}_api_key") else [f"OTRADE_{broker.upper()}_API_KEY"]
     if getattr(secrets, f"{broker}_access_token"):
-        return names
+        return names if broker == "kite" else []  # Upstox knows the app by the token
     if not getattr(secrets, f"{broker}_api_secret"):
         names.append(f"OTRADE_{broker.upper()}_API_SECRET")
     if broker == "upstox" and not secrets.upstox_redirect_uri:

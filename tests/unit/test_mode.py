@@ -372,7 +372,8 @@ def test_where_there_are_no_settings_to_change_it_says_so() -> None:
 def test_an_access_token_of_today_needs_no_login(broker: str, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in LIVE:
         monkeypatch.delenv(name)
-    monkeypatch.setenv(f"OTRADE_{broker.upper()}_API_KEY", "k" * 16)
+    if broker == "kite":
+        monkeypatch.setenv("OTRADE_KITE_API_KEY", "k" * 16)
     monkeypatch.setenv(f"OTRADE_{broker.upper()}_ACCESS_TOKEN", "t" * 32)
     assert missing_variables(broker, load_secrets(None)) == []
     monkeypatch.delenv(f"OTRADE_{broker.upper()}_ACCESS_TOKEN")
