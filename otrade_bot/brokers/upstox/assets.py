@@ -29,6 +29,7 @@ __all__ = ["ROOT", "Found", "UpstoxAssets", "file_of", "read_rows"]
 ROOT = "https://assets.upstox.com"
 FOLDER = "/market-quote/instruments/exchange"
 BIGGEST = 64 * 1024 * 1024  #: bytes of a file as it is sent
+STEP = 1 << 15  #: of them unpacked at a time
 TRIES, PAUSE_S, SILENCE_S, LONGEST_S = 3, 1.0, 10.0, 60.0
 SEGMENTS = {
     "NSE_EQ": "NSE", "NSE_INDEX": "NSE", "NSE_FO": "NFO", "NCD_FO": "CDS", "NSE_COM": "NCO",
@@ -145,9 +146,9 @@ def _unpacked(packed: bytes) -> Iterator[str]:
     if packed[:2] != b"\x1f\x8b":
         yield text.decode(packed, True)
         return
-    unzip, step = zlib.decompressobj(31), 1 << 15
-    for start in range(0, len(packed), step):
-        yield text.decode(unzip.decompress(packed[start : start + step]))
+    unzip = zlib.decompressobj(31)
+    for start in range(0, len(packed), STEP):
+        yield text.decode(unzip.decompress(packed[start : start + STEP]))
     if not unzip.eof:
         raise ValueError("the file breaks off")
     yield text.decode(unzip.flush(), True)
