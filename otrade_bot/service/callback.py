@@ -67,7 +67,7 @@ def listen_address(listen: str) -> tuple[str, int]:
 
 
 class Callback:
-    """``notify``: the secret path, '' for none. ``port`` 0 takes a free one; ``ready`` is set once ``port`` is right."""
+    """``notify``: the secret path, '' for none. ``port`` 0 takes a free one; ``ready`` is set once it listens."""
 
     def __init__(
         self, desk: CallbackDesk, host: str, port: int, *, notify: str = "", patience_s: float = PATIENCE_S

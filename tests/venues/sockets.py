@@ -70,6 +70,7 @@ class Sockets:
         self.port = 0
         self._coming: dict[ServerConnection, Link] = {}
         self._task: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None
         self._beating: asyncio.Task[None] | None = None
 
     @property
@@ -86,6 +87,7 @@ class Sockets:
         if self._task is None:
             listener = socket.create_server(("127.0.0.1", self.port))
             self.port = listener.getsockname()[1]
+            self._listener = listener
             self._task = asyncio.create_task(self._serve(listener))
 
     def down(self) -> None:
@@ -117,6 +119,8 @@ class Sockets:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._listener is not None:  # nobody else does where the task had not begun
+            self._listener.close()
         self._task = self._beating = None
 
     async def _beat(self, frame: Frame, seconds: float) -> None:
