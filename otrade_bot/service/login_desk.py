@@ -22,6 +22,7 @@ from otrade_bot.brokers.tokens import Login, Token, TokenStore
 from otrade_bot.control.reply import Reply, bold, lines, text
 from otrade_bot.core.clock import to_ist
 from otrade_bot.core.errors import BrokerException, CommandException, ConfigException, TokenException
+from otrade_bot.core.masking import mask_text
 from otrade_bot.core.ports import LoginEnd, LoginPage
 from otrade_bot.core.redirects import Redirected, redirected
 from otrade_bot.service.logs import get_logger
@@ -248,7 +249,7 @@ class ServiceLogins:
             more = await done if isawaitable(done) else done
         except Exception as error:
             with suppress(Exception):
-                get_logger("error").error("a new token was not taken up", broker=broker, error=repr(error))
+                get_logger("error").error("a new token was not taken up", broker=broker, error=mask_text(repr(error)))
             more = f"But the service could not take it up ({type(error).__name__}): look at /status."
         return " ".join(filter(None, (said, more)))
 
