@@ -22,7 +22,6 @@ from otrade_bot.core.clock import at_ist
 from otrade_bot.core.errors import BrokerException, ConfigException
 from otrade_bot.core.model import Instrument, InstrumentKind
 from tests.venues.faults import Closed
-from tests.venues.kite_exchange import Share
 from tests.venues.upstox import Says
 
 FUTURE, OPTION = "NFO:RELIANCE26NOVFUT", "NFO:NIFTY26N2426000CE"
@@ -35,6 +34,10 @@ def listings(made: Room, folder: Path, **options: Any) -> Listings:
 
     source = UpstoxAssets(made.upstox_venue.root, sleep=at_once)
     return Listings(folder, made.clock, assets=source, **options)
+
+
+def kept_in(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
 
 
 def fetched(made: Room, broker: str) -> int:
@@ -132,7 +135,7 @@ async def test_it_is_fetched_once_a_day_and_outlives_the_process(tmp_path: Path,
         again = await listings(made, tmp_path / "state/instruments").today(made.broker(broker), DAY, [RELIANCE])
         assert again == first
         assert fetched(made, broker) == 1
-    (file,) = (tmp_path / "state/instruments").iterdir()
+    (file,) = kept_in(tmp_path / "state/instruments")
     assert file.name == f"{broker}-2026-11-20.json.gz"
     assert file.stat().st_mode & 0o777 == 0o600
 
@@ -171,7 +174,7 @@ async def test_with_neither_an_answer_nor_a_kept_one_there_is_no_list(tmp_path: 
         refuse(made, broker)
         with pytest.raises(BrokerException):
             await listings(made, tmp_path).today(made.broker(broker), DAY, [RELIANCE])
-    assert not list(tmp_path.iterdir())
+    assert kept_in(tmp_path) == []
 
 
 async def test_a_kept_list_that_lacks_what_is_wanted_does_not_stand_in_for_an_answer(tmp_path: Path) -> None:
@@ -187,7 +190,7 @@ async def test_a_torn_file_is_no_list(tmp_path: Path) -> None:
     async with room() as made:
         lists = listings(made, tmp_path)
         first = await lists.today(made.kite, DAY, [RELIANCE])
-        (file,) = tmp_path.iterdir()
+        (file,) = kept_in(tmp_path)
         for torn in (b"", file.read_bytes()[:200], gzip.compress(b"{}"), gzip.compress(b"[1]")):
             file.write_bytes(torn)
             assert await lists.today(made.kite, DAY, [RELIANCE]) == first
@@ -208,9 +211,7 @@ async def test_lists_that_serve_nobody_any_more_are_deleted(tmp_path: Path) -> N
         for day in days:
             made.at(9, 0, day=day)
             await listings(made, tmp_path).today(made.kite, day, [RELIANCE])
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "kite-2026-11-19.json.gz", "kite-2026-11-20.json.gz",
-    ]  # fmt: skip
+    assert [path.name for path in kept_in(tmp_path)] == ["kite-2026-11-19.json.gz", "kite-2026-11-20.json.gz"]
 
 
 # --- when it is not believed ----------------------------------------------------------------------------------------
@@ -336,7 +337,7 @@ async def test_what_is_no_list_of_instruments_is_none(tmp_path: Path, body: byte
         made.upstox_venue.fail("listing", Says(200, body, "application/gzip"))
         with pytest.raises(BrokerException, match="instruments"):
             await listings(made, tmp_path).today(made.upstox, DAY, [])
-    assert not list(tmp_path.iterdir())
+    assert kept_in(tmp_path) == []
 
 
 async def test_a_server_that_is_busy_is_asked_again(tmp_path: Path) -> None:

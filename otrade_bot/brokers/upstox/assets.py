@@ -117,6 +117,8 @@ def read_rows(packed: bytes) -> Iterator[dict[str, Any]]:
         text, at = text[at:] + piece, 0
         if not opened:
             text = text.lstrip("\ufeff \t\r\n")
+            if not text:
+                continue
             if not text.startswith("["):
                 raise ValueError("not a list")
             at, opened = 1, True
