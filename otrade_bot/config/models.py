@@ -199,6 +199,16 @@ class PaperConfig(_Model):
     """Price band around the day's first price beyond which nothing fills."""
 
 
+class LoginConfig(_Model):
+    """Where a browser comes back to after a login."""
+
+    listen: str | None = Field(
+        default=None, pattern=r"^(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253}):\d{1,5}$", max_length=300
+    )
+    """host:port where run listens for it, such as 127.0.0.1:8085: plain HTTP, from outside only behind a proxy with
+    TLS. null = nowhere, the address is pasted."""
+
+
 class BrokerConfig(_Model):
     """brokers.json: who takes the orders and where the prices come from."""
 
@@ -210,6 +220,7 @@ class BrokerConfig(_Model):
     """Where prices come from."""
     replay: ReplayConfig = ReplayConfig()
     paper: PaperConfig = PaperConfig()
+    login: LoginConfig = LoginConfig()
     instance: str = Field(default="A1", pattern=r"^[A-Za-z0-9]{1,3}$")
     """1 to 3 letters or digits that begin every order tag; different for each bot on one account."""
     static_ip: str | None = Field(default=None, min_length=2, max_length=45)
