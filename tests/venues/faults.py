@@ -84,6 +84,13 @@ class Closed(Fault):
         return Drop(reset=False)
 
 
+class Fine(Fault):
+    """Nothing goes wrong: for the requests before the one that is meant."""
+
+    async def strike(self, accept: Accept) -> Answer | Drop:
+        return await accept()
+
+
 @dataclass
 class First(Fault):
     """Something happens just before it is done: a price, say, that fills the order which is to be cancelled."""
