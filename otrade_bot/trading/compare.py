@@ -100,6 +100,8 @@ def _hear(engine: LiveTradingEngine, told: BrokerOrder) -> None:
     """A row of the book as a report; others' orders are no news every minute."""
     if engine.manager.orders.find(told) is not None or not told.tag:
         engine.manager.on_report(told)
+    else:
+        engine.not_sent(told)
 
 
 def _open(engine: LiveTradingEngine, symbol: str) -> bool:

@@ -39,6 +39,7 @@ from otrade_bot.trading.risk import RiskLimits, RiskManager
 from otrade_bot.trading.rungs import RungLife
 from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView, Trade
 from otrade_bot.trading.table import Row
+from otrade_bot.trading.unprotected import bare_lines
 from otrade_bot.trading.views import View
 
 __all__ = ["Keeper", "LiveTradingEngine", "PriceListener"]
@@ -114,6 +115,7 @@ class LiveTradingEngine:
         self._retired = False
         self.available: Paise | None = None  #: what the broker's funds were at the last comparison
         self.suspects: dict[tuple[str, str], tuple[int, int]] = {}  #: differences seen, and since when (ns)
+        self.known_tags: set[str] = set()  #: like ours, but not sent by us; said already
         self.known_trades: set[str] = set()  #: that the journal has already
         self.blocks: set[Block] = set()
         self._boundaries: deque[tuple[int, str]] = deque()
@@ -382,8 +384,22 @@ class LiveTradingEngine:
         self.post(lambda: self._reported(told))
 
     def _reported(self, told: BrokerOrder) -> None:
-        if not self.manager.on_report(told) and not told.tag and told.filled:
+        if self.manager.on_report(told):
+            return
+        self.not_sent(told)
+        if not told.tag and told.filled:
             self.alert(f"{told.symbol}: an order that is not ours filled ({told.side.name} {told.filled})", told.symbol)
+
+    def not_sent(self, told: BrokerOrder) -> None:
+        """An order with a tag like ours that this program has not sent: a second one trades on the account."""
+        if told.tag in self.known_tags or self.manager.tags.read(told.tag) is None:
+            return
+        self.known_tags.add(told.tag)
+        self.critical(
+            f"{told.symbol}: order {told.order_id} ({told.side.name} {told.quantity}, {told.status_word}) bears our "
+            f"mark {self.manager.tags.instance} and was not sent by this program: does a second one run on this "
+            "account? Its orders are not touched"
+        )
 
     def retire(self) -> None:
         """Another engine takes over: nothing that still comes in (an answer, a report, a price) is acted on."""
@@ -422,12 +438,16 @@ class LiveTradingEngine:
         auctions = [one.close for one in self.sessions.values() if one.continuous_end == ts < one.close]
         if name == "close" and auctions:
             data["auction_until"] = iso(max(auctions))
+        ended = (one for one in open_now if self.sessions[self.by_symbol[one.symbol]].continuous_end <= ts)
+        bare = bare_lines(ended) if name == "close" else []
+        severity = Severity.WARNING if bare else Severity.INFO
         text = ""
         if name == "square_off_warning" and open_now:
             minutes = self.config.market.warning_minutes
             names = ", ".join(sorted({p.symbol for p in open_now}))
             text = f"square-off in {minutes} minutes: {names}"
-        self.emit(Event(EventKind.SESSION, ts, text=text, data=data))
+        data |= {"unprotected": bare} if bare else {}
+        self.emit(Event(EventKind.SESSION, ts, text=text, severity=severity, data=data))
 
     # --- the kernel --------------------------------------------------------------------------------------
 

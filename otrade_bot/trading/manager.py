@@ -82,6 +82,7 @@ class OrderManager:
     troubled: Callable[[Trouble, str], None] = lambda kind, why: None  #: a no that is not about the order
     pauses: Pauses = field(default_factory=Pauses)
     guards: GuardDesk = field(default_factory=GuardDesk)
+    leftovers: list[Order] = field(default_factory=list)  #: working orders that serve no rung of ours
     stirred: Counter[str] = field(default_factory=Counter)  #: by symbol: writes, answers and news so far
 
     # --- what the kernel intends -----------------------------------------------------------------
@@ -175,7 +176,13 @@ class OrderManager:
         order.reason = ""
         self.critical(f"{order.instrument.symbol}: order {order.order_id} was taken for never placed, but is at the "
                       f"broker ({order.status}); it is taken back as far as it has not filled")  # fmt: skip
-        if order.leg is Leg.ENTRY and order.ready(self.clock.now_ns()):
+        if order.leg is Leg.ENTRY or self._life(order) is None:
+            self.left_over(order)
+
+    def left_over(self, order: Order) -> None:
+        """It serves nothing any more: it is cancelled, and again until that is taken."""
+        self.leftovers.append(order)
+        if order.ready(self.clock.now_ns()):
             self._cancel(order)
 
     def _went_off(self, order: Order) -> None:
@@ -457,6 +464,10 @@ class OrderManager:
 
     def chase(self, now: int, row: int | None = None) -> None:
         """Re-price exits that the market ran away from, cancel entries that do not fill, grow stops."""
+        self.leftovers = [order for order in self.leftovers if order.live]
+        for order in self.leftovers:
+            if order.ready(now):
+                self._cancel(order)
         for life in list(self.lives.values()):
             if life.closed or (row is not None and life.row != row):
                 continue

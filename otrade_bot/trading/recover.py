@@ -78,6 +78,7 @@ class Recovery:
     def __init__(self, engine: LiveTradingEngine) -> None:
         self.engine = engine
         self._sequence = 0
+        self._older: list[RungLife] = []  #: cycles that a newer one of their rung has followed
         self._levels: dict[tuple[int, int, int], tuple[int, int]] = {}  #: target and stop when a cycle was left
 
     async def run(
@@ -108,6 +109,7 @@ class Recovery:
         for item in found:
             self._take(item, fills)
         self._doubt(late)
+        self._orphans()
         self._guards(gtts, book)
         self._align()
         engine.counters.signals = len({(i.life.row, i.life.rung, i.life.cycle) for i in found})
@@ -132,6 +134,7 @@ class Recovery:
             row = engine.table[index] if index is not None else None
             if row is None or not row.strategy or strategy_code(row.strategy) != parts.code:
                 engine.alert(f"{order.symbol}: order {order.order_id} is ours, but nothing configured trades it")
+                engine.known_tags.add(order.tag)
                 continue
             key = (row.index, parts.rung, parts.cycle)
             if key not in groups:
@@ -248,8 +251,11 @@ class Recovery:
                 engine.book_trade(life)
         slot = (life.row, life.rung)
         other = engine.manager.lives.get(slot)
-        if other is None or other.cycle < life.cycle:
+        if other is None or other.cycle <= life.cycle:
             engine.manager.lives[slot] = life
+        older = life if other is not None and other.cycle > life.cycle else other
+        if older is not None and older is not engine.manager.lives[slot]:
+            self._older.append(older)
 
     def _doubt(self, late: Sequence[BrokerOrder]) -> None:
         """What the book does not show yet may still come: nothing else is bought of it, and a human is told."""
@@ -261,6 +267,19 @@ class Recovery:
                 manager.frozen.add(told.symbol)
                 what = f"{told.symbol} {order.leg} order {told.tag}"
                 self.engine.alert(f"{what}: nobody knows whether it left before the program ended; asking the broker")
+
+    def _orphans(self) -> None:
+        """Orders of a cycle that another one has followed: what they protected is gone, or is nobody's now."""
+        manager = self.engine.manager
+        for life in self._older:
+            alive = [order for order in (*life.entries, *life.exits) if order.live]
+            if life.held > 0:
+                self.engine.critical(f"{manager.symbol(life)} P{life.rung + 1}: {life.held} of an earlier cycle are "
+                                     "still held beside the newer one; compare with the broker")  # fmt: skip
+                alive = [order for order in alive if order.leg is Leg.ENTRY]
+            for order in alive:
+                manager._alert_order(order, "is left over from a rung that has ended: cancelled")
+                manager.left_over(order)
 
     def _reason(self, life: RungLife, fills: Sequence[BrokerFill]) -> ExitReason | None:
         """Why a converted exit was sent, as far as price and time tell; None for a stop."""

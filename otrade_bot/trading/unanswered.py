@@ -54,4 +54,4 @@ def doubted(lines: Iterable[Line], book: Sequence[BrokerOrder], product: Mapping
 
 def doubt(order: Order) -> None:
     """From now on nobody knows; one complete read has not shown it."""
-    order.unknown, order.unknown_ns = WHY, order.placed_ns
+    order.unknown, order.doubt, order.unknown_ns = WHY, "place", order.placed_ns

@@ -348,3 +348,60 @@ async def test_a_quiet_engine_asks_nothing(bench: Bench) -> None:
         bench.pulse(1)
     assert bench.engine.asking is None
     assert bench.broker.reads == 0
+
+
+def test_a_stop_that_shows_up_after_its_rung_has_ended_is_cancelled_until_that_is_taken(bench: Bench) -> None:
+    bench.broker.fill(entered(bench))
+    call = bench.broker.last()
+    bench.broker.doubt(call)
+    absent(bench)
+    bench.broker.accept()
+    bench.broker.deliver_all()
+    bench.broker.fill("V002", price=9_800)
+    assert bench.life().closed
+    bench.broker.act(call)
+    bench.broker.deliver_all()
+    bench.broker.refuse(why="busy")
+    bench.pulse(1.1)
+    bench.broker.accept(bench.broker.last("cancel"))
+    bench.broker.deliver_all()
+    assert not bench.broker.working()
+    assert len([c for c in bench.broker.calls if c.what == "cancel"]) == 2
+
+
+# --- somebody else with our mark ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("told_by", ["stream", "book"])
+def test_an_order_with_our_mark_that_we_did_not_send_stops_entries_and_is_said_once(bench: Bench, told_by: str) -> None:
+    order_id = entered(bench)
+    tag = bench.broker.orders[order_id].tag
+    other = replace(bench.broker.orders[order_id], order_id="V900", tag=tag[:-1] + "Z", filled=30, value=300_000)
+    bench.broker.orders["V900"] = other
+    for _ in range(2):
+        if told_by == "stream":
+            bench.broker.report(other)
+        run(bench.engine.reconcile())
+    assert bench.engine.blocks == {Block.ERROR}
+    assert len([text for text in bench.alerts if "second one" in text]) == 1
+    assert [call.what for call in bench.broker.calls] == ["place"]
+
+
+@pytest.mark.parametrize("tag", ["", "hand1", "0B7AAA1E00010001"])
+def test_an_order_with_another_mark_stops_nothing(bench: Bench, tag: str) -> None:
+    order_id = entered(bench)
+    bench.broker.orders["V900"] = replace(bench.broker.orders[order_id], order_id="V900", tag=tag)
+    run(bench.engine.reconcile())
+    assert not bench.engine.blocks
+
+
+def test_orders_of_a_strategy_that_left_the_settings_are_no_second_service(bench: Bench) -> None:
+    order_id = entered(bench)
+    tag = bench.broker.orders[order_id].tag
+    gone = replace(bench.broker.orders[order_id], order_id="V900", tag=tag[:3] + "ZZZ" + tag[6:])
+    bench.broker.orders = {"V900": gone}
+    again = Bench(lambda b: bench.broker)
+    run(again.engine.recover())
+    run(again.engine.reconcile())
+    assert not again.engine.blocks
+    assert any("nothing configured trades it" in text for text in again.alerts)
