@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import date
 from email.utils import parsedate_to_datetime
@@ -104,7 +106,8 @@ async def test_kites_order_updates_come_by_the_stream_and_can_be_lost_repeated_a
     kite.price(100_000)
     async with running(stream.run()):
         await until(lambda: kite.stream.sockets.live)
-        await _told(broker.place, kite.stream.updates, told, lambda: kite.stream.sockets.live[0].sent)
+        heartbeats = 1
+        await _told(broker.place, kite.stream.updates, told, lambda: kite.stream.sockets.live[0].sent - heartbeats)
         assert stream.wire.frames == kite.stream.sockets.live[0].sent
     await broker.aclose()
 
@@ -147,6 +150,50 @@ async def _told(place: Any, updates: Any, told: list[tuple[str, OrderStatus]], s
     await until(lambda: told[-1][0] == "first")
     assert [tag for tag, _ in told].index("second") < [tag for tag, _ in told].index("first")
     assert sent() == len(told)
+
+
+# --- beside another process ---
+CLIENT = """
+import asyncio, logging
+from otrade_bot.brokers.factory import BrokerFactory
+from otrade_bot.config.secrets import load_secrets
+from otrade_bot.core.clock import SystemClock
+from otrade_bot.core.model import Instrument
+
+class Listing:
+    instruments = {"%(symbol)s": Instrument("%(symbol)s", %(token)d)}
+    keys = {"%(symbol)s": "%(key)s"}
+
+async def main():
+    account = BrokerFactory.create_broker("%(broker)s", load_secrets(None), clock=SystemClock())
+    heard = asyncio.Event()
+    account.on_prices = lambda prices: (print(prices[0].symbol, prices[0].ltp), heard.set())
+    account.learn(Listing)
+    account.subscribe(Listing.instruments)
+    work = asyncio.create_task(account.run())
+    await asyncio.wait_for(heard.wait(), 20)
+    print(len(await account.get_orderbook()), await account.session_fault() == "")
+    work.cancel()
+    await account.aclose()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("name", ["kite", "upstox"])
+async def test_a_process_of_its_own_finds_the_venue_by_its_environment(
+    name: str, kite: Kite, upstox: UpstoxApi
+) -> None:
+    venue: Any = {"kite": kite, "upstox": upstox}[name]
+    venue.price(100_000)
+    code = CLIENT % {"broker": name, "symbol": ONE.symbol, "token": ONE.token, "key": ONE.upstox_key}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, env={**os.environ, **venue.environment()}
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    said = out.decode().splitlines()
+    assert (set(said[:-1]), said[-1]) == ({f"{ONE.symbol} 100000"}, "0 True")
 
 
 # --- handshakes and cuts ---
