@@ -57,6 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     _demo_parser(commands)
     _run_parser(commands)
+    login = commands.add_parser("login", help="a broker's daily login")
+    login.add_argument("broker", nargs="?", choices=("kite", "upstox"), help="default: the one that takes the orders")
+    login.add_argument("--approve", action="store_true", help="Upstox: consent in its app instead of an address")
+    login.set_defaults(run=_login)
     doctor = commands.add_parser("doctor", help="is everything ready? each check green, or red with its cure")
     doctor.add_argument("--json", action="store_true", help="one JSON object on standard output")
     doctor.set_defaults(run=_doctor)
@@ -143,6 +147,12 @@ def _run(args: argparse.Namespace) -> int:
     from otrade_bot.service.run_command import run_service
 
     return run_service(args)
+
+
+def _login(args: argparse.Namespace) -> int:
+    from otrade_bot.service.login_command import run_login
+
+    return run_login(args)
 
 
 def _doctor(args: argparse.Namespace) -> int:

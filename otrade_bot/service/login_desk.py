@@ -27,7 +27,7 @@ from otrade_bot.core.ports import LoginEnd, LoginPage
 from otrade_bot.core.redirects import Redirected, redirected
 from otrade_bot.service.logs import get_logger
 
-__all__ = ["OnToken", "ServiceLogins"]
+__all__ = ["AGAIN", "SECONDS", "OnToken", "ServiceLogins"]
 
 #: How long a login that was begun counts, s.
 SECONDS = 600.0
@@ -37,7 +37,8 @@ MOST = 32
 #: Called once a new token is on disk; what it returns is said to the person, too.
 OnToken = Callable[[str, Token], Awaitable[str | None] | str | None]
 
-_AGAIN = "Send /login for a new address."
+#: What to do after a failure, said in a chat.
+AGAIN = "Send /login for a new address."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class ServiceLogins:
 
     ``brokers``: those that want a login, the one that takes the orders first. ``make`` gives a broker's Login and may
     raise ConfigException. ``tell`` puts a message into the admins' chats: for what ends without a chat. ``listening``:
-    the browser is sent back to a ``Callback`` of this process. ``steady`` gives seconds that always advance.
+    the browser is sent back to a ``Callback`` of this process. ``steady`` gives seconds that always advance. ``again``:
+    what to do after a failure.
     """
 
     def __init__(
@@ -72,9 +74,11 @@ class ServiceLogins:
         tell: Callable[[Reply], None] = lambda reply: None,
         listening: bool = False,
         steady: Callable[[], float] = time.monotonic,
+        again: str = AGAIN,
     ) -> None:
         self._brokers, self._make, self._store = tuple(brokers), make, store
         self.on_token, self.tell, self._listening, self._steady = on_token, tell, listening, steady
+        self._again = again
         self._logins: dict[str, Login] = {}
         self._begun: dict[str, _Begun] = {}  #: by the digest of the state
         self._asked: dict[str, _Begun] = {}  #: consent in the app, by broker
@@ -103,7 +107,7 @@ class ServiceLogins:
         login = await self._ready(name)
         ask: Callable[[], Awaitable[None]] | None = getattr(login, "ask_in_app", None)
         if ask is None:
-            raise CommandException(f"{name.capitalize()} knows no consent in its app. {_AGAIN}")
+            raise CommandException(f"{name.capitalize()} knows no consent in its app. {self._again}")
         if not self._listening:
             raise CommandException("brokers.json: login.listen is not set, so the token could not come here.")
         try:
@@ -118,7 +122,8 @@ class ServiceLogins:
     async def finish(self, text: str, session: str) -> LoginEnd:
         found = redirected(text)
         if found is None:
-            raise CommandException(f"That is no address of a login. Paste it whole, as the browser shows it. {_AGAIN}")
+            why = "That is no address of a login. Paste it whole, as the browser shows it."
+            raise CommandException(f"{why} {self._again}")
         begun = self._taken(found, session)
         return await self._exchanged(begun, found)
 
@@ -168,7 +173,7 @@ class ServiceLogins:
 
     async def accept(self, session: str) -> str:
         if not self.waiting(session):
-            raise CommandException(f"No other account waits for a yes. {_AGAIN}")
+            raise CommandException(f"No other account waits for a yes. {self._again}")
         held = self._held.pop(session)
         return await self._kept(held.broker, held.token, session)
 
@@ -202,20 +207,20 @@ class ServiceLogins:
         begun = self._begun.pop(key, None)
         if begun is None or (session and begun.session != session) or found.broker not in ("", begun.broker):
             missing = "The address has no state in it" if not found.state else "No open login of yours has that state"
-            raise CommandException(f"{missing}: nothing was done with it. {_AGAIN}")
+            raise CommandException(f"{missing}: nothing was done with it. {self._again}")
         if begun.until <= now:
-            raise CommandException(f"Too late: an address counts for {SECONDS / 60:.0f} min. {_AGAIN}")
+            raise CommandException(f"Too late: an address counts for {SECONDS / 60:.0f} min. {self._again}")
         return begun
 
     async def _exchanged(self, begun: _Begun, found: Redirected) -> LoginEnd:
         name = begun.broker.capitalize()
         if found.refused:
-            raise CommandException(f"{name} sent you back without a code: the login was not completed. {_AGAIN}")
+            raise CommandException(f"{name} sent you back without a code: the login was not completed. {self._again}")
         try:
             token = await self._logins[begun.broker].exchange(found.code)
         except (TokenException, BrokerException) as error:
             get_logger().warning("login failed", broker=begun.broker, session=begun.session, why=str(error))
-            raise CommandException(f"{error}. {_AGAIN}") from None
+            raise CommandException(f"{error}. {self._again}") from None
         return await self._judged(begun, token, sure=True)
 
     async def _judged(self, begun: _Begun, token: Token, *, sure: bool) -> LoginEnd:
