@@ -149,8 +149,10 @@ def _notes(one: Position) -> list[str]:
         notes.append(f"exiting: {one.exiting.value.replace('_', ' ')}")
     if one.external:
         notes.append("found at the broker, not ours")
-    elif not one.stop_resting:
-        notes.append("! stop not resting at the broker")
+    elif one.unprotected or not one.stop_resting:
+        notes.append(f"! {one.unprotected or 'stop not resting at the broker'}")
+    if one.watched:
+        notes.append(one.watched)
     return notes
 
 

@@ -13,6 +13,7 @@ from otrade_bot.core.clock import SECOND
 from otrade_bot.core.money import rupees_text
 from otrade_bot.core.session import Phase
 from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView
+from otrade_bot.trading.unprotected import bare_lines
 
 __all__ = ["Check", "flatten_preview", "flatten_result", "health", "health_checks", "why"]
 
@@ -56,7 +57,7 @@ def health_checks(
         Check(
             "Stops",
             not bare,
-            _named("not resting at the broker", [f"{_short(one)} P{one.rung}" for one in bare]),
+            _stops(held, bare),
         ),
         Check(
             "Orders", not unknown, _named("outcome unknown", [f"{_short(one)} {one.tag}" for one in unknown])
@@ -68,6 +69,13 @@ def health_checks(
         ),
         Check("Prices", True, words.dropped_text(state.dropped)),
     ]
+
+
+def _stops(held: Sequence[Position], bare: Sequence[Position]) -> str:
+    """Outside market hours a GTT that rests protects nothing."""
+    if bare:
+        return _named("not resting at the broker", [f"{_short(one)} P{one.rung}" for one in bare])
+    return words.without_exchange("; ".join(bare_lines(held))) or "fine"
 
 
 def _short(one: Position | OrderView | RowView) -> str:

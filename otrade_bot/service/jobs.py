@@ -20,6 +20,7 @@ from otrade_bot.service.desk import Desk
 from otrade_bot.service.journal import read_day
 from otrade_bot.service.plan import Job
 from otrade_bot.trading.engine import LiveTradingEngine
+from otrade_bot.trading.unprotected import bare_lines
 
 __all__ = ["DayJobs", "day_said"]
 
@@ -132,11 +133,14 @@ def _hours(engine: LiveTradingEngine) -> str:
 
 
 def _held(engine: LiveTradingEngine) -> str:
+    if engine.unread:
+        return f"Positions are NOT KNOWN: {engine.unread}"
     held = engine.positions()
     if not held:
         return "No open positions"
     names = ", ".join(f"{p.symbol} {int(p.side) * p.quantity:+d}" for p in held)
-    return f"{count(len(held), 'open position')}: {names}"
+    bare = [f"UNPROTECTED now, {line}" for line in bare_lines(held)]
+    return "\n".join((f"{count(len(held), 'open position')}: {names}", *bare))
 
 
 def _intraday(engine: LiveTradingEngine) -> bool:

@@ -28,6 +28,8 @@ class Position:
     entry_ns: int
     exiting: ExitReason | None = None
     external: bool = False  #: found at the broker, not ours
+    unprotected: str = ""  #: why nothing at the broker would take it out at its stop now; '' where something would
+    watched: str = ""  #: what of its levels rests nowhere and is watched here
 
     @property
     def average(self) -> float:

@@ -10,6 +10,7 @@ from otrade_bot.core.session import Phase
 from otrade_bot.kernel import state as abi
 from otrade_bot.trading.rungs import RungLife
 from otrade_bot.trading.snapshot import OrderView, Position, RowView, StatusView
+from otrade_bot.trading.unprotected import unprotected, watched
 
 if TYPE_CHECKING:
     from otrade_bot.trading.engine import LiveTradingEngine
@@ -94,7 +95,12 @@ class View:
         return Position(
             row.instrument.symbol, life.strategy, life.rung + 1, life.side, life.held, left, row.ltp, life.level,
             life.protected, life.target, life.first_fill_ns, life.wanted,
+            unprotected=unprotected(life, self._phase_of(life.row)), watched=watched(life),
         )  # fmt: skip
+
+    def _phase_of(self, row: int) -> Phase:
+        session = self.engine.sessions.get(row)
+        return session.phase(self.engine.clock.now_ns()) if session else Phase.CLOSED
 
     def _external(self) -> list[Position]:
         found = []

@@ -8,7 +8,6 @@ from typing import Any
 
 from harness.bench import Bench
 from harness.venue import Call, FakeVenue
-
 from otrade_bot.core.model import BrokerOrder, Gtt, GttStatus, OrderStatus, OrderType, Outcome, Product, Refused, Side
 
 

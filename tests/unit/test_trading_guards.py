@@ -275,7 +275,9 @@ def test_without_authorisation_the_cure_is_said_nothing_is_sold_and_the_stop_is_
         Refused("Your IP is not registered", "PermissionException"),
     ],
 )
-def test_a_refusal_that_says_nothing_of_the_gtt_sells_nothing_and_is_tried_again(bench: Bench, refused: Refused) -> None:
+def test_a_refusal_that_says_nothing_of_the_gtt_sells_nothing_and_is_tried_again(
+    bench: Bench, refused: Refused
+) -> None:
     bought(bench)
     for seconds in (1.1, 2.1, 4.1):
         call = bench.broker.last()

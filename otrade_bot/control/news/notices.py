@@ -201,9 +201,19 @@ def _session(data: Data) -> _Said:
     if boundary == "close" and (until := word(data, "auction_until")):
         head, detail = "Continuous trading ended", f"closing auction to {until[11:16]}"
     held = number(data, "positions")
-    if held == 0 and boundary in ("square_off_warning", "square_off"):
+    if word(data, "unread"):
+        detail = "what is open is NOT KNOWN"
+    elif held == 0 and boundary in ("square_off_warning", "square_off"):
         detail = "nothing is open"
-    return _Said(head, commas(detail, count(held, "open position") if held else ""))
+    return _Said(head, commas(detail, count(held, "open position") if held else ""), _bare(data))
+
+
+def _bare(data: Data) -> list[str]:
+    """What falls with its price until the next open, whatever rests at the broker."""
+    found = data.get("unprotected")
+    if not isinstance(found, list) or not found:
+        return []
+    return ["UNPROTECTED until the next open:", *(f"• {without_exchange(str(line))}" for line in found)]
 
 
 _FLATTENS = {
