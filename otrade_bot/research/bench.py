@@ -182,6 +182,13 @@ def signal_to_paper_order(journal: JournalOf) -> list[Row]:
     ]
 
 
+def signal_to_socket(journal: JournalOf) -> list[Row]:
+    """The same on live: to the first byte of the order at the broker's end, through the broker's own client."""
+    from otrade_bot.research import bench_socket  # brings the brokers in
+
+    return bench_socket.signal_to_socket(journal)
+
+
 @contextlib.contextmanager
 def disk_time() -> Iterator[list[float]]:
     """The seconds of every wait for the disk, while this lasts."""
@@ -255,6 +262,7 @@ def _jobs(journal: JournalOf) -> dict[str, Callable[[], list[Row]]]:
         "replay_ema_crossover": lambda: [replay("ema_crossover"), replay("ema_crossover", "1m")],
         "replay_momentum_ladder": lambda: [replay("momentum_ladder"), replay("momentum_ladder", "15m")],
         "signal_to_paper_order": lambda: signal_to_paper_order(journal),
+        "signal_to_socket": lambda: signal_to_socket(journal),
         "version_command": lambda: [version_command()],
         "import": lambda: [import_time()],
         "start_to_first_decision": start_to_first_decision,

@@ -53,14 +53,18 @@ def test_replay_with_limits_and_charges(benchmark: Any, name: str) -> None:
     "figure",
     [
         lambda: bench.signal_to_paper_order(DayJournal),
+        lambda: bench.signal_to_socket(DayJournal),
         lambda: [bench.import_time()],
         bench.start_to_first_decision,
         lambda: [bench.version_command()],
         bench.rss,
         bench.rss_parts,
     ],
-    ids=["signal_to_paper_order", "import", "start_to_first_decision", "version_command", "rss", "rss_parts"],
-)
+    ids=[
+        "signal_to_paper_order", "signal_to_socket", "import", "start_to_first_decision", "version_command", "rss",
+        "rss_parts",
+    ],
+)  # fmt: skip
 def test_whole_figures(benchmark: Any, figure: Callable[[], list[bench.Row]]) -> None:
     """These take their own samples: the table's time is that of the whole measurement, the figure is printed."""
     rows = benchmark.pedantic(figure, rounds=1)

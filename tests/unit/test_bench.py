@@ -6,9 +6,12 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from otrade_bot.core.errors import BrokerException
+from otrade_bot.research import bench_socket
 from otrade_bot.research.bench import (
     BUSY,
     DAY,
@@ -20,8 +23,10 @@ from otrade_bot.research.bench import (
     machine,
     render,
     replay_of,
+    signal_to_socket,
     ticks,
 )
+from otrade_bot.service.journal import DayJournal
 
 
 def test_a_row_is_a_median_between_its_extremes() -> None:
@@ -77,3 +82,25 @@ def test_a_childs_clock_is_ours() -> None:
     before = time.monotonic_ns()
     theirs = int(child("import sys, time; print(time.monotonic_ns(), file=sys.stderr)"))
     assert before < theirs < time.monotonic_ns()
+
+
+def test_every_order_that_is_measured_arrives_at_the_brokers_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_socket, "ROUNDS", 2)
+    monkeypatch.setattr(bench_socket, "EACH", 3)
+    rows = signal_to_socket(DayJournal)
+    assert [(row.name, row.unit) for row in rows] == [("signal_to_socket_p50", "ms"), ("signal_to_socket_p99", "ms")]
+    assert all(0 < row.low <= row.median <= row.high for row in rows)
+    assert len(bench_socket.samples(DayJournal, 3)) == 3
+
+
+def test_an_order_that_does_not_leave_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = bench_socket._account
+
+    def barred(*given: Any) -> Any:
+        account = made(*given)
+        account.read_only = "nothing leaves today"
+        return account
+
+    monkeypatch.setattr(bench_socket, "_account", barred)
+    with pytest.raises(BrokerException, match="did not leave"):
+        bench_socket.samples(DayJournal, 2)
