@@ -50,7 +50,7 @@ WARM = 10  #: market seconds between two requests that keep the connection warm
 
 
 class LiveRoom(Barrier):
-    """One account at one broker. Of ``shares`` the strategy trades ``symbols`` (the first one unless named). What is at
+    """One account at one broker. Of ``shares`` the strategy trades the first ones, ``traded`` of them. What is at
     the exchange is in ``venue``, what people were told in ``phone``, every event in ``events``."""
 
     def __init__(
@@ -59,7 +59,7 @@ class LiveRoom(Barrier):
         folder: Path,
         *,
         shares: int = 5,
-        symbols: Iterable[str] = (),
+        traded: int = 1,
         settings: Callable[[tuple[str, ...]], Config] | None = None,
         product: Product = Product.MIS,
         start: tuple[int, int] = (9, 30),
@@ -68,7 +68,7 @@ class LiveRoom(Barrier):
         self.shares: tuple[Listed, ...] = listed(shares, shares // 2)
         super().__init__(clock, VENUES[broker](self.shares, clock))
         self.folder, self.product = folder, product
-        self.symbols = tuple(symbols) or (self.shares[0].symbol,)
+        self.symbols = tuple(one.symbol for one in self.shares[:traded])
         self.symbol = self.symbols[0]
         self.base = next(one.base for one in self.shares if one.symbol == self.symbol)
         #: A share that nobody trades, whose price is told again and again while ``lively``.
@@ -206,6 +206,21 @@ class LiveRoom(Barrier):
         if waiting:
             await asyncio.wait(waiting, timeout=20)
         await self.settle()
+
+    async def log_in(self) -> None:
+        """The human has logged in: the day's new token reaches the account, and the profile says that it is one."""
+        self.client.set_access_token(self.venue.api.token)
+        assert await self.finish(self.client.session_fault()) == ""
+        self.engine.token_back()
+        await self.settle()
+
+    async def flatten(self, by: str = "owner") -> str:
+        """What /flatten answers, when it does."""
+        asked = asyncio.create_task(self.engine.flatten(by))
+        while not asked.done():
+            await self.pass_time(1)
+            await asyncio.sleep(0.001)
+        return await asked
 
     # --- time and prices ---
     @property

@@ -89,6 +89,9 @@ class Venue(Protocol):
     def tick(self, *symbols: str) -> None:
         """The stream tells the last prices."""
 
+    def thin(self, quantity: int) -> None:
+        """The next order that arrives meets so many shares; the rest waits for a price."""
+
     def heartbeat(self) -> None: ...
     def fail(self, what: str, *faults: Fault) -> None:
         """The next requests of this kind: place modify cancel place_gtt modify_gtt cancel_gtt book history trades
@@ -101,6 +104,9 @@ class Venue(Protocol):
 
     def guards(self) -> list[Guard]:
         """GTTs that wait."""
+
+    def by_hand(self, symbol: str, side: int, quantity: int, product: Product) -> str:
+        """A market order of the human's, from the broker's own app; its id."""
 
     # faults in the broker's own words
     def no(self, message: str = "No.") -> Fault:
@@ -157,6 +163,9 @@ class KiteSide:
     def tick(self, *symbols: str) -> None:
         self.api.stream.ticks(symbols)
 
+    def thin(self, quantity: int) -> None:
+        self.api.exchange.thin = quantity
+
     def heartbeat(self) -> None:
         self.api.stream.heartbeat()
 
@@ -176,6 +185,14 @@ class KiteSide:
     def net(self, symbol: str, product: Product) -> int:
         held = self.api.exchange.holdings.get(symbol, (0, 0))[0] if product is Product.CNC else 0
         return self.api.exchange.net(symbol, product.value)[0] + held
+
+    def by_hand(self, symbol: str, side: int, quantity: int, product: Product) -> str:
+        exchange, _, name = symbol.partition(":")
+        form = {
+            "exchange": exchange, "tradingsymbol": name, "transaction_type": "BUY" if side > 0 else "SELL",
+            "quantity": quantity, "product": product.value, "order_type": "MARKET", "market_protection": -1,
+        }  # fmt: skip
+        return self.api.exchange.place(self.api._order(form))
 
     def guards(self) -> list[Guard]:
         found = []
@@ -251,6 +268,9 @@ class UpstoxSide:
     def tick(self, *symbols: str) -> None:
         self.api.stream.ticks(self._keys[symbol] for symbol in symbols)
 
+    def thin(self, quantity: int) -> None:
+        self.api.exchange.thin = quantity
+
     def heartbeat(self) -> None:
         """Nothing is known of any."""
 
@@ -272,6 +292,14 @@ class UpstoxSide:
         key, word = self._keys[symbol], "I" if product is Product.MIS else "D"
         held = self.api.exchange.holdings.get(key, (0, 0))[0] if word == "D" else 0
         return self.api.exchange.net(key, word) + held
+
+    def by_hand(self, symbol: str, side: int, quantity: int, product: Product) -> str:
+        fields = {
+            "instrument_token": self._keys[symbol], "transaction_type": "BUY" if side > 0 else "SELL",
+            "quantity": quantity, "product": "I" if product is Product.MIS else "D", "order_type": "MARKET",
+            "price": 0, "trigger_price": 0, "market_protection": -1,
+        }  # fmt: skip
+        return self.api.exchange.place(fields).order_id
 
     def guards(self) -> list[Guard]:
         return [

@@ -32,8 +32,8 @@ from otrade_bot.kernel.bars import moment, walk
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.kernel.replay import lean
 from otrade_bot.research.replay import Replay, bar_events, days_of, tick_events
-from otrade_bot.service.day import DayDriver, Pace, Stream
 from otrade_bot.service.accounts import charge_of
+from otrade_bot.service.day import DayDriver, Pace, Stream
 from otrade_bot.strategies.loader import TradingStrategy
 from otrade_bot.trading import setup
 from otrade_bot.trading.engine import LiveTradingEngine

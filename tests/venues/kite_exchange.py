@@ -157,6 +157,7 @@ class Exchange:
         self.hold = ""  #: new orders stop at this interim word until ``release``
         self.late = False  #: new orders are missing in the book until ``reveal``
         self.late_s = 0  #: new orders are missing in the book for so long, by the clock
+        self.thin: int | None = None  #: what the next new order finds at the price; None: all that it wants
         self.refuse: Callable[[Order], str] = lambda order: ""  #: why a new order ends rejected, '' where it does not
         self._moment = datetime(2026, 11, 20, 10)  # noqa: DTZ001 - India's wall clock, as Kite writes it
         self._trades = self._ids = 0
@@ -245,7 +246,8 @@ class Exchange:
             self._turn(order, "REJECTED")
             return
         self._turn(order, "TRIGGER PENDING" if order.order_type in STOPS else "OPEN", tell=False)
-        self._meet(order, resting=False)
+        thin, self.thin = self.thin, None
+        self._meet(order, resting=False, available=thin)
 
     def modify(self, order_id: str, changes: dict[str, Any], protection: float | None) -> None:
         """Change a working order. Kite's stops keep their type once they have triggered."""

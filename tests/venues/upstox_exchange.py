@@ -127,6 +127,7 @@ class Exchange:
         self.late_s = 0  #: new orders stay out of the books for so long, by the clock
         self.due: dict[str, int] = {}  #: order id -> ns UTC from which the books show it
         self.coming: dict[str, int] = {}  #: of the holdings: not delivered yet (T1)
+        self.thin: int | None = None  #: what the next new order finds at the price; None: all that it wants
         self.refuse: Callable[[Order], str] = lambda order: ""  #: why a new order ends rejected, '' where it does not
 
     @property
@@ -266,7 +267,8 @@ class Exchange:
             self._turn(order, "rejected")
             return
         self._turn(order, "trigger pending" if order.order_type in STOPS else "open")
-        self._meet(order)
+        thin, self.thin = self.thin, None
+        self._meet(order, 1 << 40 if thin is None else thin)
 
     def _cannot_bear(self, order: Order) -> str:
         share, net = order.share, self.net(order.share.key, order.product)
