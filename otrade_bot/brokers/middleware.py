@@ -81,7 +81,7 @@ class UnifiedBrokerMiddleware(BrokerInterface):
         self.name = broker.name
         self.converts_stops, self.two_leg_gtt = broker.converts_stops, broker.two_leg_gtt
         self.modification_limit = broker.modification_limit
-        self.gtt_distance_percent = broker.gtt_distance_percent
+        self.gtt_distance_percent, self.gtt_pace_seconds = broker.gtt_distance_percent, broker.gtt_pace_seconds
         self.on_prices: Callable[[list[LivePrice]], None] = _nothing
         self.on_state: Callable[[str, StreamState, str], None] = _nothing
         self.on_books_due: Callable[[], None] = _nothing

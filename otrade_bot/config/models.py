@@ -231,6 +231,8 @@ class BrokerConfig(_Model):
     """Kite: the exchange's id of a registered algorithm, sent with each order. Not needed up to 10 orders a second."""
     algo_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9 _.-]{1,60}$")
     """Upstox: the name of a registered algorithm, sent with each order. Not needed up to 10 orders a second."""
+    gtt_distance_percent: float = Field(default=0.25, ge=0, le=10)
+    """Kite: a GTT's trigger is at least this far from the last price; a nearer stop is watched by the bot meanwhile."""
 
 
 # --- market.json --------------------------------------------------------------------------------------

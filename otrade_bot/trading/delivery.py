@@ -17,6 +17,7 @@ from otrade_bot.core.clock import SECOND
 from otrade_bot.core.model import Accepted, ExitReason, GttLeg, GttRequest, OrderType, Outcome, Refused, Unknown
 from otrade_bot.core.money import Paise, rupees_text
 from otrade_bot.trading.guards import SKEW, ask, leg_price, settle_gtts
+from otrade_bot.trading.refusals import trouble_of
 from otrade_bot.trading.rungs import GuardGtt, RungLife
 
 if TYPE_CHECKING:
@@ -40,9 +41,6 @@ JUMP_PERCENT = 20
 
 _AUTHORISE = re.compile(r"\b(ddpi|poa|tpin|e-?dis|cdsl|nsdl|authori[sz]\w*)\b", re.IGNORECASE)
 _NEAR = re.compile(r"\b(close|near|trigger|distance)\b", re.IGNORECASE)
-#: Codes and words of refusals that say nothing of the GTT: token, address, too many requests.
-_PASSING = frozenset({"TokenException", "NetworkException", "UDAPI100050", "UDAPI10005", "UDAPI100016", "budget"})
-_PASSING_WORDS = re.compile(r"\b(access_token|ip|too many requests|rate limit|maintenance)\b", re.IGNORECASE)
 
 
 def cure_of(reason: str) -> str:
@@ -274,7 +272,7 @@ def _not_placed(manager: OrderManager, life: RungLife, refused: Refused) -> None
     if cure := cure_of(reason):
         life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now + CURED
         manager._say_refused(life, f"GTT stop refused ({reason}): {cure}. It is {watched}")
-    elif _passes(refused):
+    elif _passes(manager, refused):
         life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now + _pause(life.gtt_refusals)
         manager._say_refused(life, f"GTT stop refused ({reason}): {watched}; trying again")
     elif _room_helps(manager, life, reason):
@@ -286,8 +284,12 @@ def _not_placed(manager: OrderManager, life: RungLife, refused: Refused) -> None
         manager._cancel_entries(life)
 
 
-def _passes(refused: Refused) -> bool:
-    return refused.code in _PASSING or bool(_PASSING_WORDS.search(refused.reason))
+def _passes(manager: OrderManager, refused: Refused) -> bool:
+    """It says nothing of the GTT, but of the login, the address or the traffic: whom that concerns is told."""
+    trouble = trouble_of(refused)
+    if trouble.passing:
+        manager.troubled(trouble, refused.reason)
+    return trouble.passing
 
 
 def _room_helps(manager: OrderManager, life: RungLife, reason: str) -> bool:
@@ -344,11 +346,13 @@ def _modified(manager: OrderManager, life: RungLife, gtt: GuardGtt, request: Gtt
 def _not_modified(manager: OrderManager, life: RungLife, refused: Refused, now: int) -> None:
     """It stands as it was, or has gone off or away meanwhile: the list tells."""
     life.gtt_refusals += 1
-    _room_helps(manager, life, refused.reason)
+    passes = _passes(manager, refused)
+    if not passes:
+        _room_helps(manager, life, refused.reason)
     life.gtt_retry_ns = now + _pause(life.gtt_refusals)
     manager._say_refused(life, f"GTT stop not moved ({refused.reason}); the stop is watched here meanwhile")
     ask(manager, now)
-    if life.gtt_refusals >= ANEW_AFTER and not _passes(refused) and not cure_of(refused.reason):
+    if life.gtt_refusals >= ANEW_AFTER and not passes and not cure_of(refused.reason):
         life.gtt_refusals = 0
         cancel_gtt(manager, life)
 
@@ -376,6 +380,7 @@ def _cancelled(manager: OrderManager, life: RungLife, gtt: GuardGtt, outcome: Ou
         _doubt(manager, life, gtt, "cancel", outcome)
     elif isinstance(outcome, Refused):
         gtt.refusals += 1
+        _passes(manager, outcome)
         gtt.retry_ns = now + _pause(gtt.refusals)
         manager._say_refused(life, f"GTT stop not cancelled ({outcome.reason})")
         ask(manager, now)

@@ -67,6 +67,8 @@ class KiteBroker(BrokerInterface):
     """
 
     name = "kite"
+    gtt_distance_percent = 0.25
+    gtt_pace_seconds = 30.0
 
     def __init__(self, settings: KiteSettings) -> None:
         super().__init__()

@@ -53,6 +53,7 @@ class UpstoxBroker(BrokerInterface):
 
     name = "upstox"
     two_leg_gtt = False
+    gtt_pace_seconds = 30.0
 
     def __init__(self, keys: Mapping[str, str], settings: UpstoxSettings, token: str) -> None:
         super().__init__()
