@@ -31,7 +31,7 @@ from otrade_bot.kernel.compile import Kernel
 from otrade_bot.service.accounts import Account, PaperAccount
 from otrade_bot.service.brokerside import BrokerSide
 from otrade_bot.service.clockwatch import ClockWatch
-from otrade_bot.service.clockwork import Clockwork, feed, metronome
+from otrade_bot.service.clockwork import Clockwork, compare, feed, metronome
 from otrade_bot.service.control_state import ControlState
 from otrade_bot.service.day import inputs, prices
 from otrade_bot.service.desk import Desk, Strategies
@@ -56,6 +56,8 @@ STOOD_STILL = 5.0
 UNOPENED = "unopened.json"
 #: How long a stop waits for writes on their way to the broker, and then for the phone.
 WRITES, FAREWELL = 10.0, 5.0
+#: And for a last look at the broker's book.
+LAST_LOOK = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +366,7 @@ class Service:
         self.engine.emit(Event(EventKind.RUN, self.clock.now_ns(), text=words, data={
             "state": state, "mode": trading.mode, "broker": engine.broker.name, "feed": engine.feed,
             "version": __version__, "resumed": self.setting.resumed, "rehearsal": self.setting.rehearsal is not None,
-            "strategies": {s.name: list(s.instruments) for s in trading.strategies},
+            "strategies": {s.name: list(s.instruments) for s in trading.strategies}, "unread": engine.unread,
             "positions": [
                 {
                     "symbol": p.symbol, "rung": p.rung, "side": p.side.name, "quantity": p.quantity,
@@ -383,6 +385,10 @@ class Service:
             engine.alert(f"stopping with {len(unfinished)} orders whose outcome is not known: {', '.join(unfinished)}")
         for task in market:
             task.cancel()
+        if self.brokers is not None and not engine.unread:
+            with contextlib.suppress(TimeoutError):  # what was accepted a moment ago rests, or does not: the book says
+                async with asyncio.timeout(LAST_LOOK):
+                    await compare(engine)
         self._say_run("stopped", self.reason)
         self.health.beat(running=False)
         if self.brokers is not None:

@@ -26,6 +26,8 @@ __all__ = ["BrokerSide"]
 
 #: A gap in the prices of so long is filled from the broker's candles.
 GAP = 60 * SECOND
+#: A stream may take so long to come up.
+CONNECTS = 5 * SECOND
 #: A broker that could not be asked is asked again after this.
 ASK_AGAIN = 15 * SECOND
 TOKEN_WATCH = 2 * SECOND
@@ -164,7 +166,7 @@ class BrokerSide:
         self.feed.look()
         if fault := self.feed.fault():
             self._away_ns = self._away_ns or now
-            if engine.block(Block.STALE):
+            if now - self._away_ns >= CONNECTS and engine.block(Block.STALE):  # before that nothing is traded either
                 engine.alert(f"no prices ({fault}): entries stopped; stops that rest at the exchange hold")
             return
         engine.release(Block.STALE)

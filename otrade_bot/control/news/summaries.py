@@ -38,6 +38,9 @@ def run_lines(data: Data) -> Iterator[Part]:
         for name, symbols in mapping(data, "strategies").items():
             yield f"{name}: {_names(symbols)}"
     held = objects(data, "positions")
+    if word(data, "unread"):
+        yield bold("What is open is NOT KNOWN")
+        return
     yield from _open(held, f"{count(len(held), 'position')} open")
 
 
