@@ -17,6 +17,7 @@ PASTED = "(a login address, not kept)"
 #: The name under which each broker sends its code.
 CODES = {"request_token": "kite", "code": "upstox"}
 _ADDRESS = re.compile(r"(?:request|access)_token[\"']?\s*(?:=|:|%3d)|(?:^|[?&#\s])code=", re.IGNORECASE)
+_WEB_TOKEN = re.compile(r"\beyJ[\w\-]{8,}\.[\w\-]{4,}")
 #: A code or a token alone: one long word that is no command, with a digit in it.
 _ALONE = re.compile(r"(?=[^\s]*\d)[A-Za-z0-9_\-]{24,}(?:\.[A-Za-z0-9_\-]+)*")
 
@@ -33,7 +34,8 @@ class Redirected:
 
 def holds_code(line: str) -> bool:
     """Whether a code or a token may stand in this line."""
-    return _ADDRESS.search(line) is not None or _ALONE.fullmatch(line.strip()) is not None
+    found = _ADDRESS.search(line) or _WEB_TOKEN.search(line) or _ALONE.fullmatch(line.strip())
+    return found is not None
 
 
 def concealed(line: str) -> str:

@@ -20,6 +20,7 @@ from otrade_bot.control.news.outbox import Outbox
 from otrade_bot.control.phone.gate import Caller, Gate
 from otrade_bot.control.phone.phone import Phone
 from otrade_bot.control.reply import Reply
+from otrade_bot.core.ports import LoginDesk
 from tests.venues.telegram import BotApi, Sent
 
 OWNER, CLERK, GUEST, STRANGER = 7, 8, 9, 666
@@ -47,6 +48,7 @@ class Desk:
         self.errors: list[tuple[str, Exception]] = []
         self.slept: list[float] = []
         self.late_s = 0.0
+        self.login: LoginDesk | None = None
         self._confirmations = Confirmations(self.steady)
         self.outbox = Outbox(folder / "outbox.jsonl", log_error=self.logged.append, spread=lambda: 0.0)
         self.gate = Gate(
@@ -76,7 +78,7 @@ class Desk:
         made = context(
             self.engine, caller.role, session=caller.session, confirmations=self._confirmations, heard=self.heard
         )
-        return await commands.answer(replace(made, user=caller.name), line)
+        return await commands.answer(replace(made, user=caller.name, login=self.login), line)
 
     async def sleep(self, seconds: float) -> None:
         """Noted, and over at once."""

@@ -51,7 +51,8 @@ class Chats:
         self._webhook = ""
         self.updates = Updates()
         self._chats: dict[int, dict[str, Any]] = {}
-        self._theirs: set[tuple[int, int]] = set()
+        self._theirs: dict[tuple[int, int], str] = {}
+        self.deleted: list[tuple[int, str]] = []
         self._open_queries: set[str] = set()
         self._message_ids, self._query_ids = itertools.count(1), itertools.count(4_000_000_000_000_000_001)
 
@@ -70,11 +71,15 @@ class Chats:
             return known
         return self.open(chat_id, chat_type, name if chat_id == user_id else None)
 
-    def incoming(self, chat: dict[str, Any]) -> int:
+    def incoming(self, chat: dict[str, Any], text: str) -> int:
         """The id of a message from a person."""
         message_id = next(self._message_ids)
-        self._theirs.add((chat["id"], message_id))
+        self._theirs[chat["id"], message_id] = text
         return message_id
+
+    def written(self, chat_id: int) -> list[str]:
+        """What people wrote and their chat still shows."""
+        return [text for (chat, _), text in self._theirs.items() if chat == chat_id]
 
     def query(self, sent: Sent) -> tuple[str, dict[str, Any]]:
         """A new callback query on a message: its id, and the message as it stands."""
@@ -148,6 +153,17 @@ class Chats:
         sent.versions.append(new)
         return as_message(sent, chat, ME)
 
+    def delete_message(self, params: Params) -> bool:
+        """A person's message, in a private chat: elsewhere the bot has no right to. Its own ones are not done here."""
+        chat = self._known(params)
+        key = (chat["id"], int(params["message_id"]))
+        if key not in self._theirs:
+            raise Refusal("message to delete not found")
+        if chat["type"] != "private":
+            raise Refusal("message can't be deleted")
+        self.deleted.append((chat["id"], self._theirs.pop(key)))
+        return True
+
     def answer_callback_query(self, params: Params) -> bool:
         query_id = params.get("callback_query_id", "")
         if query_id not in self._open_queries:
@@ -180,7 +196,7 @@ class Chats:
     def _replied(self, params: Params, chat_id: int) -> int | None:
         asked = json.loads(params.get("reply_parameters", "{}"))
         message_id: int | None = asked.get("message_id")
-        there = self._theirs | {(sent.chat_id, sent.message_id) for sent in self.sent}
+        there = set(self._theirs) | {(sent.chat_id, sent.message_id) for sent in self.sent}
         if message_id is None or (chat_id, message_id) in there:
             return message_id
         if asked.get("allow_sending_without_reply"):
@@ -190,6 +206,7 @@ class Chats:
 
 METHODS: dict[str, Callable[[Chats, Params], Any]] = {
     "answercallbackquery": Chats.answer_callback_query,
+    "deletemessage": Chats.delete_message,
     "deletewebhook": Chats.delete_webhook,
     "editmessagereplymarkup": Chats.edit_message_reply_markup,
     "editmessagetext": Chats.edit_message_text,

@@ -95,6 +95,15 @@ class BotApi:
         return self._chats.answers
 
     @property
+    def deleted(self) -> list[tuple[int, str]]:
+        """Chat and words of people's messages that the bot removed."""
+        return self._chats.deleted
+
+    def written(self, chat_id: int) -> list[str]:
+        """What people wrote in a chat, as far as it is still to be seen there."""
+        return self._chats.written(chat_id)
+
+    @property
     def commands(self) -> list[dict[str, str]]:
         """The menu: the last setMyCommands."""
         return self._chats.commands
@@ -172,7 +181,8 @@ class BotApi:
         such as ``edited_message``; ``extra`` more fields of the Message, or others. Returns the update_id (0: of a kind
         the bot did not ask for)."""
         chat = self._chats.where(user_id, chat_id, chat_type, name)
-        message = {"message_id": self._chats.incoming(chat), "from": _person(user_id, name), "chat": chat, "text": text}
+        message_id = self._chats.incoming(chat, text)
+        message = {"message_id": message_id, "from": _person(user_id, name), "chat": chat, "text": text}
         message["date"] = int(time.time() if date is None else date)
         if found := commands(text):
             message["entities"] = found
