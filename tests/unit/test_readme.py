@@ -14,17 +14,24 @@ from pathlib import Path
 import pytest
 
 from otrade_bot.brokers import listing, tokens
-from otrade_bot.config.models import FILES, Notifications, TradingConfig
+from otrade_bot.brokers.budget import KITE, UPSTOX
+from otrade_bot.config import ConfigManager
+from otrade_bot.config.models import FILES, BrokerConfig, Notifications, TradingConfig
 from otrade_bot.config.secrets import Secrets
 from otrade_bot.control.auth import Role
 from otrade_bot.control.confirm import Confirmations
 from otrade_bot.control.handlers import COMMANDS
 from otrade_bot.control.phone.gate import Knock
+from otrade_bot.core.clock import SECOND, SystemClock
 from otrade_bot.core.errors import StrategyException
 from otrade_bot.research import bench
 from otrade_bot.service import control_state, health
 from otrade_bot.service.app import FAREWELL, UNOPENED, WRITES
+from otrade_bot.service.doctor import Patient, local_checks
+from otrade_bot.service.doctor_broker import SKEW
+from otrade_bot.service.doctor_net import net_checks
 from otrade_bot.service.folder import GUESTS, mark_of
+from otrade_bot.service.health import DISK_MB
 from otrade_bot.service.mouths import introduction
 from otrade_bot.strategies.base import StrategyParams
 from otrade_bot.strategies.loader import load_strategy, parse_params
@@ -32,7 +39,11 @@ from otrade_bot.strategies.loader import load_strategy, parse_params
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TUTORIAL = (ROOT / "docs/strategies.md").read_text(encoding="utf-8")
-DOCUMENTS = ("README.md", "docs/strategies.md", "docs/architecture.md", "docs/performance.md", "docs/when.md")
+LIVE = (ROOT / "docs/live.md").read_text(encoding="utf-8")
+DOCUMENTS = (
+    *("README.md", "docs/strategies.md", "docs/architecture.md", "docs/performance.md", "docs/when.md"),
+    *("docs/live.md", "docs/reliability.md"),
+)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -e "
 
@@ -266,6 +277,39 @@ def test_the_parts_of_the_memory_are_those_that_the_bench_measures() -> None:
 def test_every_page_of_the_docs_is_linked_from_the_readme_or_the_architecture() -> None:
     linked = set(re.findall(r"\]\((?:docs/)?(\w+\.md)\)", README + (ROOT / "docs/architecture.md").read_text("utf-8")))
     assert {path.name for path in (ROOT / "docs").glob("*.md")} <= linked
+
+
+# --- trading live -----------------------------------------------------------------------------------
+
+
+def test_the_checks_of_the_page_are_those_of_the_doctor_in_their_order(tmp_path: Path) -> None:
+    told = re.findall(r"^\| `([\w ]+)` \| ", LIVE, re.MULTILINE)
+    patient = Patient(ConfigManager(tmp_path).load(create=False), Secrets(_env_file=None), tmp_path, SystemClock())
+    checks, _ = net_checks(patient)
+    assert told == ["configuration", *(name for name, *_ in (*local_checks(patient), *checks))]
+
+
+def test_the_live_settings_of_the_page_are_accepted(tmp_path: Path) -> None:
+    given = re.findall(r"```json\n(.*?)```", LIVE, re.DOTALL)
+    assert len(given) == 1
+    (tmp_path / "brokers.json").write_text(given[0], encoding="utf-8")
+    for mode in ("paper", "live"):
+        (tmp_path / "trading.json").write_text(f'{{"mode": "{mode}"}}', encoding="utf-8")
+        assert ConfigManager(tmp_path).load(create=False).brokers.primary == "kite"
+
+
+def test_limits_of_the_page_are_those_that_are_kept() -> None:
+    windows = {"second": SECOND, "minute": 60 * SECOND, "half hour": 1800 * SECOND}
+    assert [window.span for limits in (KITE, UPSTOX) for window in limits.windows] == [
+        windows["second"], windows["minute"], *windows.values()
+    ]  # fmt: skip
+    kite, upstox = ([window.most for window in limits.windows] for limits in (KITE, UPSTOX))
+    said = " ".join(LIVE.split())
+    assert f"Kite takes {kite[0]} order writes a second, {kite[1]} a minute and {KITE.a_day:,} orders a day" in said
+    assert f"Upstox {upstox[0]}, {upstox[1]}, and {upstox[2]:,} in half an hour" in said
+    assert f"nearer than {BrokerConfig().gtt_distance_percent} %" in said
+    assert f"less than {DISK_MB} MB" in said
+    assert f"more than {SKEW:.0f} s off" in said
 
 
 # --- the tutorial -----------------------------------------------------------------------------------
