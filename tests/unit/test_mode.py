@@ -10,72 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control_fakes import FakeEngine, Wall, context, order, position
+from control_fakes import FakeEngine, context, order, position
+from mode_room import BROKERS, LIVE, TRADING, Room, environment
 
 from otrade_bot.config import ConfigManager
-from otrade_bot.config.secrets import Secrets, load_secrets
+from otrade_bot.config.secrets import load_secrets
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import answer
 from otrade_bot.control.confirm import Confirmations
-from otrade_bot.control.reply import Reply
 from otrade_bot.core.model import Block, OrderStatus
-from otrade_bot.service.mode import ModeSwitch, missing_variables
-
-TRADING = b"""{
-    "capital_per_position":   5000,
-    "mode" :"paper"  ,
-    "strategies": [ {"name": "ema_crossover", "instruments": ["NSE:SBIN"], "params": {"mode": 1}} ]
-}
-"""
-BROKERS = {"primary": "kite", "feed": "kite", "backup": None}
-LIVE = {
-    "OTRADE_LIVE": "yes", "OTRADE_KITE_API_KEY": "k" * 16, "OTRADE_KITE_API_SECRET": "s" * 32,
-    "OTRADE_SECRET_KEY": "a long enough passphrase",
-}  # fmt: skip
-
-
-class Room:
-    """Settings on disk, a clean engine, an admin at the phone."""
-
-    def __init__(self, folder: Path, env: str = "dev") -> None:
-        self.folder, self.env = folder, env
-        self.trading, self.overlay = folder / "trading.json", folder / env / "trading.json"
-        (folder / env).mkdir(parents=True)
-        self.trading.write_bytes(TRADING)
-        (folder / "brokers.json").write_text(json.dumps(BROKERS))
-        self.engine, self.wall = FakeEngine(), Wall()
-        self.confirmations = Confirmations(self.wall)
-        self.told: list[str] = []
-
-    def switch(self, **more: Any) -> ModeSwitch:
-        return ModeSwitch(
-            self.told.append, secrets=lambda: load_secrets(None), manager=lambda: ConfigManager(self.folder, self.env),
-            **more,
-        )  # fmt: skip
-
-    def ask(self, line: str, role: Role = Role.ADMIN, session: str = "telegram:7:7", **more: Any) -> Reply:
-        made = context(self.engine, role, session=session, confirmations=self.confirmations)
-        return asyncio.run(answer(replace(made, mode=self.switch(**more)), line))
-
-    def say(self, line: str, role: Role = Role.ADMIN, session: str = "telegram:7:7", **more: Any) -> str:
-        return self.ask(line, role, session, **more).to_plain()
-
-    @property
-    def mode(self) -> str:
-        """As the next start would read it."""
-        return ConfigManager(self.folder, self.env).load(create=False).trading.mode
-
-    @property
-    def untouched(self) -> bool:
-        return self.trading.read_bytes() == TRADING
+from otrade_bot.service.mode import missing_variables
 
 
 @pytest.fixture
 def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Room:
-    for name in Secrets.model_fields:
-        monkeypatch.delenv(f"OTRADE_{name.upper()}", raising=False)
-    for name, value in LIVE.items():
-        monkeypatch.setenv(name, value)
+    environment(monkeypatch)
     return Room(tmp_path / "config")
 
 
