@@ -38,6 +38,8 @@ from otrade_bot.service.desk import Desk, Strategies
 from otrade_bot.service.health import Health, Sources
 from otrade_bot.service.jobs import OWN, DayJobs
 from otrade_bot.service.journal import DayJournal, events_of
+from otrade_bot.service.login_desk import ServiceLogins
+from otrade_bot.service.logins import callback_for, desk_for
 from otrade_bot.service.logs import get_logger, timed
 from otrade_bot.service.mouths import Mouths
 from otrade_bot.service.observe import log_observer
@@ -114,6 +116,7 @@ class Service:
         self._group: asyncio.TaskGroup | None = None
         self._feed: asyncio.Task[None] | None = None
         self.mouths = mouths(self)
+        self.logins = self._logins()
         self.health = Health(self._sources())
         self.jobs = DayJobs(lambda: self.today, self.clock, self.calendar, setting.state_dir, self.health.checks)
 
@@ -124,6 +127,7 @@ class Service:
             next_job=self._next_job,
             scheduled=self.setting.rehearsal is None, control=self.control, clocks=self.watch,
             tell=lambda text: self.engine.alert(text),
+            more=lambda: self.brokers.feed.checks() if self.brokers else [],
         )  # fmt: skip
 
     @property
@@ -183,9 +187,22 @@ class Service:
         self.journal.close()
         self.mouths.close()
 
+    def _logins(self) -> ServiceLogins | None:
+        """None where no broker is connected."""
+        if self.brokers is None:
+            return None
+        return desk_for(
+            self.config.brokers, self.brokers.secrets, self.brokers.store, clock=self.clock,
+            on_token=self.brokers.take, tell=self.mouths.tell, brokers=tuple(self.brokers.connections),
+        )  # fmt: skip
+
     def _tellers(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
         """What only tells: it may fail, trading goes on."""
-        return [*self.mouths.tasks(), *self.health.tasks()]
+        found = [*self.mouths.tasks(), *self.health.tasks()]
+        if self.logins is not None and self.brokers is not None:
+            callback = callback_for(self.logins, self.config.brokers, self.brokers.secrets)
+            found += [("login callback", callback.run)] if callback else []
+        return found
 
     def _market(self, jobs: Sequence[Job]) -> list[Any]:
         """What trades: it may not fail."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from otrade_bot.brokers.factory import BrokerFactory
 from otrade_bot.brokers.listing import FOLDER, Listings
 from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
-from otrade_bot.brokers.tokens import FILE, TokenStore, token_for
+from otrade_bot.brokers.tokens import token_for
 from otrade_bot.config.models import Config
 from otrade_bot.config.secrets import Secrets
 from otrade_bot.core.clock import Clock
@@ -17,8 +17,9 @@ from otrade_bot.service.accounts import Account, LiveAccount
 from otrade_bot.service.brokerside import BrokerSide
 from otrade_bot.service.live_feed import LiveFeed
 from otrade_bot.service.live_prices import LiveSource
+from otrade_bot.service.logins import store_for
 
-__all__ = ["LIVE_FEEDS", "Parts", "broker_parts", "check_live", "token_store"]
+__all__ = ["LIVE_FEEDS", "Parts", "broker_parts", "check_live"]
 
 LIVE_FEEDS = ("kite", "upstox")
 
@@ -48,17 +49,11 @@ def check_live(config: Config, secrets: Secrets) -> None:
             )  # fmt: skip
 
 
-def token_store(state_dir: Path, secrets: Secrets) -> TokenStore:
-    """Where logins are kept."""
-    key = secrets.secret_key.get_secret_value() if secrets.secret_key else ""
-    return TokenStore(state_dir / FILE, key)
-
-
 def broker_parts(config: Config, secrets: Secrets, state_dir: Path, clock: Clock) -> Parts:
     """Nothing is connected yet. Raises ConfigException that names what is missing."""
     brokers = config.brokers
     trading = brokers.primary if config.trading.mode == "live" else ""
-    store = token_store(state_dir, secrets)
+    store = store_for(secrets, state_dir)
     names = dict.fromkeys(name for name in (trading, brokers.feed, brokers.backup) if name in LIVE_FEEDS)
     found: dict[str, UnifiedBrokerMiddleware] = {}
     tokens: dict[str, str] = {}

@@ -83,11 +83,12 @@ class BrokerSide:
         self.feed.release()
 
     # --- tokens ---
-    def take(self, name: str, token: Token) -> None:
-        """A login has brought the day's token."""
+    def take(self, name: str, token: Token) -> str:
+        """A login has brought the day's token; what to tell who logged in."""
         self.tokens[name] = token.value
         self.connections[name].set_access_token(token.value)
         self._spawn(self._self_test(name))
+        return "It is tried now; trading goes on by itself, without a restart."
 
     def _from_elsewhere(self) -> None:
         """``otrade-bot login`` in another process has stored one."""

@@ -10,7 +10,7 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -76,6 +76,7 @@ class Sources:
     control: ControlState | None = None
     clocks: ClockWatch | None = None
     tell: Callable[[str], None] = lambda text: None  #: good news of its own
+    more: Callable[[], Sequence[Check]] = lambda: ()  #: checks of others
     wall_ns: Callable[[], int] = time.time_ns
 
 
@@ -129,7 +130,7 @@ class Health:
         sources = self.sources
         checks = [self._loop(), self._memory(), self._outbox(), self._telegram(), self._scheduler(),
                   self._heartbeat(), self._disk(), self._clock()]  # fmt: skip
-        return [*checks, *([sources.control.check()] if sources.control else [])]
+        return [*checks, *([sources.control.check()] if sources.control else []), *sources.more()]
 
     # --- the heartbeat -----------------------------------------------------------------------------
 

@@ -64,8 +64,8 @@ class DayJobs:
         except BrokerException as error:
             fault = f"the broker cannot be asked: {error}"
         if fault:
-            engine.alert(f"no session at {engine.broker.name}: {fault}")
-            engine.block(Block.TOKEN)
+            if engine.block(Block.TOKEN) or not engine.unread:
+                engine.alert(f"no session at {engine.broker.name}: {fault}. Send /login")
         else:
             engine.release(Block.TOKEN)
 

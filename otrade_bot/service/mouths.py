@@ -113,7 +113,7 @@ class Answers:
             log_tail=lambda newest: tail(service.setting.state_dir / "logs" / "system.log", newest),
             checks=service.health.checks, delivery=service.health.delivery,
             log_error=lambda what, error: get_logger("error").error(what, error=repr(error)),
-            audit=self.heard,
+            audit=self.heard, login=service.logins,
             mode=ModeSwitch(service.engine.alert, rehearsal=service.setting.rehearsal is not None),
         )  # fmt: skip
 

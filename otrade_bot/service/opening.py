@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ class Opener:
             self.journal.close()
             torn.append(said)
         before = own(read_day(self.state_dir, day), self.account.name)
-        known = await self._ask(day)
+        known = await self._ask(day, now)
         desk, stream = await self._build(day, known, before, torn, begin)
         restored = self.control.restore(desk.engine)
         fault = await self._recover(desk, stream, known, before, now)
@@ -105,7 +105,7 @@ class Opener:
     def _symbols(self) -> list[str]:
         return [symbol for strategy in self.config.trading.strategies for symbol in strategy.instruments]
 
-    async def _ask(self, day: date) -> _Known:
+    async def _ask(self, day: date, now: int) -> _Known:
         """The account's books and the prices so far; what a live broker does not answer is kept as the error."""
         known = _Known()
         try:
@@ -114,7 +114,10 @@ class Opener:
             if self.rehearsed and (first is None or first >= day):
                 known.kept = []  # it began with an empty account: what earlier diaries keep was another one's
             else:
-                known.kept, known.said = kept_before(self.state_dir, day, self.config, books, self.account.name)
+                # A broker clears a day's orders over night: at the week-end the day's own diary knows whose they were.
+                gone = self.account.shows_late and not books.orders and ist_date(now) > day
+                until = day + timedelta(days=1) if gone else day
+                known.kept, known.said = kept_before(self.state_dir, until, self.config, books, self.account.name)
             known.left = left_over(books, self.config, known.kept)
         except BrokerException as error:
             known.error = error
