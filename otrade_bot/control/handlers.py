@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from difflib import get_close_matches
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -12,11 +11,11 @@ from otrade_bot.control import views, views_checks
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Arguments, Command, Context, Table
 from otrade_bot.control.confirm import Verdict
+from otrade_bot.control.hands import HANDS
 from otrade_bot.control.login import Login, log_in
 from otrade_bot.control.mode import Mode, change_mode
 from otrade_bot.control.reply import Reply, bold, code, lines, text
-from otrade_bot.control.words import short
-from otrade_bot.core.errors import CommandException
+from otrade_bot.control.symbols import resolved
 from otrade_bot.trading.snapshot import Position
 
 __all__ = ["COMMANDS", "Count", "Flatten", "Symbol"]
@@ -131,7 +130,7 @@ async def _why(context: Context, arguments: Arguments) -> Reply:
     assert isinstance(arguments, Symbol)
     view = context.view
     rows, held = view.rows(), view.positions()
-    symbol = _resolved(arguments.symbol, sorted({one.symbol for one in rows} | {one.symbol for one in held}))
+    symbol = resolved(arguments.symbol, sorted({one.symbol for one in rows} | {one.symbol for one in held}))
     return views_checks.why(
         symbol,
         [one for one in rows if one.symbol == symbol],
@@ -140,23 +139,6 @@ async def _why(context: Context, arguments: Arguments) -> Reply:
         [one for one in held if one.symbol == symbol],
         view.status(),
     )
-
-
-def _resolved(word: str, known: Sequence[str]) -> str:
-    """The full symbol of what was typed. Raises CommandException with the nearest ones."""
-    wanted = word.upper()
-    full = {symbol.upper(): symbol for symbol in known}
-    if wanted in full:
-        return full[wanted]
-    bare = [symbol for symbol in known if symbol.upper().partition(":")[2] == wanted]
-    if len(bare) == 1:
-        return bare[0]
-    if bare:
-        raise CommandException(f"{wanted} is on several exchanges: {', '.join(bare)}. Say which.")
-    names = {symbol.upper().partition(":")[2] or symbol.upper(): symbol for symbol in known}
-    near = get_close_matches(wanted.rpartition(":")[2], list(names), 3, 0.5)
-    meant = f" Did you mean {' or '.join(names[one] for one in near)}?" if near else ""
-    raise CommandException(f"{short(wanted, 40)} is not followed.{meant}")
 
 
 async def _flatten(context: Context, arguments: Arguments) -> Reply:
@@ -221,6 +203,7 @@ COMMANDS = Table(
         Command(
             "flatten", Role.OPERATOR, "close everything, after a question", _flatten, Flatten, "[yes|no]"
         ),
+        *HANDS,
         Command("config", Role.VIEWER, "settings in force, secrets masked", _config),
         Command("health", Role.VIEWER, "feed, stops, orders, warm-up", _health),
         Command("logs", Role.VIEWER, "the last log lines", _logs, Count, "[n]"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView, Trade, TradingView
+from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView, Trade, TradingView, Wish
 
 __all__ = ["CurrentView"]
 
@@ -41,6 +41,18 @@ class CurrentView:
 
     def resume(self, by: str) -> bool:
         return self._view().resume(by)
+
+    def force_wish(self, symbol: str) -> Wish:
+        return self._view().force_wish(symbol)
+
+    def force(self, symbol: str, by: str) -> str:
+        return self._view().force(symbol, by)
+
+    def claim_wish(self, symbol: str) -> Wish:
+        return self._view().claim_wish(symbol)
+
+    async def claim(self, symbol: str, by: str) -> str:
+        return await self._view().claim(symbol, by)
 
     async def flatten(self, by: str) -> str:
         return await self._view().flatten(by)

@@ -27,7 +27,7 @@ from otrade_bot.core.session import Calendar, DaySession, Phase, order_fault
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.strategies.loader import TradingStrategy
-from otrade_bot.trading import setup
+from otrade_bot.trading import hands, setup
 from otrade_bot.trading.compare import compare, read_book
 from otrade_bot.trading.doubt import overdue
 from otrade_bot.trading.flatten import Flattener
@@ -37,7 +37,7 @@ from otrade_bot.trading.recover import CODES, Recovery
 from otrade_bot.trading.refusals import LONGEST, Storm, Trouble
 from otrade_bot.trading.risk import RiskLimits, RiskManager
 from otrade_bot.trading.rungs import RungLife
-from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView, Trade
+from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView, Trade, Wish
 from otrade_bot.trading.table import Row
 from otrade_bot.trading.unprotected import bare_lines
 from otrade_bot.trading.views import View
@@ -434,7 +434,9 @@ class LiveTradingEngine:
         if name == "auction":
             return
         open_now = [p for p in self.positions() if not p.external]
-        data = {"boundary": name, "at": iso(ts), "positions": len(open_now)}
+        data: dict[str, Any] = {"boundary": name, "at": iso(ts), "positions": len(open_now)}
+        if self.unread:
+            data["unread"] = self.unread
         auctions = [one.close for one in self.sessions.values() if one.continuous_end == ts < one.close]
         if name == "close" and auctions:
             data["auction_until"] = iso(max(auctions))
@@ -694,6 +696,21 @@ class LiveTradingEngine:
     async def flatten(self, by: str) -> str:
         """Close everything of ours; see ``trading.flatten``."""
         return await self.flattener.run(by)
+
+    def force_wish(self, symbol: str) -> Wish:
+        return hands.force_wish(self, symbol)
+
+    def force(self, symbol: str, by: str) -> str:
+        """An exit beside one in doubt; see ``trading.hands``."""
+        return hands.force(self, symbol, by)
+
+    def claim_wish(self, symbol: str) -> Wish:
+        return hands.claim_wish(self, symbol)
+
+    async def claim(self, symbol: str, by: str) -> str:
+        """A position that is not ours becomes a rung with a stop; see ``trading.hands``."""
+        async with self._books:
+            return await hands.claim(self, symbol, by)
 
     async def recover(self, **given: Any) -> None:
         """Rebuild from the broker's books; see ``trading.recover``."""

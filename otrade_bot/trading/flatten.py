@@ -231,7 +231,7 @@ class Flattener:
             if engine.manager.symbol(life) != symbol:
                 continue
             if any(order.unknown for order in life.exits):
-                return "an exit's outcome is unknown: the broker is being asked"
+                return f"an exit's outcome is unknown: the broker is being asked; /force {symbol} leaves all the same"
             fault = engine.market_fault(engine.table[life.row].instrument, OrderType.LIMIT, engine.clock.now_ns())
             if fault:
                 return fault

@@ -378,7 +378,7 @@ class OrderManager:
     def _place_exits(self, life: RungLife, gap: int, now: int) -> None:
         instrument = self.rows[life.row].instrument
         for quantity in slices(gap, instrument):
-            request = self._exit_request(life, quantity)
+            request = self.exit_request(life, quantity)
             if request.order_type is OrderType.LIMIT and request.price <= 0:
                 self._exit_refused(life, Refused(NO_PRICE, "no_price"))
                 return
@@ -389,7 +389,7 @@ class OrderManager:
             order = self._register(life, request, Leg.EXIT)
             self._place(order, approved)
 
-    def _exit_request(self, life: RungLife, quantity: int) -> OrderRequest:
+    def exit_request(self, life: RungLife, quantity: int) -> OrderRequest:
         """A stop at its level; a marketable limit where an exit is wanted or the price is beyond the stop."""
         row = self.rows[life.row]
         tag = self.tags.make(life.strategy, life.rung, Leg.EXIT, life.cycle)

@@ -24,11 +24,14 @@ from otrade_bot.core.model import (
     OrderRequest,
     OrderStatus,
     OrderType,
+    Side,
 )
 from otrade_bot.core.money import Paise
 from otrade_bot.kernel import state as abi
+from otrade_bot.trading.carry import Carried
 from otrade_bot.trading.compare import compare
 from otrade_bot.trading.guards import adopt_guards
+from otrade_bot.trading.hands import owned
 from otrade_bot.trading.orders import Order, TagParts, strategy_code
 from otrade_bot.trading.rungs import RungLife
 from otrade_bot.trading.unanswered import doubt, doubted
@@ -86,11 +89,13 @@ class Recovery:
         history: Iterable[HistoryTick] = (),
         known_trades: Collection[str] = (),
         pending: Sequence[Mapping[str, Any]] = (),
+        claims: Sequence[Carried] = (),
     ) -> None:
         """Rebuild. ``history``: today's prices so far, in order, with the minute timers among them.
 
         ``known_trades``: ids of trades that the journal has already; ``pending``: its lines of orders whose end a
-        killed process never heard of. Raises BrokerException if a book cannot be read: then nothing may be traded.
+        killed process never heard of. ``claims``: positions that a human made ours today. Raises
+        BrokerException if a book cannot be read: then nothing may be traded.
         """
         engine = self.engine
         engine.known_trades |= set(known_trades)
@@ -99,10 +104,12 @@ class Recovery:
         broker = engine.broker
         book, fills, gtts = await broker.get_orderbook(), await broker.get_trades(), await broker.get_gtts()
         products = {row.instrument.symbol: row.product for row in engine.table if row.strategy}
+        claims = [one for one in claims if self._claim(one)]
         late = doubted(pending, book, products)
         found = self._group([*book, *late])
         engine.manager.tags.resume([order.tag for order in (*book, *late)])
-        steps = heapq.merge(sorted(self._order_steps(found, fills)), self._price_steps(history))
+        own = [*self._claim_steps(claims), *self._order_steps(found, fills)]
+        steps = heapq.merge(sorted(own), self._price_steps(history))
         for step in steps:
             self._replay(step)
         engine._out["kind"] = 0
@@ -156,6 +163,24 @@ class Recovery:
             yield self._adopt_step(item)
             for leg in (Leg.ENTRY, Leg.EXIT):
                 yield from self._fill_steps(item, leg, by_order)
+
+    def _claim(self, one: Carried) -> bool:
+        """Its rung as it was when it was claimed; what the broker no longer holds of it the comparison says."""
+        index = self.engine.by_symbol.get(one.symbol, -1)
+        if index < 0 or self.engine.table[index].strategy != one.strategy:
+            self.engine.alert(f"{one.symbol} P{one.rung}: claimed today, but nothing configured trades it now")
+            return False
+        owned(self.engine, one)
+        return True
+
+    def _claim_steps(self, claims: Iterable[Carried]) -> Iterator[_Step]:
+        for one in claims:
+            index, ts = self.engine.by_symbol[one.symbol], one.entry_ns
+            rung = {"rung": one.rung - 1, "cycle": one.cycle, "qty": one.quantity}
+            yield self._step(ts, 3, index, abi.ADOPT, {
+                **rung, "code": int(Side[one.side]), "price": one.value // one.quantity,
+            })  # fmt: skip
+            yield self._step(ts, 3, index, abi.FILL, {**rung, "leg": abi.ENTRY, "value": one.value})
 
     def _adopt_step(self, item: _Found) -> _Step:
         life = item.life

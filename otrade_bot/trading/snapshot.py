@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from otrade_bot.core.model import ExitReason, Leg, OrderStatus, OrderType, Side
 from otrade_bot.core.money import Paise
 
-__all__ = ["Evaluation", "OrderView", "Position", "RowView", "StatusView", "Trade", "TradingView"]
+__all__ = ["Evaluation", "OrderView", "Position", "RowView", "StatusView", "Trade", "TradingView", "Wish"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,15 @@ class StatusView:
         return self.realised + self.unrealised - self.charges
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a command about one symbol would do, for the question that is asked before it."""
+
+    symbol: str
+    text: str
+    shown: Hashable  #: what a yes agrees to
+
+
 class TradingView(Protocol):
     """What commands may see and do. ``LiveTradingEngine`` is one."""
 
@@ -171,6 +181,22 @@ class TradingView(Protocol):
 
     def resume(self, by: str) -> bool:
         """Allow entries again. False if they were not paused. Other blocks stay as they are."""
+        ...
+
+    def force_wish(self, symbol: str) -> Wish:
+        """An exit beside one in doubt. Raises CommandException where nothing is in doubt."""
+        ...
+
+    def force(self, symbol: str, by: str) -> str:
+        """Send it; says what was sent. Raises CommandException."""
+        ...
+
+    def claim_wish(self, symbol: str) -> Wish:
+        """A position that is not ours taken as a rung. Raises CommandException where that cannot be."""
+        ...
+
+    async def claim(self, symbol: str, by: str) -> str:
+        """Take it; says where its stop is. Raises CommandException, BrokerException."""
         ...
 
     async def flatten(self, by: str) -> str:

@@ -33,7 +33,7 @@ MEMBERS = [
     {"user_id": OPERATOR, "chat_id": GROUP, "role": "operator", "name": "partner"},
 ]
 NAMES = {Role.ADMIN: "owner", Role.OPERATOR: "partner", Role.VIEWER: "friend"}
-ARGUMENTS = {"why": " SBIN"}
+ARGUMENTS = {"why": " SBIN", "force": " SBIN", "claim": " SBIN"}
 LINES = {command.name: f"/{command.name}{ARGUMENTS.get(command.name, '')}" for command in COMMANDS}
 
 

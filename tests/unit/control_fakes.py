@@ -13,8 +13,9 @@ from otrade_bot.control.commands import Context, Heard
 from otrade_bot.control.confirm import Confirmations
 from otrade_bot.control.handlers import COMMANDS
 from otrade_bot.core.clock import MINUTE, at_ist
+from otrade_bot.core.errors import BrokerException, CommandException
 from otrade_bot.core.model import ExitReason, Leg, OrderStatus, OrderType, Side
-from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView, Trade
+from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView, Trade, Wish
 
 NOON = at_ist(date(2021, 6, 1), 12)
 HOSTILE = (
@@ -88,6 +89,7 @@ class FakeEngine:
             400_000_000, 500_000,
         )  # fmt: skip
         self.calls: list[str] = []
+        self.doubts: dict[str, int] = {}  #: symbols that /force and /claim may touch, and how much of them
         self.broken = False
 
     def status(self) -> StatusView:
@@ -124,6 +126,24 @@ class FakeEngine:
         was = self.state.paused
         self.state = replace(self.state, paused=False)
         return was
+
+    def force_wish(self, symbol: str) -> Wish:
+        if symbol not in self.doubts:
+            raise CommandException(f"No exit of {symbol} is in doubt.")
+        return Wish(symbol, f"{symbol}: RISK of selling {self.doubts[symbol]} twice", self.doubts[symbol])
+
+    def force(self, symbol: str, by: str) -> str:
+        self.calls.append(f"force {symbol} by {by}")
+        return f"{symbol} P1: an exit was sent"
+
+    def claim_wish(self, symbol: str) -> Wish:
+        return self.force_wish(symbol)
+
+    async def claim(self, symbol: str, by: str) -> str:
+        if self.broken:
+            raise BrokerException("down")
+        self.calls.append(f"claim {symbol} by {by}")
+        return f"{symbol} P1: taken over"
 
     async def flatten(self, by: str) -> str:
         self.calls.append(f"flatten by {by}")

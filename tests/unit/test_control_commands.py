@@ -18,8 +18,8 @@ from otrade_bot.core.errors import CommandException
 FIRST_RELEASE = (
     "start help status positions orders trades pnl pause resume flatten config health logs version why"
 )
-LIVE = "mode login"
-OPERATOR = {"pause", "resume", "flatten"}
+LIVE = "mode login force claim"
+OPERATOR = {"pause", "resume", "flatten", "force", "claim"}
 ADMIN = {"mode", "login"}
 
 
@@ -28,7 +28,7 @@ def say(ctx: Context, line: str) -> str:
 
 
 def line_of(name: str) -> str:
-    return "/why M&M" if name == "why" else f"/{name}"
+    return f"/{name} M&M" if name in ("why", "force", "claim") else f"/{name}"
 
 
 def test_the_first_release_has_its_commands() -> None:

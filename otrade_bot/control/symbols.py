@@ -1,0 +1,28 @@
+"""What a person types for an instrument, and which one is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from otrade_bot.control.words import short
+from otrade_bot.core.errors import CommandException
+
+__all__ = ["resolved"]
+
+
+def resolved(word: str, known: Sequence[str]) -> str:
+    """The full symbol of what was typed. Raises CommandException with the nearest ones."""
+    wanted = word.upper()
+    full = {symbol.upper(): symbol for symbol in known}
+    if wanted in full:
+        return full[wanted]
+    bare = [symbol for symbol in known if symbol.upper().partition(":")[2] == wanted]
+    if len(bare) == 1:
+        return bare[0]
+    if bare:
+        raise CommandException(f"{wanted} is on several exchanges: {', '.join(bare)}. Say which.")
+    names = {symbol.upper().partition(":")[2] or symbol.upper(): symbol for symbol in known}
+    near = get_close_matches(wanted.rpartition(":")[2], list(names), 3, 0.5)
+    meant = f" Did you mean {' or '.join(names[one] for one in near)}?" if near else ""
+    raise CommandException(f"{short(wanted, 40)} is not followed.{meant}")
