@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
 from otrade_bot.brokers.stream import StreamSettings
 from otrade_bot.config.secrets import Secrets
 from otrade_bot.core.clock import ManualClock, at_ist
-from otrade_bot.core.model import Side
 from tests.venues.kite import Kite
 from tests.venues.upstox import UpstoxApi
 
@@ -48,10 +48,7 @@ class Room:
         """Somebody trades, at one price everywhere; ``tell``: the streams say so."""
         for venue, key in ((self.kite_venue, symbol), (self.upstox_venue, self.key(symbol))):
             venue.tape.trade(symbol, paise, quantity)
-            if isinstance(venue, Kite):
-                venue.exchange.price(key, paise)
-            else:
-                venue.exchange.price(key, paise)
+            venue.exchange.price(key, paise)
             if tell:
                 venue.stream.ticks([key])
 
@@ -60,14 +57,22 @@ class Room:
 
 
 @asynccontextmanager
-async def room(hour: int = 9, minute: int = 0, day: date = DAY, *, paced: bool = False) -> AsyncIterator[Room]:
-    """``paced``: requests keep to the brokers' rates by the room's clock, which moves while they wait."""
+async def room(
+    hour: int = 9, minute: int = 0, day: date = DAY, *, paced: bool = False, silence: float = 7.0
+) -> AsyncIterator[Room]:
+    """``paced``: requests keep to the brokers' rates by the room's clock, which moves while they wait. ``silence``:
+    seconds that Kite may take to answer."""
     clock = ManualClock(at_ist(day, hour, minute))
     kite, upstox = Kite(clock=clock), UpstoxApi(clock=clock)
     kite.open()
     upstox.up()
-    made = Room(clock, kite, upstox, *(_account(name, venue, clock, paced=paced) for name, venue in
-                                       (("kite", kite), ("upstox", upstox))))  # fmt: skip
+    accounts = {
+        name: _account(name, venue, clock, settings, paced=paced)
+        for name, venue, settings in (
+            ("kite", kite, {**QUICK["kite"], "silence": silence}), ("upstox", upstox, QUICK["upstox"])
+        )
+    }  # fmt: skip
+    made = Room(clock, kite, upstox, **accounts)
     try:
         yield made
     finally:
@@ -77,7 +82,9 @@ async def room(hour: int = 9, minute: int = 0, day: date = DAY, *, paced: bool =
         assert not await upstox.close()
 
 
-def _account(name: str, venue: Any, clock: ManualClock, *, paced: bool) -> UnifiedBrokerMiddleware:
+def _account(
+    name: str, venue: Any, clock: ManualClock, settings: dict[str, Any], *, paced: bool
+) -> UnifiedBrokerMiddleware:
     async def pass_time(seconds: float) -> None:
         clock.advance_to(clock.now_ns() + round(seconds * 1e9))
 
@@ -87,11 +94,12 @@ def _account(name: str, venue: Any, clock: ManualClock, *, paced: bool) -> Unifi
         given |= {"upstox_order_root": venue.root}
     secrets = Secrets(_env_file=None, **ENVIRONMENT, **given)  # type: ignore[arg-type]
     account = BrokerFactory.create_broker(
-        name, secrets, access_token=venue.token, clock=clock, sleep=pass_time, settings=QUICK[name], stream=STREAM
-    )
+        name, secrets, access_token=venue.token, clock=clock, sleep=pass_time if paced else asyncio.sleep,
+        settings=settings, stream=STREAM,
+    )  # fmt: skip
     if not paced:
         account.inner.pace = None
     return account
 
 
-__all__ = ["BEFORE", "DAY", "INFY", "RELIANCE", "Room", "Side", "room"]
+__all__ = ["BEFORE", "DAY", "INFY", "RELIANCE", "Room", "room"]
