@@ -97,6 +97,7 @@ def test_the_heartbeat_holds_what_a_watchdog_must_know(sources: Sources, bench: 
         "at": "2026-09-16T10:00:00+05:30", "market": "2026-09-16T09:15:08+05:30",
         "mode": "paper", "broker": "venue", "feed": "simulated", "phase": "open", "paused": True,
         "blocks": [Block.PAUSED.value], "feed_age_s": 2.0,
+        "unknown": [], "unread": "",
         "positions": [{"symbol": SHARE.symbol, "rung": 1, "side": "BUY", "quantity": 30, "stop": 98.0,
                        "stop_resting": True, "external": False}],
         "loop_lag_ms": {"max": 0.0, "p99": 0.0}, "outbox": None,
