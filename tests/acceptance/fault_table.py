@@ -29,7 +29,7 @@ WIDTHS = (62, 7, 5, 7, 9, 8)
 @dataclass(frozen=True)
 class Expected:
     """``sent``: requests to place an order; ``orders``: at the broker, whatever became of them; ``position``: signed,
-    at the exchange; ``stop``: trigger in paise of what protects all of it at the broker, None: nothing does or need;
+    at the exchange; ``stop``: trigger in paise of what protects all of ours at the broker, None: nothing does or need;
     ``told``: words that the phone must have; ``untold``: that it may not have. None: not judged."""
 
     sent: int | None = None
@@ -117,8 +117,8 @@ def _unprotected(room: LiveRoom, expected: Expected) -> list[str]:
         return [f"protection is left: {stops}"] if stops else []
     covered = sum(one.quantity - getattr(one, "filled", 0) for one in stops)
     levels = {_level(one) for one in stops}
-    if levels != {expected.stop} or covered != abs(room.position()):
-        return [f"protected: {covered} at {sorted(levels)}, expected {abs(room.position())} at {expected.stop}"]
+    if levels != {expected.stop} or covered != abs(room.held()):
+        return [f"protected: {covered} at {sorted(levels)}, expected {abs(room.held())} at {expected.stop}"]
     return []
 
 

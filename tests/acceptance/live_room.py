@@ -329,6 +329,10 @@ class LiveRoom(Barrier):
         symbol = symbol or self.symbol
         return sum(int(p.side) * p.quantity for p in self.engine.positions() if p.symbol == symbol and not p.external)
 
+    def external(self, symbol: str = "") -> int:
+        """Signed, what the engine knows to be there and not ours."""
+        return self.engine.external.get((symbol or self.symbol, self.product.value), 0)
+
     def stops(self, symbol: str = "") -> list[Seen | Guard]:
         """What protects it at the broker: stop orders that wait, GTTs."""
         symbol = symbol or self.symbol
@@ -351,7 +355,7 @@ class LiveRoom(Barrier):
         tags = [one.tag for one in orders if one.tag]
         found += [f"tag {tag} was placed twice" for tag in sorted({tag for tag in tags if tags.count(tag) > 1})]
         for symbol in self.symbols:
-            net, ours = self.position(symbol), self.held(symbol)
+            net, ours = self.position(symbol), self.held(symbol) + self.external(symbol)
             if net != ours:
                 found.append(f"{symbol}: {net} at the exchange, {ours} with us")
             guarded = sum(one.quantity for one in self.venue.guards() if (one.symbol, one.side) == (symbol, -1))

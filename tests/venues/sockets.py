@@ -66,6 +66,7 @@ class Sockets:
         self.refused = 0  #: handshakes
         self.refusing: HTTPStatus | None = None  #: every handshake, with this
         self.away = False  #: nobody gets through
+        self.mute = False  #: new links hear nothing, for as long as they live
         self.opened: list[Callable[[Link], None]] = []  #: told of each link before anything is sent to it
         self.port = 0
         self._coming: dict[ServerConnection, Link] = {}
@@ -100,8 +101,10 @@ class Sockets:
         for link in self.live:
             link.hang_up()
 
-    def silence(self, on: bool = True) -> None:
-        """Links stay open, but nothing comes through; ``False``: those that are open speak again."""
+    def silence(self, on: bool = True, *, new: bool = False) -> None:
+        """Links stay open, but nothing comes through; ``False``: those that are open speak again. ``new``: so it is
+        with links to come."""
+        self.mute = on and new
         for link in self.live:
             link.silent = on
 
@@ -154,6 +157,7 @@ class Sockets:
 
     async def _listen(self, connection: ServerConnection) -> None:
         link = self._coming.pop(connection)
+        link.silent = self.mute
         self.links.append(link)
         for told in self.opened:
             told(link)
