@@ -13,6 +13,7 @@ from login_room import ASHA, GROUP, KITE_USER, RAVI, UPSTOX_USER, LoginRoom, log
 from otrade_bot.brokers import vault
 from otrade_bot.brokers.tokens import Token
 from otrade_bot.core.errors import CommandException
+from otrade_bot.core.masking import forget_secrets
 from otrade_bot.service.login_desk import SECONDS
 from tests.venues.kite import Kite
 from tests.venues.upstox import UpstoxApi
@@ -21,8 +22,10 @@ BROKERS = ("kite", "upstox")
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(vault, "COST", 2**4)
+    yield
+    forget_secrets()
 
 
 @pytest.fixture(autouse=True)

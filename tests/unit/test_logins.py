@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -13,6 +14,7 @@ from otrade_bot.brokers import vault
 from otrade_bot.brokers.logins import BROKERS, login_for
 from otrade_bot.brokers.tokens import Token, next_expiry, vetted
 from otrade_bot.core.errors import BrokerException, ConfigException, TokenException
+from otrade_bot.core.masking import forget_secrets
 from tests.venues import kite_faults
 from tests.venues import upstox as upstox_venue
 from tests.venues.kite import Kite
@@ -22,8 +24,10 @@ SECRETS = (Kite.SECRET, UpstoxApi.SECRET, "upstox-token-for-tests", "loopbacktok
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(vault, "COST", 2**4)
+    yield
+    forget_secrets()
 
 
 def user_of(broker: str) -> str:

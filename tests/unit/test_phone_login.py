@@ -14,6 +14,7 @@ from login_room import ASHA, LoginRoom, login_room
 from phone_desk import CLERK, DESK, GUEST, OWNER, STRANGER, Desk, desk
 
 from otrade_bot.brokers import vault
+from otrade_bot.core.masking import forget_secrets
 from otrade_bot.core.redirects import PASTED
 from tests.venues.telegram import BadRequest, Forbidden, Hang, Reset, Sent, TooMany
 
@@ -21,8 +22,10 @@ BROKERS = ("kite", "upstox")
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(vault, "COST", 2**4)
+    yield
+    forget_secrets()
 
 
 @dataclass

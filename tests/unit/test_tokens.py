@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import threading
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from otrade_bot.brokers.tokens import FILE, Token, TokenStore, jwt_times, next_e
 from otrade_bot.config.secrets import Secrets
 from otrade_bot.core.clock import SECOND, at_ist
 from otrade_bot.core.errors import ConfigException
-from otrade_bot.core.masking import mask_text
+from otrade_bot.core.masking import forget_secrets, mask_text
 
 DAY = date(2026, 11, 23)
 EIGHT = at_ist(DAY, 8)
@@ -27,9 +28,11 @@ SECRET = "kite-access-token-value"
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The cost of a key is for attackers, not for tests."""
     monkeypatch.setattr(vault, "COST", 2**4)
+    yield
+    forget_secrets()
 
 
 def token(value: str = SECRET, user: str = "AB1234", issued: int = EIGHT) -> Token:
