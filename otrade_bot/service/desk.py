@@ -62,13 +62,14 @@ class Desk:
         self.engine.start_day(self.day)
 
     async def recover(
-        self, past: Iterable[HistoryTick], known_trades: Iterable[str], pending: Sequence[Mapping[str, Any]] = ()
-    ) -> None:
+        self, past: Iterable[HistoryTick], known_trades: Iterable[str], pending: Sequence[Mapping[str, Any]] = (),
+        claims: Sequence[Carried] = (),
+    ) -> None:  # fmt: skip
         """Bring the exchange up to the newest of ``past``, then rebuild the engine from its books; ``pending``: lines
-        of orders of which nobody heard the end. Raises BrokerException."""
+        of orders of which nobody heard the end; ``claims``: what a person made ours today. Raises BrokerException."""
         inputs = list(past)
         self.account.catch_up(self.accepted(inputs))
-        await self.engine.recover(history=inputs, known_trades=set(known_trades), pending=pending)
+        await self.engine.recover(history=inputs, known_trades=set(known_trades), pending=pending, claims=claims)
 
     def end(self) -> None:
         """The close, where the exchange does not come to it by itself."""

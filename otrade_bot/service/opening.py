@@ -31,6 +31,7 @@ from otrade_bot.service.switch import own, set_aside
 from otrade_bot.service.unseen import live_through
 from otrade_bot.trading.carry import Carried
 from otrade_bot.trading.engine import LiveTradingEngine
+from otrade_bot.trading.hands import claimed
 from otrade_bot.trading.unanswered import unanswered
 
 __all__ = ["Opened", "Opener"]
@@ -182,7 +183,7 @@ class Opener:
             past = takewhile(lambda step: step[0] <= now, inputs(stream, engine.timers))
             pending = unanswered(before, now) if self.account.shows_late else []
             try:
-                await desk.recover(past, trades, pending)
+                await desk.recover(past, trades, pending, claimed(before))
                 return ""
             except BrokerException as error:
                 if self.account.name == "paper":
