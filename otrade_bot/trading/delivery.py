@@ -111,20 +111,16 @@ def _past(manager: OrderManager, life: RungLife, level: Paise) -> bool:
 
 
 def _looks_split(manager: OrderManager, life: RungLife) -> bool:
-    """A rung of an earlier day whose price has jumped, or whose quantity has changed over night: a split or a bonus
-    looks like a fall through the stop. Nothing is sold for it before a human has looked."""
-    if any(order.tag for order in life.entries) or life.gtt is not None:
-        return False
+    """A rung of an earlier day without a GTT, far beyond its stop: brokers cancel GTTs at a split or a bonus, which
+    looks like a fall. Nothing is sold for it before a human has looked."""
     ltp = manager.rows[life.row].ltp
-    away = abs(ltp - life.level) * 100
-    why = life.hold or (f"it is {away // life.level} % beyond" if away >= JUMP_PERCENT * life.level else "")
-    if not why:
+    away = abs(ltp - life.level) * 100 // life.level
+    if life.gtt is not None or away < JUMP_PERCENT or any(order.tag for order in life.entries):
         return False
-    life.bare = "the stop waits for you: a split or bonus?"
-    manager._say_refused(
-        life, f"the price {rupees_text(ltp)} is beyond the stop {rupees_text(life.level)} and {why}: a split, bonus or "
-        "other corporate action? NOT sold and NOT protected: compare with the broker, then close it or set its stop",
-    )  # fmt: skip
+    life.bare = "far beyond its stop: a split or bonus?"
+    far = f"the price {rupees_text(ltp)} is {away} % beyond the stop {rupees_text(life.level)} and no GTT stands"
+    cure = "compare with the broker, then close it or set its stop"
+    manager._say_refused(life, f"{far}: a split, a bonus? NOT sold and NOT protected: {cure}")
     return True
 
 
@@ -221,7 +217,7 @@ def _request(manager: OrderManager, life: RungLife) -> GttRequest:
 
 
 def _place(manager: OrderManager, life: RungLife, now: int) -> None:
-    if life.gtt is None and not life.bare and not any(order.tag for order in life.entries):
+    if life.gtt is None and life.gtt_refusals == 0 and not any(order.tag for order in life.entries):
         manager._say_refused(life, "no GTT stop stands at the broker: placing one")
     request = _request(manager, life)
     gtt = GuardGtt(quantity=life.held, level=request.legs[0].trigger, target=_second(request), writing="place")
@@ -244,6 +240,7 @@ def _placed(manager: OrderManager, life: RungLife, gtt: GuardGtt, outcome: Outco
     manager.stirred[manager.symbol(life)] += 1
     if isinstance(outcome, Accepted):
         gtt.gtt_id = outcome.order_id
+        manager.guards.known.add(gtt.gtt_id)
         _well(manager, life, gtt)
         manager.converge(life)
     elif isinstance(outcome, Refused):

@@ -86,6 +86,7 @@ class GuardDesk:
 
     ghosts: list[Ghost] = field(default_factory=list)
     guesses: list[Guess] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)  #: every GTT that was ever a rung's
     looked_at: set[str] = field(default_factory=set)  #: orders that might be a leg; the list is being asked
     strangers: set[str] = field(default_factory=set)  #: orders that are none
     asking: bool = False
@@ -277,11 +278,11 @@ def settle_gtts(manager: OrderManager, gtts: Sequence[Gtt], now: int) -> None:
 
 
 def _settle_place(manager: OrderManager, life: RungLife, gtt: GuardGtt, gtts: Sequence[Gtt], now: int) -> None:
-    taken = {other.gtt.gtt_id for other in manager.lives.values() if other.gtt}
-    ghost = _ghost(manager, life, gtt)
+    known, ghost = manager.guards.known, _ghost(manager, life, gtt)
     for found in gtts:
-        if found.gtt_id not in taken and ghost.is_it(found):
+        if found.gtt_id not in known and ghost.is_it(found):
             gtt.gtt_id = found.gtt_id
+            known.add(found.gtt_id)
             manager._alert(life, f"the GTT stop was found at the broker: {found.status}")
             _settle_known(manager, life, gtt, found, now)
             return
@@ -379,12 +380,15 @@ def _ghost(manager: OrderManager, life: RungLife, gtt: GuardGtt) -> Ghost:
 
 
 def _lay_ghosts(manager: OrderManager, gtts: Sequence[Gtt]) -> None:
+    known = manager.guards.known
     taken = {life.gtt.gtt_id for life in manager.lives.values() if life.gtt}
-    standing = [gtt for gtt in gtts if gtt.status is GttStatus.ACTIVE]
+    standing = [gtt for gtt in gtts if gtt.status is GttStatus.ACTIVE and gtt.gtt_id not in taken]
     for ghost in manager.guards.ghosts:
-        found = next((gtt for gtt in standing if gtt.gtt_id not in taken and ghost.is_it(gtt)), None)
+        mine = (gtt for gtt in standing if ghost.is_it(gtt) and (ghost.gtt_id or gtt.gtt_id not in known))
+        found = next(mine, None)
         if found and not ghost.writing:
-            taken.add(found.gtt_id)
+            ghost.gtt_id = found.gtt_id
+            known.add(found.gtt_id)
             _lay(manager, ghost, found)
 
 
@@ -431,6 +435,7 @@ def adopt_guards(
         if life.gtt is None and gtt in there:
             life.gtt = GuardGtt()
             life.gtt.take(gtt)
+            manager.guards.known.add(gtt.gtt_id)
             there.remove(gtt)
     _say_left(manager, there)
 

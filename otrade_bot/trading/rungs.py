@@ -98,7 +98,6 @@ class RungLife:
     gtt_retry_ns: int = 0  #: no write about a GTT before this moment
     gtt_refusals: int = 0  #: in a row
     room: int = 1  #: times the broker's least distance that a GTT keeps from the price
-    hold: str = ""  #: why its stop sells nothing until a human has looked
     level: Paise = 0
     target: Paise = 0
     wanted: ExitReason | None = None  #: the exit that was asked for

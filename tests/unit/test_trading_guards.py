@@ -4,9 +4,11 @@ is never sold twice, and never unprotected without a word."""
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from harness.bench import AUCTIONED, SHARE, Bench, config, run
+from harness.bench import AUCTIONED, DAY, SHARE, Bench, config, run
 from harness.gtt_venues import Apart, Forgetful, Single, end, foreign_sale
 from harness.venue import FakeVenue
 
@@ -16,6 +18,7 @@ from otrade_bot.core.model import (
     GttLeg,
     GttRequest,
     GttStatus,
+    Leg,
     OrderStatus,
     OrderType,
     Product,
@@ -23,8 +26,10 @@ from otrade_bot.core.model import (
     Side,
     Unknown,
 )
+from otrade_bot.trading.carry import carry_in, remembered
 
 DELIVERY = config(product=Product.CNC)
+NEXT = DAY + timedelta(days=1)
 
 
 @pytest.fixture
@@ -377,6 +382,19 @@ def test_a_doubtful_place_that_turns_up_after_it_was_given_up_is_taken_back(benc
     assert active == [anew]
 
 
+def test_a_doubtful_place_is_not_taken_for_an_earlier_one_that_has_ended(bench: Bench) -> None:
+    end(bench.broker, guarded(bench), GttStatus.CANCELLED)
+    run(bench.engine.reconcile())
+    anew = bench.broker.last()
+    bench.broker.answer(anew, Unknown("timeout"))
+    bench.pulse(2)
+    assert calls(bench, "place_gtt") == 2
+    bench.broker.act(anew)
+    bench.pulse(4)
+    assert bench.life().gtt is not None
+    assert (bench.life().gtt.gtt_id, bench.life().protected) == ("G2", True)
+
+
 # --- whose order is it ----------------------------------------------------------------------------------------
 
 
@@ -483,6 +501,59 @@ def test_a_gtt_that_is_gone_from_the_list_is_placed_anew_when_it_is_missed_twice
         run(bench.engine.reconcile())
         assert calls(bench, "place_gtt") == expected
     assert said(bench, "no longer in the broker's list")
+
+
+def overnight(tmp_path: Path) -> Bench:
+    """The next morning's process; the broker has cancelled the GTT over night."""
+    path = tmp_path / "paper.jsonl"
+    lived = Bench.paper(path, DELIVERY, start=False)
+    for bench, day in ((lived, DAY), (None, NEXT)):
+        kept = []
+        if bench is None:
+            lines = [{"kind": str(e.kind), "ns": e.ts_ns, "symbol": e.symbol, **e.data} for e in lived.diary.events]
+            kept = remembered(lines) or []
+            (gtt,) = run(lived.broker.get_gtts())
+            run(lived.broker.cancel_gtt(gtt.gtt_id))
+            lived.broker.close()
+            bench = Bench.paper(path, DELIVERY, start=False, day=NEXT)
+        bench.engine.prepare(day)
+        bench.broker.start_day(day)
+        run(carry_in(bench.engine, kept))
+        bench.engine.start_day(day)
+        run(bench.engine.recover())
+        if day == DAY:
+            bench.signal()
+    return bench
+
+
+def test_a_kept_rung_whose_gtt_is_gone_in_the_morning_is_guarded_at_the_first_price_and_that_is_said(
+    tmp_path: Path,
+) -> None:
+    bench = overnight(tmp_path)
+    (position,) = bench.engine.positions()
+    assert (position.stop_resting, position.unprotected) == (False, "its GTT waits for the first price")
+    bench.price(10_000)
+    assert bench.life().protected
+    assert said(bench, "no GTT stop stands at the broker")
+
+
+def test_a_kept_rung_that_opens_beyond_its_stop_is_left(tmp_path: Path) -> None:
+    bench = overnight(tmp_path)
+    bench.prices(9_500, 9_500)
+    assert [t.reason for t in bench.engine.trades()] == [ExitReason.STOP]
+
+
+def test_what_looks_like_a_split_sells_nothing_until_a_human_says_so(tmp_path: Path) -> None:
+    bench = overnight(tmp_path)
+    for _ in range(4):  # a jump is believed when it stays
+        bench.price(5_000)
+    assert bench.life().held == 30
+    assert [o for o in bench.engine.orders() if o.leg is Leg.EXIT] == []
+    assert said(bench, "NOT sold and NOT protected")
+    assert bench.engine.positions()[0].unprotected == "far beyond its stop: a split or bonus?"
+    bench.engine.exit_row(0)
+    bench.prices(5_000, 5_000)
+    assert [t.quantity for t in bench.engine.trades()] == [30]
 
 
 # --- trailing ---------------------------------------------------------------------------------------------------
