@@ -23,7 +23,7 @@ from otrade_bot.config.models import Config
 from otrade_bot.config.secrets import Secrets
 from otrade_bot.control.words import ago
 from otrade_bot.core.clock import SECOND, Clock, from_iso, ist_date, to_ist
-from otrade_bot.core.errors import ConfigException
+from otrade_bot.core.errors import BrokerException, TradingException
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.session import DaySession, Segment, day_session
 from otrade_bot.service.health import DISK_MB, SILENT_S
@@ -51,6 +51,7 @@ __all__ = [
 #: s; a check that takes longer is red.
 PATIENCE = 6.0
 NOT_NEEDED = "not needed"
+NETWORK = "look at the network and the broker's status page; try again in a minute"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +110,12 @@ async def _one(name: str, check: Check, seconds: float) -> Finding:
         return Finding(name, False, mask_text(str(doubt)), mask_text(doubt.cure))
     except TimeoutError:
         return Finding(name, False, f"no answer within {seconds:g} s", "look at the network; try again in a minute")
-    except ConfigException as error:
+    except BrokerException as error:
+        return Finding(name, False, mask_text(str(error)), NETWORK)
+    except TradingException as error:
         return Finding(name, False, mask_text(str(error)), "mend what it names")
     except Exception as error:
-        said = mask_text(f"{type(error).__name__}: {error}")
-        return Finding(name, False, said, "look at the network and the address; try again in a minute")
+        return Finding(name, False, mask_text(f"{type(error).__name__}: {error}"), NETWORK)
 
 
 def as_card(findings: Iterable[Finding]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
 from otrade_bot.brokers.stream import StreamState
 from otrade_bot.brokers.tokens import FILE, TokenStore, token_for
 from otrade_bot.core.clock import SECOND, to_ist
-from otrade_bot.core.errors import BrokerException, ConfigException, TokenException
+from otrade_bot.core.errors import ConfigException, TokenException
 from otrade_bot.core.money import rupees_text, to_paise
 from otrade_bot.service.doctor import (
     PATIENCE,
@@ -227,7 +227,5 @@ def with_token(room: Surgery, check: Check) -> Check:
             return await check()
         except TokenException:
             raise Doubt("not asked: the token is not taken", LOG_IN.format(name=room.name)) from None
-        except BrokerException as error:
-            raise Doubt(str(error), "look at the network and the broker's status page; try again in a minute") from None
 
     return asked

@@ -241,10 +241,14 @@ FAULTS: dict[Callable[[Room], None], dict[str, str]] = {
 }  # fmt: skip
 
 
-@BROKERS
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+#: Whoever the broker is.
+ANYWHERE = {no_leave, elsewhere, torn_settings, babble, unheard, nobody, full_disk, muhurat}
+CASES = [(fault, "kite") for fault in FAULTS] + [(fault, "upstox") for fault in FAULTS if fault not in ANYWHERE]
+
+
+@pytest.mark.parametrize(("fault", "broker"), CASES, ids=[f"{fault.__name__}-{broker}" for fault, broker in CASES])
 async def test_each_fault_is_red_with_its_cure_and_costs_no_other_line(
-    broker: str, fault: Callable[[Room], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: Callable[[Room], None], broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with room(broker, tmp_path, monkeypatch) as at:
         fault(at)
@@ -449,3 +453,59 @@ async def test_a_folder_that_is_not_ours_to_write_is_red(tmp_path: Path, monkeyp
     monkeypatch.setattr("os.access", lambda *_: False)
     found = {one.name: one for one in await examine(local_checks(replace(patient)))}
     assert "cannot be written" in found["disk"].said
+
+
+# --- not only live at one broker ----------------------------------------------------------------------
+
+
+@BROKERS
+async def test_paper_on_a_brokers_prices_asks_for_prices_alone(
+    broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with room(broker, tmp_path, monkeypatch) as at:
+        at.settings["trading"]["mode"] = "paper"
+        monkeypatch.setenv("OTRADE_LIVE", "")
+        at.venue.exchange.cash = 0
+        at.address = "198.51.100.9"
+        found = await at.card()
+        assert all(one.well for one in found.values())
+        assert {name for name, one in found.items() if one.said.startswith("not needed")} == {
+            "OTRADE_LIVE", "funds", "egress address", "delivery",
+        }  # fmt: skip
+        assert "a price after" in found["feed"].said
+
+
+async def test_the_broker_in_reserve_has_lines_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with room("kite", tmp_path, monkeypatch) as at:
+        at.settings["brokers"]["backup"] = "upstox"
+        upstox = opened("upstox", at.clock)
+        try:
+            for name, value in upstox.environment().items():
+                monkeypatch.setenv(name, value)
+            found = await at.card()
+            assert {name: one.said for name, one in found.items() if not one.well} == {}
+            assert "upstox: a price after" in found["feed upstox"].said
+            monkeypatch.setenv("OTRADE_UPSTOX_ACCESS_TOKEN", "yesterdays-token-of-the-account")
+            assert set(await at.reds()) == {"token upstox", "feed upstox"}
+        finally:
+            await upstox.__aexit__(None, None, None)
+
+
+async def test_delivery_is_reminded_of_what_lets_a_stop_sell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with room("kite", tmp_path, monkeypatch) as at:
+        at.settings["trading"]["product"] = "CNC"
+        found = (await at.card())["delivery"]
+        assert found.well
+        assert "DDPI" in found.said
+
+
+async def test_without_a_registered_address_nobody_is_asked_and_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with room("kite", tmp_path, monkeypatch) as at:
+        at.settings["brokers"] |= {"static_ip": None, "ip_echo": "http://127.0.0.1:9/"}
+        assert "names no static_ip" in (await at.card())["egress address"].said
+        at.settings["brokers"] |= {"static_ip": "203.0.113.7", "ip_echo": None}
+        assert "ip_echo is null" in (await at.card())["egress address"].said
+        at.settings["brokers"]["ip_echo"] = "http://127.0.0.1:9/"
+        assert "egress address" in await at.reds()
