@@ -16,7 +16,7 @@ from otrade_bot.brokers.streams import BrokerStreams, KiteStreams, UpstoxStreams
 from otrade_bot.brokers.upstox import UpstoxBroker, UpstoxSettings
 from otrade_bot.config.models import BrokerConfig
 from otrade_bot.config.secrets import Secrets
-from otrade_bot.core.clock import Clock
+from otrade_bot.core.clock import SECOND, Clock
 from otrade_bot.core.errors import ConfigException
 
 __all__ = ["BrokerFactory"]
@@ -53,7 +53,10 @@ class BrokerFactory:
         if name not in _MAKERS:
             raise ConfigException("no broker of this name has an account", value=name, allowed=", ".join(_MAKERS))
         make, limits = _MAKERS[name]
-        broker, streams = make(secrets, access_token, config or BrokerConfig(), settings or {}, stream)
+        timed: dict[str, Any] = {"settings": stream}
+        if sleep is not asyncio.sleep:  # the streams' pauses go by the same clock
+            timed |= {"sleep": sleep, "clock": lambda: clock.now_ns() / SECOND}
+        broker, streams = make(secrets, access_token, config or BrokerConfig(), settings or {}, timed)
         return UnifiedBrokerMiddleware(
             broker, streams, budget or Budget(limits), clock=clock, sleep=sleep,
             read_only=_read_only(name, mode, secrets),
@@ -67,7 +70,7 @@ def _read_only(name: str, mode: str, secrets: Secrets) -> str:
 
 
 def _kite(
-    secrets: Secrets, token: str, config: BrokerConfig, given: Mapping[str, Any], stream: StreamSettings | None
+    secrets: Secrets, token: str, config: BrokerConfig, given: Mapping[str, Any], timed: Mapping[str, Any]
 ) -> tuple[KiteBroker, KiteStreams]:
     key = _needed("OTRADE_KITE_API_KEY", secrets.kite_api_key)
     token = token or _text(secrets.kite_access_token)
@@ -76,11 +79,11 @@ def _kite(
     }  # fmt: skip
     broker = KiteBroker(KiteSettings(key, token, **fields))
     broker.gtt_distance_percent = getattr(config, "gtt_distance_percent", broker.gtt_distance_percent)
-    return broker, KiteStreams(key, token, root=secrets.kite_ws_root.rstrip("/"), settings=stream)
+    return broker, KiteStreams(key, token, root=secrets.kite_ws_root.rstrip("/"), **timed)
 
 
 def _upstox(
-    secrets: Secrets, token: str, config: BrokerConfig, given: Mapping[str, Any], stream: StreamSettings | None
+    secrets: Secrets, token: str, config: BrokerConfig, given: Mapping[str, Any], timed: Mapping[str, Any]
 ) -> tuple[UpstoxBroker, UpstoxStreams]:
     token = token or _text(secrets.upstox_access_token)
     if not token:
@@ -90,7 +93,7 @@ def _upstox(
         "algo_name": config.algo_name or "", "threads": AT_ONCE, **given,
     }  # fmt: skip
     broker = UpstoxBroker({}, UpstoxSettings(**fields), token)
-    return broker, UpstoxStreams(token, root=secrets.upstox_ws_root.rstrip("/"), settings=stream)
+    return broker, UpstoxStreams(token, root=secrets.upstox_ws_root.rstrip("/"), **timed)
 
 
 def _needed(name: str, value: SecretStr | None) -> str:
@@ -104,7 +107,7 @@ def _text(value: SecretStr | None) -> str:
 
 
 _Make = Callable[
-    [Secrets, str, BrokerConfig, Mapping[str, Any], StreamSettings | None],
+    [Secrets, str, BrokerConfig, Mapping[str, Any], Mapping[str, Any]],
     tuple[KiteBroker | UpstoxBroker, BrokerStreams],
 ]
 _MAKERS: dict[str, tuple[_Make, Limits]] = {"kite": (_kite, KITE), "upstox": (_upstox, UPSTOX)}
