@@ -130,6 +130,9 @@ def _in_hand(view: TradingView, wanted: str) -> list[str]:
     working = sum(not one.status.final for one in orders if not one.unknown)
     if working or (state.open_rungs and not ours):
         found.append(f"{count(max(working, 1), 'order')} at work: /pause, and wait until /orders shows none")
+    if state.gtts:
+        names = ", ".join(map(symbol_text, state.gtts))
+        found.append(f"a GTT of ours rests at the broker, or may ({short(names, 120)}): cancel it there, or wait")
     if Block.RECOVERY.value in state.blocks or state.unread:
         found.append("what is held is not known: wait until the comparison with the broker is clean, see /health")
     if Block.FLATTEN.value in state.blocks or state.flatten:

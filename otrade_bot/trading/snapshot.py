@@ -144,6 +144,7 @@ class StatusView:
     window: str = ""  #: where the clock lets no instrument enter now: "wait for 09:15", "are over for the day"
     flatten: str = ""  #: a flatten that is queued or under way, in words
     unread: str = ""  #: why the broker's books are not known, so that no position can be told; '' = they are
+    gtts: tuple[str, ...] = ()  #: symbols of GTTs of ours that rest at the broker, or may
 
     @property
     def net(self) -> Paise:

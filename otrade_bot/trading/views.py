@@ -57,7 +57,14 @@ class View:
             window=self.window(now),
             flatten=engine.flattener.waits,
             unread=engine.unread,
+            gtts=self.gtts(),
         )
+
+    def gtts(self) -> tuple[str, ...]:
+        """Symbols of GTTs that rest at the broker, or may."""
+        manager = self.engine.manager
+        alive = {manager.symbol(life) for life in manager.lives.values() if life.gtt_alive}
+        return tuple(sorted(alive | {ghost.symbol for ghost in manager.guards.ghosts}))
 
     def window(self, now: int) -> str:
         """'' where an instrument may be entered by the clock, or nothing trades."""

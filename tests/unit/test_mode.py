@@ -119,6 +119,14 @@ def unknown(room: Room) -> None:
     room.engine.sent = [replace(order("NSE:SBIN", 0), status=OrderStatus.COMPLETE, unknown="no answer")]
 
 
+def guarded(room: Room) -> None:
+    room.engine.state = replace(room.engine.state, gtts=("NSE:SBIN",))
+
+
+def blank(room: Room) -> None:
+    room.engine.state = replace(room.engine.state, unread="no token")
+
+
 def unread(room: Room) -> None:
     room.engine.state = replace(room.engine.state, blocks=(Block.RECOVERY.value,))
 
@@ -134,6 +142,7 @@ def foreign(room: Room) -> None:
 WORLDS = {
     held: "1 position open (SBIN)", working: "1 order at work", bought: "1 order at work",
     unknown: "1 order whose outcome nobody knows (SBIN)", unread: "what is held is not known",
+    guarded: "a GTT of ours rests at the broker, or may (SBIN)", blank: "what is held is not known",
     queued: "a flatten is queued", foreign: "not clear whose they are",
 }  # fmt: skip
 
