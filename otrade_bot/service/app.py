@@ -115,6 +115,7 @@ class Service:
         self._began = 0  #: market time at which this process came
         self._group: asyncio.TaskGroup | None = None
         self._feed: asyncio.Task[None] | None = None
+        self._lines: list[asyncio.Future[None]] = []  #: the brokers' connections
         self.mouths = mouths(self)
         self.logins = self._logins()
         self.health = Health(self._sources())
@@ -151,9 +152,13 @@ class Service:
         """Until ``stop``, or the end of a rehearsal. Raises what a trading task raised."""
         self._began = self.clock.now_ns()
         self.watch.busy()
+        self._lines = self._connect()
         try:
             jobs = await self.open()
         except Exception as error:
+            for line in self._lines:
+                line.cancel()
+            await asyncio.gather(*self._lines, return_exceptions=True)
             await self._never_opened(error)
             raise
         self._opened.set()
@@ -210,8 +215,11 @@ class Service:
             return [self._rehearse(self.setting.rehearsal, jobs)]
         self.clockwork.start()
         beat = metronome(lambda: self.engine, self.clock, self._opened.wait, lambda: self._caught_up)
-        lines = [make() for _, make in self.brokers.tasks()] if self.brokers else []
-        return [beat, self._watch_clock(), *lines]
+        return [beat, self._watch_clock(), *(_until_end(line) for line in self._lines)]
+
+    def _connect(self) -> list[asyncio.Future[None]]:
+        """Streams come up before the day is opened: what is traded while its candles are fetched is heard."""
+        return [asyncio.ensure_future(make()) for _, make in self.brokers.tasks()] if self.brokers else []
 
     async def _rehearse(self, rehearsal: Rehearsal, jobs: Sequence[Job]) -> None:
         assert isinstance(self.clock, ManualClock)
@@ -265,10 +273,10 @@ class Service:
 
         On a day without a session the last one stays open to be looked at.
         """
-        now = self._caught_up = self.clock.now_ns()
-        day = self._day(now)
+        day = self._day(self.clock.now_ns())
         with timed("open", day=day.isoformat()):
-            opened = await self.opener.open(day, now, self._begin)
+            opened = await self.opener.open(day, self._begin)
+        now = self._caught_up = opened.now
         self._stream, self._restored, self.fault = opened.stream, opened.restored, opened.fault
         if self.brokers is not None:
             self.brokers.attach(opened.desk.engine)
@@ -460,6 +468,10 @@ class Service:
             )
         )
 
+
+
+async def _until_end(line: asyncio.Future[None]) -> None:
+    await line
 
 
 def first_cause(error: BaseException) -> BaseException:

@@ -47,6 +47,7 @@ class Opened:
     stream: Stream
     before: Lines
     restored: list[str]
+    now: int  #: up to when prices and minutes came with the recovery
     fault: str = ""
 
 
@@ -77,21 +78,21 @@ class Opener:
     rehearsed: bool = False
     note: str = ""
 
-    async def open(
-        self, day: date, now: int, begin: Callable[[Desk, Lines], Sequence[Observer]]
-    ) -> Opened:
-        """The desk of ``day`` as it is ``now`` (ns UTC). ``begin`` is given the desk before its first word, and names
-        who hears it. Raises JournalException, ConfigException, and BrokerException for a paper account."""
+    async def open(self, day: date, begin: Callable[[Desk, Lines], Sequence[Observer]]) -> Opened:
+        """The desk of ``day`` as it is now. ``begin`` is given the desk before its first word, and names who hears it.
+        Raises JournalException, ConfigException, and BrokerException for a paper account."""
+        now = self.clock.now_ns()
         torn = self._mend(day, now)
         if day == ist_date(now) and (said := set_aside(self.state_dir, day, self.account.name)):
             self.journal.close()
             torn.append(said)
         before = own(read_day(self.state_dir, day), self.account.name)
         known = await self._ask(day, now)
+        now = self.clock.now_ns()  # a broker's candles may have taken minutes
         desk, stream = await self._build(day, known, before, torn, begin)
         restored = self.control.restore(desk.engine)
         fault = await self._recover(desk, stream, known, before, now)
-        return Opened(desk, stream, before, restored, fault)
+        return Opened(desk, stream, before, restored, now, fault)
 
     def _mend(self, day: date, now: int) -> list[str]:
         """The diaries that this day is opened with, and today's, must be readable; what had to be set aside."""
