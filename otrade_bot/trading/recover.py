@@ -291,7 +291,9 @@ class Recovery:
                 doubt(order)
                 manager.frozen.add(told.symbol)
                 what = f"{told.symbol} {order.leg} order {told.tag}"
-                self.engine.alert(f"{what}: nobody knows whether it left before the program ended; asking the broker")
+                left = f"taken as {told.order_id}, but not in the broker's book" if told.order_id else \
+                    "nobody knows whether it left before the program ended"  # fmt: skip
+                self.engine.alert(f"{what}: {left}; asking the broker")
 
     def _orphans(self) -> None:
         """Orders of a cycle that another one has followed: what they protected is gone, or is nobody's now."""

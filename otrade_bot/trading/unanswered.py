@@ -1,8 +1,8 @@
 """Orders that a killed process had registered, and of which it never heard: nobody knows whether they left.
 
-The journal has them from before they were sent. A broker may show one in its book a minute and a half later,
-so after a restart each that is not there yet is Unknown: reserved, its symbol frozen, and asked for, until it
-turns up or its absence counts.
+The journal has them from before they were sent. A broker may show one in its book a minute and a half later, also
+when it has given it an id. So after a restart each that is not there yet is Unknown: reserved, its symbol frozen,
+and asked for, until it turns up or its absence counts.
 """
 
 from __future__ import annotations
@@ -24,27 +24,34 @@ Line = Mapping[str, Any]
 
 
 def unanswered(lines: Iterable[Line], now: int) -> list[Line]:
-    """Of a day's journal: the first line of each order that was registered a moment before the end and has neither an
-    id nor an end in any later one."""
+    """Of a day's journal: the first line of each order that was registered a moment before ``now`` and has no end in
+    any later one, with the id that the broker gave it, where it did."""
     first: dict[str, Line] = {}
-    heard: set[str] = set()
+    ids: dict[str, str] = {}
+    ended: set[str] = set()
     for line in lines:
         if line.get("kind") != "order" or not line.get("tag"):
             continue
-        first.setdefault(line["tag"], line)
-        if line["order_id"] or OrderStatus(line["status"]).final:
-            heard.add(line["tag"])
-    return [line for tag, line in first.items() if tag not in heard and now - line["ns"] < SHOWN]
+        tag = line["tag"]
+        first.setdefault(tag, line)
+        ids[tag] = ids.get(tag) or line["order_id"]
+        if OrderStatus(line["status"]).final:
+            ended.add(tag)
+    return [
+        {**line, "order_id": ids[tag]}
+        for tag, line in first.items()
+        if tag not in ended and now - line["ns"] < SHOWN
+    ]
 
 
 def doubted(lines: Iterable[Line], book: Sequence[BrokerOrder], product: Mapping[str, Product]) -> list[BrokerOrder]:
-    """Those that the broker's ``book`` does not show, as rows of it without an id. ``product`` by symbol: an order of
+    """Those that the broker's ``book`` does not show, as rows of it. ``product`` by symbol: an order of
     what is traded no more is left to the comparison."""
     shown = {order.tag for order in book}
     return [
         BrokerOrder(
-            "", line["symbol"], Side[line["side"]], line["quantity"], product[line["symbol"]], OrderType(line["type"]),
-            OrderStatus.PENDING, "", price=line["price_paise"], trigger=line["trigger_paise"], tag=line["tag"],
+            line["order_id"], line["symbol"], Side[line["side"]], line["quantity"], product[line["symbol"]],
+            OrderType(line["type"]), OrderStatus.PENDING, "", price=line["price_paise"], trigger=line["trigger_paise"], tag=line["tag"],
             placed_ns=line["ns"], updated_ns=line["ns"],
         )
         for line in lines

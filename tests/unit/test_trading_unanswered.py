@@ -93,9 +93,37 @@ def test_one_that_never_arrives_is_absent_after_two_minutes_and_two_reads_and_bu
     assert life.closed
 
 
-def test_what_was_answered_or_is_long_past_is_not_doubted() -> None:
+def test_what_has_ended_or_is_long_past_is_not_doubted() -> None:
     killed = Killed()
     assert unanswered(killed.lines, killed.bench.now + 700 * SECOND) == []
-    killed.bench.broker.accept(killed.call)
-    assert unanswered(killed.lines, killed.bench.now) == []
+    order_id = killed.bench.broker.accept(killed.call)
+    killed.bench.broker.deliver_all()
+    killed.bench.broker.change(order_id, status=OrderStatus.CANCELLED)
     assert killed.bench.events(EventKind.ORDER)
+    assert unanswered(killed.lines, killed.bench.now) == []
+
+
+def test_one_that_was_accepted_and_is_not_in_the_book_yet_is_not_forgotten() -> None:
+    killed = Killed()
+    venue = killed.bench.broker
+    order_id = venue.accept(killed.call)
+    row = venue.orders.pop(order_id)
+    again = killed.born_again()
+    (order,) = again.life().entries
+    assert (order.order_id, bool(order.unknown)) == (order_id, True)
+    for _ in range(6):
+        killed.look(again, 31)
+    assert order.unknown, "it has an id: it exists, whatever the book says"
+    venue.orders[order_id] = row
+    killed.look(again, 1)
+    assert not order.unknown
+    venue.fill(order_id)
+    assert venue.last("place").request.quantity == row.quantity
+
+
+def test_one_that_the_book_shows_is_no_doubt_though_nobody_heard_of_it() -> None:
+    killed = Killed()
+    killed.bench.broker.act(killed.call)
+    again = killed.born_again()
+    assert not again.manager.frozen
+    assert again.life().entries[0].order_id == "V001"
