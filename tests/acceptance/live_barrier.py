@@ -110,6 +110,8 @@ class Barrier:
             found.append(f"{writes - waiting} writes")
         if self.engine.asking is not None and not self.engine.asking.done():
             found.append("a look at the orders")
+        if self.engine.manager.guards.tasks:
+            found.append("a look at the GTTs")
         if self.venue.api.working > hanging:
             found.append("requests at the venue")
         return found + [f"stream {wire.path}" for wire in self._wires if self._streams and not self._rests(wire)]
