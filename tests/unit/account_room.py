@@ -99,15 +99,24 @@ class Account:
         await until(lambda: self.account.streams.orders is self.account.streams.prices is StreamState.LIVE)
 
     @property
+    def connections(self) -> int:
+        """To the venue's REST end, so far."""
+        api = self.venue.api
+        return int((api._server if self.venue.name == "kite" else api._loopback).accepted)
+
+    @property
     def account_wires(self) -> list[Any]:
         return self.venue.wires(self.account)
 
 
 @asynccontextmanager
-async def account(name: str, *, manual: bool = False, **options: Any) -> AsyncIterator[Account]:
-    """Open market, the first share at ₹1,000.00. ``manual``: pauses go by ``watch``, else by the machine's clock."""
-    watch = Watch(at_ist(DAY, 10))
-    venue: Venue = VENUES[name](SHARES, watch)
+async def account(
+    name: str, *, manual: bool = False, at: Account | None = None, **options: Any
+) -> AsyncIterator[Account]:
+    """Open market, the first share at ₹1,000.00. ``manual``: pauses go by ``watch``, else by the machine's clock.
+    ``at``: another client of the venue of this one."""
+    watch = at.watch if at else Watch(at_ist(DAY, 10))
+    venue: Venue = at.venue if at else VENUES[name](SHARES, watch)
     venue.open()
     venue.trade(FIRST, 100_000)
     settings = {**FAST[name], **options.pop("settings", {})}
@@ -122,7 +131,8 @@ async def account(name: str, *, manual: bool = False, **options: Any) -> AsyncIt
         yield found
     finally:
         await made.aclose()
-        await venue.close()
+        if at is None:
+            await venue.close()
 
 
 def secrets(venue: Venue, **fields: Any) -> Secrets:
