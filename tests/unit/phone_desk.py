@@ -76,8 +76,9 @@ class Desk:
         if name in self.broken:
             raise ZeroDivisionError("the answer itself is broken")
         made = context(
-            self.engine, caller.role, session=caller.session, confirmations=self._confirmations, heard=self.heard
-        )
+            self.engine, caller.role, session=caller.session, confirmations=self._confirmations, heard=self.heard,
+            errors=self.errors,
+        )  # fmt: skip
         return await commands.answer(replace(made, user=caller.name, login=self.login), line)
 
     async def sleep(self, seconds: float) -> None:

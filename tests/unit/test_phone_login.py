@@ -19,6 +19,8 @@ from otrade_bot.core.redirects import PASTED
 from tests.venues.telegram import BadRequest, Forbidden, Hang, Reset, Sent, TooMany
 
 BROKERS = ("kite", "upstox")
+#: A code without its address.
+ALONE = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6"
 
 
 @pytest.fixture(autouse=True)
@@ -144,15 +146,16 @@ async def test_nobody_below_an_admin_logs_in_or_finishes_anothers_login(tmp_path
         assert not at.secrets_in(pasted) & set(at.records().split())
 
 
-async def test_a_stranger_plants_nothing_and_his_words_are_not_repeated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_stranger_plants_nothing_and_his_words_are_not_repeated(tmp_path: Path, alone: bool) -> None:
     async with phone(tmp_path) as at:
         pasted = at.room.browse("kite", await at.button())
-        at.desk.api.say(STRANGER, pasted)
+        at.desk.api.say(STRANGER, ALONE if alone else pasted)
         alert = (await at.desk.said(2))[1]
         assert "A stranger wrote" in alert.text
         assert at.room.tokens == []
         assert at.desk.api.to(STRANGER) == []
-        for secret in at.secrets_in(pasted):
+        for secret in (*at.secrets_in(pasted), ALONE):
             assert secret not in at.records()
 
 
@@ -177,7 +180,7 @@ async def test_an_address_without_a_login_of_ours_is_refused_and_removed(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "pasted", ["a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6", "eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOjF9.c2lnbmF0dXJlMDE"]
+    "pasted", [ALONE, "eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOjF9.c2lnbmF0dXJlMDE"]
 )
 async def test_a_code_or_a_token_alone_is_removed_too_and_the_whole_address_asked_for(
     tmp_path: Path, pasted: str
@@ -255,9 +258,11 @@ async def test_what_cannot_be_removed_is_left_to_its_writer_who_is_told(
         assert any(line.startswith("Logged in to Kite") for line in said)
 
 
-async def test_an_error_inside_a_login_is_told_without_what_was_pasted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+async def test_an_error_inside_a_login_is_told_without_what_was_pasted(tmp_path: Path, alone: bool) -> None:
     async with phone(tmp_path) as at:
         pasted = at.room.browse("kite", await at.button())
+        pasted = ALONE if alone else pasted
 
         async def breaks(text: str, session: str) -> None:
             raise ZeroDivisionError("inside")
@@ -265,7 +270,7 @@ async def test_an_error_inside_a_login_is_told_without_what_was_pasted(tmp_path:
         at.room.desk.finish = breaks  # type: ignore[assignment,method-assign]
         at.desk.api.say(OWNER, pasted)
         assert "Sorry, that went wrong" in (await at.desk.said(2))[1].text
-        assert not any(secret in at.records() for secret in at.secrets_in(pasted))
+        assert not any(secret in at.records() for secret in (*at.secrets_in(pasted), ALONE))
 
 
 # --- another account --------------------------------------------------------------------------------
