@@ -78,7 +78,7 @@ def _kite(
         "root": secrets.kite_root.rstrip("/"), "algo_id": config.algo_id or "", "writers": AT_ONCE, **given,
     }  # fmt: skip
     broker = KiteBroker(KiteSettings(key, token, **fields))
-    broker.gtt_distance_percent = getattr(config, "gtt_distance_percent", broker.gtt_distance_percent)
+    broker.gtt_distance_percent = config.gtt_distance_percent
     return broker, KiteStreams(key, token, root=secrets.kite_ws_root.rstrip("/"), **timed)
 
 

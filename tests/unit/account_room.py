@@ -122,8 +122,8 @@ async def account(
     settings = {**FAST[name], **options.pop("settings", {})}
     pauses: dict[str, Any] = {"sleep": watch.sleep} if manual else {}
     made = BrokerFactory.create_broker(
-        name, secrets(venue), clock=watch, settings=settings, stream=StreamSettings(silence=0, ping=None), **pauses,
-        **options,
+        name, secrets(venue, live=options.pop("live", "yes")), clock=watch, settings=settings,
+        stream=StreamSettings(silence=0, ping=None), **pauses, **options,
     )  # fmt: skip
     made.learn(LISTING)
     found = Account(venue, made, watch)
@@ -136,9 +136,9 @@ async def account(
 
 
 def secrets(venue: Venue, **fields: Any) -> Secrets:
-    """As the environment has them, with orders allowed."""
+    """As the environment has them."""
     told = {key.removeprefix("OTRADE_").lower(): value for key, value in venue.api.environment().items()}
-    return Secrets(_env_file=None, **{**told, "live": "yes", **fields})
+    return Secrets(_env_file=None, **(told | fields))
 
 
 def wanted(tag: str = "T1", *, reduces: bool = False, **fields: Any) -> OrderRequest:

@@ -293,6 +293,14 @@ async def test_a_token_that_works_again_is_told(name: str) -> None:
         assert (len(room.faults), room.backs) == (1, 1)
 
 
+async def test_at_upstox_a_warm_connection_says_nothing_of_the_token() -> None:
+    async with account("upstox") as room:
+        room.venue.fail("place", room.venue.token_no())
+        await room.account.place(wanted())
+        await room.account.keep_warm()
+        assert (len(room.faults), room.backs) == (1, 0)
+
+
 @BROKERS
 @pytest.mark.parametrize("status", [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN])
 async def test_a_handshake_that_refuses_the_token_is_told_once_and_the_streams_go_on_trying(
