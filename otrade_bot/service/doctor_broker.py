@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import tempfile
 import time
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -30,7 +33,7 @@ from otrade_bot.trading.orders import Tags
 from otrade_bot.trading.risk import MARGIN_LEVERAGE
 
 if TYPE_CHECKING:
-    from otrade_bot.brokers.listing import Listing, Listings
+    from otrade_bot.brokers.listing import Listing
 
 __all__ = ["FEED", "LISTING", "Surgery", "client", "with_token"]
 
@@ -41,6 +44,13 @@ SKEW = 5.0
 LOG_IN = "otrade-bot login {name}, or /login from the phone"
 
 
+class _Peeked(TokenStore):
+    """The kept tokens, looked at and left alone: what another user of the machine writes the service cannot read."""
+
+    def first_seen(self, broker: str, value: str, now_ns: int) -> int:
+        return now_ns
+
+
 class Surgery:
     """One broker, opened for looking. ``close`` it."""
 
@@ -49,6 +59,7 @@ class Surgery:
         self._broker: UnifiedBrokerMiddleware | None = None
         self._token, self._expires, self._looked = "", 0, False
         self._listing: asyncio.Task[Listing] | None = None
+        self._spare = tempfile.TemporaryDirectory(prefix="otrade-doctor-")
 
     async def broker(self) -> UnifiedBrokerMiddleware:
         """With a token. Raises Doubt where there is none."""
@@ -71,7 +82,7 @@ class Surgery:
             return
         given = self.patient
         key = given.secrets.secret_key
-        store = TokenStore(given.state_dir / FILE, key.get_secret_value() if key else "")
+        store = _Peeked(given.state_dir / FILE, key.get_secret_value() if key else "")
         found = token_for(self.name, given.secrets, store, given.clock.now_ns())
         self._token, self._expires = (found.value, found.expires_ns) if found else ("", 0)
         self._looked = True
@@ -82,6 +93,7 @@ class Surgery:
             await asyncio.gather(self._listing, return_exceptions=True)
         if self._broker is not None:
             await self._broker.aclose()
+        self._spare.cleanup()
 
     # --- the checks ---
     async def token(self) -> str:
@@ -117,7 +129,14 @@ class Surgery:
 
     async def _list(self) -> Listing:
         given = self.patient
-        return await listings(given).today(await self.broker(), given.today, given.symbols)
+        from otrade_bot.brokers.listing import FOLDER, Listings
+
+        kept = given.state_dir if _ours(given.state_dir) else Path(self._spare.name)
+        lists = Listings(
+            kept / FOLDER, given.clock, overrides=given.config.market.instrument_overrides(),
+            assets_root=given.secrets.upstox_assets_root,
+        )  # fmt: skip
+        return await lists.today(await self.broker(), given.today, given.symbols)
 
     async def instruments(self) -> str:
         found, unknown = await self.listing(), []
@@ -170,14 +189,12 @@ class Surgery:
         return ""
 
 
-def listings(patient: Patient) -> Listings:
-    """The day's lists of instruments, as the service keeps them."""
-    from otrade_bot.brokers.listing import FOLDER, Listings
-
-    return Listings(
-        patient.state_dir / FOLDER, patient.clock, overrides=patient.config.market.instrument_overrides(),
-        assets_root=patient.secrets.upstox_assets_root,
-    )  # fmt: skip
+def _ours(folder: Path) -> bool:
+    """It is there, and belongs to who asks."""
+    try:
+        return folder.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 async def _frame(name: str, broker: UnifiedBrokerMiddleware, *, priced: bool) -> str:

@@ -133,6 +133,7 @@ async def test_a_live_morning_is_green_all_over(broker: str, tmp_path: Path, mon
         assert "1 found" in found["instruments"].said
         assert "₹" in found["funds"].said
         assert "within 1 s" in found["clock"].said
+        assert [path.name for path in at.state.iterdir()] == ["instruments"]
         assert set(found) == {
             "secrets", "OTRADE_LIVE", "session", "disk", "token", "clock", "instruments", "feed", "funds",
             "egress address", "Telegram", "other instance", "delivery",
@@ -150,6 +151,20 @@ async def test_the_doctor_can_order_nothing(broker: str, tmp_path: Path, monkeyp
         assert isinstance(await opened.cancel("1"), Refused)
         await surgery.close()
         assert at.venue.calls == []
+
+
+@BROKERS
+async def test_who_is_not_the_services_user_leaves_nothing_in_its_folder(
+    broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of root's would lock the service out of its own tokens."""
+    async with room(broker, tmp_path, monkeypatch) as at:
+        monkeypatch.setattr("os.geteuid", lambda: at.state.stat().st_uid + 1)
+        assert await at.reds() == {}
+        assert list(at.state.iterdir()) == []
+        at.state.rmdir()
+        assert await at.reds() == {}
+        assert not at.state.exists()
 
 
 def no_leave(at: Room) -> None:
