@@ -42,7 +42,8 @@ class ModeDesk(Protocol):
         ...
 
     def write(self, wanted: str, by: str) -> str:
-        """Set it for the next start; the file it stands in. Raises ConfigException, and nothing has changed."""
+        """Set it for the next start; the file it stands in. Raises ConfigException, and nothing has changed;
+        CommandException where it was written in vain."""
         ...
 
 

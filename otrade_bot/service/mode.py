@@ -10,7 +10,7 @@ from otrade_bot.config import ConfigManager, config_dir, environment
 from otrade_bot.config.manager import as_documents
 from otrade_bot.config.models import Config
 from otrade_bot.config.secrets import Secrets, load_secrets
-from otrade_bot.core.errors import ConfigException
+from otrade_bot.core.errors import CommandException, ConfigException
 
 __all__ = ["ModeSwitch", "live_objections", "missing_variables"]
 
@@ -54,13 +54,14 @@ class ModeSwitch:
         return orjson.dumps(as_documents(self._config()))
 
     def write(self, wanted: str, by: str) -> str:
-        """Raises ConfigException; also where what was written is not what the next start would read."""
+        """Raises ConfigException, and nothing has changed; CommandException where what was written is not what the next
+        start would read."""
         against = self.objections(wanted)
         if against:
             raise ConfigException("; ".join(against), file=_FILE, key=_KEY)
         path = self._manager().put(_FILE, _KEY, wanted)
         if self.following() != wanted:
-            raise ConfigException(f"was written, and yet {self.following()} is read", file=path, key=_KEY)
+            raise CommandException(f"{path} was written, and yet the next start would be {self.following().upper()}.")
         self._tell(f"{by} has set the mode of the next start to {wanted.upper()}")
         return path
 

@@ -13,7 +13,7 @@ import pytest
 from control_fakes import FakeEngine, context, order, position
 from mode_room import BROKERS, LIVE, TRADING, Room, environment
 
-from otrade_bot.config import ConfigManager
+from otrade_bot.config import ConfigManager, files
 from otrade_bot.config.secrets import load_secrets
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import answer
@@ -272,6 +272,22 @@ def test_a_folder_that_cannot_be_written_is_said(room: Room, monkeypatch: pytest
     monkeypatch.setattr("os.replace", full)
     assert "No space left on device" in room.say("/mode live yes")
     assert room.untouched
+    assert room.told == []
+
+
+def test_what_was_written_in_vain_is_no_change(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another hand puts the old file back at once."""
+    write = files.write
+
+    def and_back(path: str, raw: bytes) -> None:
+        write(path, raw)
+        write(path, TRADING)
+
+    room.say("/mode live")
+    monkeypatch.setattr(files, "write", and_back)
+    said = room.say("/mode live yes")
+    assert "the next start would be PAPER" in said
+    assert "is LIVE" not in said
     assert room.told == []
 
 
