@@ -184,8 +184,15 @@ class UnifiedBrokerMiddleware(BrokerInterface):
             self._books_due()
 
     async def keep_warm(self) -> None:
-        """A harmless request on the connection that the next order takes. Raises BrokerException."""
-        await self._heard(self.inner.keep_warm())
+        """A harmless request on the connection that the next order takes. Raises BrokerException.
+
+        An answer proves nothing of the token: Upstox does not look at it there."""
+        tokens = self._tokens
+        try:
+            await self.inner.keep_warm()
+        except TokenException as error:
+            self._fault("requests", str(error), tokens)
+            raise
 
     async def aclose(self) -> None:
         """Wait for what is under way, then close the connections. Writes after that are Unknown."""

@@ -166,7 +166,7 @@ async def update_before_answer(room: LiveRoom) -> None:
     await room.pass_time(130)
 
 
-@row("entry: the token is worth nothing any more", **OUT, told=("wants a new login",))
+@row("entry: the token is worth nothing any more", **OUT, once=("wants a new login",))
 async def token_expired(room: LiveRoom) -> None:
     room.venue.api.expire(cut=False)
     await room.buy()

@@ -88,7 +88,7 @@ async def in_parts(room: LiveRoom) -> None:
     await room.pass_time(60)
 
 
-@row("exit: no token for it, then a login", orders=2, **CLOSED)
+@row("exit: no token for it, then a login", orders=2, **CLOSED, once=("wants a new login",))
 async def no_token(room: LiveRoom) -> None:
     await room.buy()
     room.venue.api.expire(cut=False)

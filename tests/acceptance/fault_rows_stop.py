@@ -69,7 +69,7 @@ async def too_many(room: LiveRoom) -> None:
     await room.pass_time(30)
 
 
-@row("stop: no token for it, then a login", orders=2, position=30, stop=STOP, told=("wants a new login",))
+@row("stop: no token for it, then a login", orders=2, position=30, stop=STOP, once=("wants a new login",))
 async def no_token(room: LiveRoom) -> None:
     room.fail("place", Fine(), First(lambda: room.venue.api.expire(cut=False)))
     await room.buy()

@@ -66,7 +66,7 @@ async def silent(room: LiveRoom) -> None:
     assert Block.STALE not in room.engine.blocks
 
 
-@row("streams: the handshake is refused for the token, then a login", **IN, told=("wants a new login",))
+@row("streams: the handshake is refused for the token, then a login", **IN, once=("wants a new login",))
 async def handshake_refused(room: LiveRoom) -> None:
     room.venue.api.expire()
     await room.pass_time(20)

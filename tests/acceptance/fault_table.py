@@ -30,13 +30,14 @@ WIDTHS = (62, 7, 5, 7, 9, 8)
 class Expected:
     """``sent``: requests to place an order; ``orders``: at the broker, whatever became of them; ``position``: signed,
     at the exchange; ``stop``: trigger in paise of what protects all of ours at the broker, None: nothing does or need;
-    ``told``: words that the phone must have; ``untold``: that it may not have. None: not judged."""
+    ``told``: words that the phone must have; ``once``: in one message only; ``untold``: in none. None: not judged."""
 
     sent: int | None = None
     orders: int | None = None
     position: int = 0
     stop: int | None = None
     told: tuple[str, ...] = ()
+    once: tuple[str, ...] = ()
     untold: tuple[str, ...] = ()
 
 
@@ -107,6 +108,9 @@ def _differences(room: LiveRoom, expected: Expected) -> list[str]:
             found.append(f"{what}: {is_so}, expected {wanted}")
     found += _unprotected(room, expected)
     found += [f"the phone was not told: {words!r}" for words in expected.told if not room.told(words)]
+    for words in expected.once:
+        times = sum(words in said for said in room.phone)
+        found += [f"the phone was told {times} times: {words!r}"] if times != 1 else []
     found += [f"the phone was told: {words!r}" for words in expected.untold if room.told(words)]
     return found
 
@@ -128,7 +132,7 @@ def _level(stop: Any) -> int:
 
 def _line(room: LiveRoom, one: Row, broker: str) -> str:
     levels = ",".join(f"{_level(stop) / 100:.2f}" for stop in room.stops()) or "-"
-    words = one.at(broker).told
+    words = (*one.at(broker).told, *one.at(broker).once)
     said = next((said for said in room.phone if words and words[0] in said), "").split("\n")[0]
     return _columns(
         one.name, broker, room.venue.hits("place"), len(room.orders()), f"{room.position():+d}", levels, said
