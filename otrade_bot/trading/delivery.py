@@ -61,6 +61,8 @@ def converge_gtt(manager: OrderManager, life: RungLife, now: int) -> None:
         if gtt.unknown:
             ask(manager, now)
     if any(order.live for order in life.exits):
+        if gtt is not None:
+            cancel_gtt(manager, life)  # beside a forced exit, or one that a restart has found
         return  # a leg has triggered, or we are leaving: that order is the exit
     if life.wanted is None:
         _watch(manager, life, gtt, now)

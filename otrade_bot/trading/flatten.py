@@ -238,6 +238,8 @@ class Flattener:
             working = [order for order in life.exits if order.live]
             if working:
                 return f"an exit rests at {rupees_text(working[0].price)} and has not filled"
+            if life.gtt_alive:
+                return "nothing is sold before the broker has confirmed that its GTT is taken back"
         return "no exit order is working"
 
     def _say(self, state: str, text: str, by: str, severity: Severity = Severity.WARNING) -> None:

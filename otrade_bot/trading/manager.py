@@ -34,7 +34,7 @@ from otrade_bot.core.money import Paise, rupees_text
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.fills import fill_price, protected, protection_ppm
 from otrade_bot.trading import doubt
-from otrade_bot.trading.delivery import cancel_gtt, converge_gtt
+from otrade_bot.trading.delivery import cancel_gtt, converge_gtt, cure_of
 from otrade_bot.trading.guards import GuardDesk, gtt_leg
 from otrade_bot.trading.orders import Order, OrderBook, Tags, merge
 from otrade_bot.trading.refusals import OWN, Pauses, Storm, Trouble, trouble_of
@@ -424,7 +424,8 @@ class OrderManager:
         ours = refused.code in OWN
         life.retry_ns = now + (RETRY if ours else self.pauses.next((life.row, life.rung, life.cycle), now))
         if refused.code != "no_price" or not self._price_may_come(life):
-            self._say_refused(life, f"exit refused: {refused.reason}; trying again")
+            cure = cure_of(refused.reason)
+            self._say_refused(life, f"exit refused: {refused.reason}; trying again{f'; {cure}' if cure else ''}")
 
     def can_leave(self, life: RungLife) -> bool:
         """An exit has a price: until it has, the stop stays where it rests."""

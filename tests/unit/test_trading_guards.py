@@ -18,7 +18,10 @@ from otrade_bot.core.model import (
     GttLeg,
     GttRequest,
     GttStatus,
+    Instrument,
+    InstrumentKind,
     Leg,
+    OrderRequest,
     OrderStatus,
     OrderType,
     Product,
@@ -27,6 +30,9 @@ from otrade_bot.core.model import (
     Unknown,
 )
 from otrade_bot.trading.carry import carry_in, remembered
+from otrade_bot.trading.guards import adopt_guards
+from otrade_bot.trading.orders import Order
+from otrade_bot.trading.rungs import RungLife
 
 DELIVERY = config(product=Product.CNC)
 NEXT = DAY + timedelta(days=1)
@@ -297,6 +303,14 @@ def test_a_refusal_that_says_nothing_of_the_gtt_sells_nothing_and_is_tried_again
     assert said(bench, "unprotected at the broker")
 
 
+def test_an_exit_that_is_refused_for_want_of_authorisation_says_the_cure(bench: Bench) -> None:
+    bought(bench)
+    bench.broker.refuse(why="TPIN needed")
+    bench.price(9_790)
+    bench.broker.refuse(why="TPIN needed")
+    assert said(bench, "exit refused: TPIN needed; trying again; authorise the sale")
+
+
 def test_a_gtt_that_cannot_be_changed_is_placed_anew(bench: Bench) -> None:
     bench.signal()
     entry = bench.broker.accept()
@@ -420,6 +434,63 @@ def test_what_was_taken_for_the_leg_is_put_right_when_the_gtt_still_stands(bench
     bench.broker.accept()
     assert bench.broker.gtts[gtt_id].status is GttStatus.DELETED
     assert said(bench, "stands still")
+
+
+def test_a_gtt_beside_an_exit_that_works_is_taken_back(bench: Bench) -> None:
+    """A human forced it, or a restart has found both."""
+    guarded(bench)
+    life = bench.life()
+    life.gtt, gtt = None, life.gtt
+    bench.engine.exit_row(0)
+    bench.broker.accept()
+    life.gtt = gtt
+    bench.pulse(1.1)
+    assert bench.broker.last().what == "cancel_gtt"
+    bench.broker.accept()
+    assert [o.side for o in bench.broker.working()] == [Side.SELL]
+
+
+# --- the other side -----------------------------------------------------------------------------------------------
+
+
+def sold_short() -> Bench:
+    """30 of a future sold at 100.00 and taken over by hand: stop above at 102.00, target below at 96.00. The price is
+    near the stop."""
+    future = Instrument(SHARE.symbol, 1, InstrumentKind.FUTURE)
+    bench = Bench(Apart, config(product=Product.NRML), instruments=(future,))
+    bench.price(10_190)
+    life = RungLife(0, 0, 1, Side.SELL, "ema_crossover", Product.NRML, 30, level=10_200, target=9_600)
+    request = OrderRequest("OT1", future, Side.SELL, 30, Product.NRML, OrderType.MARKET)
+    entry = Order("OT1", 0, Leg.ENTRY, 0, 1, request, 30, OrderType.MARKET, 0, 0, bench.now)
+    entry.status, entry.filled, entry.value = OrderStatus.COMPLETE, 30, 300_000
+    life.entries.append(entry)
+    life.told_entry, life.told_end = 30, True
+    bench.manager.lives[0, 0] = life
+    bench.pulse(1)
+    bench.broker.accept()
+    return bench
+
+
+def test_a_short_rung_is_guarded_above_and_left_at_its_true_stop() -> None:
+    bench = sold_short()
+    request = bench.broker.last("place_gtt").request
+    assert (request.side, request.product, request.legs[1].trigger) == (Side.BUY, Product.NRML, 9_600)
+    assert request.legs[0].trigger >= 10_190 * 1.0025
+    assert request.legs[0].price > request.legs[0].trigger
+    bench.price(10_200)
+    assert bench.broker.last().what == "cancel_gtt"
+    bench.broker.accept()
+    assert bench.broker.last("place").request.side is Side.BUY
+
+
+def test_a_short_rungs_gtt_moves_to_the_true_stop_and_its_target_leg_is_a_target() -> None:
+    bench = sold_short()
+    bench.price(10_050)
+    bench.broker.accept()
+    assert bench.life().gtt is not None
+    assert bench.life().gtt.level == bench.life().level == 10_200
+    bench.broker.trigger_gtt("G1", leg=1)
+    assert bench.life().reason is ExitReason.TARGET
 
 
 # --- gone off, not sold -----------------------------------------------------------------------------------------
@@ -582,10 +653,6 @@ def test_a_trailing_stop_moves_its_gtt_in_steps_and_is_watched_between_them(benc
 def test_each_rung_finds_its_own_gtt_by_its_level() -> None:
     settings = config("momentum_ladder", product=Product.CNC)
     bench = Bench(lambda b: FakeVenue(b.clock), settings)
-    from otrade_bot.trading.guards import adopt_guards
-    from otrade_bot.trading.orders import Order
-    from otrade_bot.trading.rungs import RungLife
-
     levels = {0: 9_700, 1: 9_500, 2: 9_900}
     for rung in levels:
         life = RungLife(0, rung, 1, Side.BUY, "momentum_ladder", Product.CNC, 30)
