@@ -329,6 +329,9 @@ class Service:
         get_logger().info("the desk is opened again", why=why)
         self._again = ""
         self.watch.busy()
+        if self.brokers is not None:  # a broker's candles take minutes, in which exits must go on
+            self.engine.restore({Block.RECOVERY})
+            await self.opener.ahead(self._day(self.clock.now_ns()), self.engine.by_symbol)
         self._opened.clear()
         if self._feed is not None:
             self._feed.cancel()

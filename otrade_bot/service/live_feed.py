@@ -6,7 +6,6 @@ gives way again when the primary has been steady for a while. Orders have nothin
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -48,7 +47,7 @@ class _Line:
 
     def __init__(self, broker: UnifiedBrokerMiddleware) -> None:
         self.broker = broker
-        self.state, self.why = StreamState.CONNECTING, ""
+        self.state, self.why = broker.streams.prices, ""
         self.live_ns = 0  #: since when it is live
         self.heard_ns = 0
         self.steady_ns = 0  #: since when nothing is wrong with it; 0 = something is
@@ -60,7 +59,8 @@ class _Line:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _Kept:
+    came_ns: int
     symbol: str
     heard: Heard
 
@@ -95,8 +95,12 @@ class LiveFeed:
         self._rows: dict[str, int] = {}
         self._last: dict[str, int] = {}  #: moment of the newest price by symbol
         self._base: dict[str, int] = {}  #: what the day's volume is more here than at the active broker
-        self._held: deque[_Held] = deque(maxlen=HELD)
+        self._tape: list[_Kept] = []  #: what has come while a day is being opened
+        self._taken = 0  #: so many of it are in that day already
+        self._recording = True
+        self._whole_ns = 0  #: since when nothing is missing on the tape; 0 = the stream is down
         self._looked = 0
+        self._untold: list[str] = []
         for line in self._lines:
             line.broker.on_prices = partial(self._prices, line)
             line.broker.on_state = partial(self._state, line)
@@ -118,29 +122,46 @@ class LiveFeed:
 
     # --- the engine ---
 
+    def record(self) -> None:
+        """A day is about to be opened: what comes from now on is kept for it, also while another desk trades."""
+        if not self._recording:
+            self._recording, self._taken = True, 0
+            self._tape.clear()
+            self._begin()
+
+    def release(self) -> None:
+        """The desk is closed: prices wait for the next one."""
+        self._engine = None
+        self.record()
+
+    def take(self, day: date) -> dict[str, list[Heard]]:
+        """What has come of ``day`` since ``whole_ns``, by symbol in order; ``bind`` gives what comes after it."""
+        found: dict[str, list[Heard]] = {}
+        for kept in self._tape:
+            if kept.came_ns >= self._whole_ns > 0 and ist_date(kept.heard.ts) == day:
+                found.setdefault(kept.symbol, []).append(kept.heard)
+        self._taken = len(self._tape)
+        return found
+
+    @property
+    def whole_ns(self) -> int:
+        """Since when every price is kept for the day that is being opened; 0 = none is."""
+        return self._whole_ns if self._recording else 0
+
     def bind(self, engine: LiveTradingEngine) -> None:
         """The recovered engine of the desk that is open: first of all it gets what has come since ``take``."""
         self._rows, self._base = dict(engine.by_symbol), {}
         for row in engine.table:
             symbol = row.instrument.symbol
             self._last[symbol] = max(self._last.get(symbol, 0), row.ts_ns)
-        self._engine = engine
-        while self._held:
-            waiting = self._held.popleft()
-            self._give(waiting.symbol, waiting.heard)
-
-    def release(self) -> None:
-        """The desk is closed: prices wait for the next one."""
-        self._engine = None
-
-    def take(self, day: date) -> dict[str, list[Heard]]:
-        """What has come of ``day`` while no engine was there, by symbol in order; it waits no longer."""
-        found: dict[str, list[Heard]] = {}
-        for waiting in self._held:
-            if ist_date(waiting.heard.ts) == day:
-                found.setdefault(waiting.symbol, []).append(waiting.heard)
-        self._held.clear()
-        return found
+        self._engine, waiting = engine, self._tape[self._taken :]
+        self._recording, self._taken = False, 0
+        self._tape.clear()
+        untold, self._untold = self._untold, []
+        for text in untold:
+            self._tell(text)
+        for kept in waiting:
+            self._give(kept.symbol, kept.heard)
 
     # --- what comes ---
 
@@ -164,10 +185,19 @@ class LiveFeed:
         moment = max(moment, self._last.get(told.symbol, 0) + 1)
         self._last[told.symbol] = moment
         heard = Heard(moment, told.ltp, told.volume)
-        if self._engine is None:
-            self._held.append(_Held(told.symbol, heard))
-        else:
-            self._give(told.symbol, heard)
+        if self._recording:
+            self._keep(_Kept(now, told.symbol, heard))
+        self._give(told.symbol, heard)
+
+    def _keep(self, kept: _Kept) -> None:
+        if len(self._tape) >= HELD:
+            self._tape.clear()
+            self._taken, self._whole_ns = 0, kept.came_ns
+        self._tape.append(kept)
+
+    def _begin(self) -> None:
+        """Nothing is missing from here on."""
+        self._whole_ns = self._clock.now_ns() if self._active.state is StreamState.LIVE else 0
 
     def _give(self, symbol: str, heard: Heard) -> None:
         engine, row = self._engine, self._rows.get(symbol)
@@ -186,8 +216,8 @@ class LiveFeed:
         if stream == "prices":
             line.state, line.why = state, why
             line.live_ns = self._clock.now_ns() if state is StreamState.LIVE else 0
-            if state is not StreamState.LIVE and line is self._active and self._engine is None:
-                self._held.clear()  # a gap: candles know better
+            if line is self._active:
+                self._begin()  # after a gap candles know better than the tape
             self.look()
         self.on_state(line.name, stream, state, why)
 
@@ -216,10 +246,16 @@ class LiveFeed:
 
     def _turn_to(self, line: _Line, text: str) -> None:
         self._active, self._base = line, {}
+        self._begin()
+        self._tell(text)
+
+    def _tell(self, text: str) -> None:
         if self._alert is not None:
             self._alert(text)
         elif self._engine is not None:
             self._engine.alert(text)
+        else:
+            self._untold.append(text)
 
     def _fault(self, line: _Line, now: int, opened: int) -> str:
         """Why a broker's prices cannot be relied on; '' where they can."""

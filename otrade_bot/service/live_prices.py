@@ -18,12 +18,13 @@ from functools import partial
 
 from otrade_bot.brokers.feeds import BarFile, TickFile
 from otrade_bot.brokers.feeds.minutes import Believed, Heard, bar_file, tick_file
+from otrade_bot.brokers.instruments import InstrumentStore
 from otrade_bot.brokers.listing import Listing, Listings
 from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
 from otrade_bot.brokers.quotes import Candle
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import MINUTE, Clock, ist_date, midnight_ns
-from otrade_bot.core.errors import BrokerException, TokenException
+from otrade_bot.core.errors import BrokerException, ConfigException, TokenException
 from otrade_bot.core.model import Instrument
 from otrade_bot.core.money import Paise
 from otrade_bot.core.session import Calendar, DaySession, day_session, segment_of
@@ -75,6 +76,7 @@ class LiveSource:
         self._listings, self._clock, self._patience = listings, clock, patience_s
         self._calendar: Calendar = config.calendar
         self._believed = Believed(round(config.risk.spike_percent * 10_000), config.risk.spike_confirmations)
+        self._overrides = config.market.instrument_overrides()
         self._timeframes = {s: one.timeframe for one in config.trading.strategies for s in one.instruments}
         self._lists: dict[str, Listing] = {}  #: by broker
         self._days: dict[date, _Known] = {}
@@ -100,8 +102,8 @@ class LiveSource:
     async def learn(self, day: date, symbols: Sequence[str]) -> None:
         """The day's instruments, for both brokers, and prices of these symbols from now on.
 
-        Raises BrokerException where the primary's list cannot be had, ConfigException for an instrument that it does
-        not know. What is wrong with the backup's is only said.
+        Raises BrokerException where the primary's list cannot be had; what is wrong with the backup's is only said,
+        and so is an instrument that nobody lists: others' positions must be looked after all the same.
         """
         wanted = list(dict.fromkeys(symbols))
         for place, broker in enumerate(self.feed.brokers):
@@ -113,31 +115,39 @@ class LiveSource:
                 self.said.append(f"no backup prices from {broker.name}: {error}")
                 continue
             self.said += [listing.said] if listing.said else []
-            known = wanted if place == 0 else self._known_to(listing, wanted)
-            for symbol in known:
-                listing.resolve(symbol)
             self._lists[broker.name] = listing
             broker.learn(listing)
-            broker.subscribe(known)
+            broker.subscribe(self._known_to(listing, wanted, backup=place > 0))
 
-    def _known_to(self, listing: Listing, symbols: Iterable[str]) -> list[str]:
-        known = [symbol for symbol in symbols if symbol in listing.instruments]
-        missing = [symbol for symbol in symbols if symbol not in listing.instruments]
-        if missing:
-            self.said.append(f"no backup prices from {listing.broker} of {', '.join(missing[:6])}")
+    def _known_to(self, listing: Listing, symbols: Iterable[str], *, backup: bool) -> list[str]:
+        known, missing = [], []
+        for symbol in symbols:
+            try:
+                listing.resolve(symbol)
+                known.append(symbol)
+            except ConfigException as error:
+                missing.append(symbol)
+                if not backup:
+                    self.said.append(f"{error}; it has no prices and is not traded")
+        if missing and backup:
+            self.said.append(f"no backup prices from {listing.broker} of {_listed(missing)}")
         return known
 
     async def prepare(self, day: date, symbols: Sequence[str]) -> None:
         """Instruments, the day's candles so far, and what warms indicators up. Raises BrokerException where nothing
-        can be known at all, ConfigException for an instrument that is not listed; what else is missing is ``said``."""
+        can be known at all; what else is missing is ``said``.
+
+        Called ahead, while another desk still trades, it leaves little to do for the opening that follows: prices are
+        kept from then on, and a candle that was fetched since is not asked for again.
+        """
         self.said = []
-        self.feed.release()
+        self.feed.record()
         await self.learn(day, symbols)
         known = self._days.setdefault(day, _Known(day))
         self._days = {one: self._days[one] for one in sorted(self._days)[-2:]}
-        now = self._clock.now_ns()
-        jobs = [*self._of_today(known, symbols, now), *self._of_past(known, symbols)]
-        missing, why = await self._read(jobs)
+        missing, why = await self._read([*self._of_today(known, symbols), *self._of_past(known, symbols)])
+        if not missing and self.feed.whole_ns:  # the stream may have come up while they were read
+            missing, why = await self._read(self._of_today(known, symbols))
         self._say_missing(missing, why)
         if day == ist_date(self._clock.now_ns()):
             known.tape = self.feed.take(day)
@@ -150,13 +160,18 @@ class LiveSource:
         if past:
             self.said.append(f"no history of {_listed(past)}, so no entries before their indicators are warm: {why}")
 
-    def _of_today(self, known: _Known, symbols: Sequence[str], now: int) -> list[_Job]:
-        jobs = []
+    def _of_today(self, known: _Known, symbols: Sequence[str]) -> list[_Job]:
+        jobs, now = [], self._clock.now_ns()
         for symbol in dict.fromkeys(symbols):
             session = self._session(symbol, known.day)
-            if session is not None and now > session.open:
+            if session is not None and now > session.open and not self._complete(known, symbol, session):
                 jobs.append(_Job(symbol, True, partial(self._ask_today, known, session)))
         return jobs
+
+    def _complete(self, known: _Known, symbol: str, session: DaySession) -> bool:
+        """Nothing is missing between its candles and what the feed keeps; or the day is over."""
+        at = known.known_ns.get(symbol, 0)
+        return at > session.close or at >= self.feed.whole_ns > 0
 
     async def _ask_today(
         self, known: _Known, session: DaySession, broker: UnifiedBrokerMiddleware, instrument: Instrument
@@ -173,7 +188,7 @@ class LiveSource:
         return [
             _Job(symbol, False, partial(self._ask_past, known, self._timeframes[symbol]))
             for symbol in dict.fromkeys(symbols)
-            if symbol in self._timeframes and symbol not in known.past
+            if symbol in self._timeframes and symbol not in known.past and self._session(symbol, known.day)
         ]
 
     async def _ask_past(
@@ -207,15 +222,22 @@ class LiveSource:
 
     def _session(self, symbol: str, day: date) -> DaySession | None:
         listing = self.listing
-        return None if listing is None else self._hours(listing.resolve(symbol), day)
+        instrument = listing.instruments.get(symbol) if listing else None
+        return None if instrument is None else self._hours(instrument, day)
 
     def _hours(self, instrument: Instrument, day: date) -> DaySession | None:
         return day_session(day, segment_of(instrument.kind), instrument.closing_auction, self._calendar)
 
     def instruments(self, day: date) -> Callable[[str, Paise], Instrument] | None:
-        """The broker's list; None where there is none yet."""
-        listing = self.listing
-        return None if listing is None else lambda symbol, price: listing.resolve(symbol)
+        """The broker's list, and for what it lacks what is known without one; None where there is none yet."""
+        listing, store = self.listing, InstrumentStore(day, self._overrides)
+
+        def instrument(symbol: str, price: Paise) -> Instrument:
+            assert listing is not None
+            known = listing.instruments.get(symbol)
+            return store.build(symbol, day, price) if known is None else known
+
+        return None if listing is None else instrument
 
     def ticks(self, day: date, symbols: Sequence[str]) -> list[TickFile]:
         """The day's prices as they were when ``prepare`` returned; empty files where nothing is known."""

@@ -7,6 +7,7 @@ phone has somebody to talk to: without entries, and without a word about positio
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -93,6 +94,11 @@ class Opener:
         restored = self.control.restore(desk.engine)
         fault = await self._recover(desk, stream, known, before, now)
         return Opened(desk, stream, before, restored, now, fault)
+
+    async def ahead(self, day: date, symbols: Iterable[str]) -> None:
+        """Fetch most of what the next ``open`` asks for while another desk still trades."""
+        with contextlib.suppress(BrokerException):  # it will meet the same, and say so
+            await self.source.prepare(day, list(symbols))
 
     def _mend(self, day: date, now: int) -> list[str]:
         """The diaries that this day is opened with, and today's, must be readable; what had to be set aside."""

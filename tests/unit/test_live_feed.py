@@ -8,13 +8,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from harness.bench import Bench, config
 from price_room import DAY, INFY, RELIANCE, Room, room
 from stream_room import running, until
 
 from otrade_bot.brokers.listing import Listings
+from otrade_bot.brokers.ltp import LTPStore
 from otrade_bot.brokers.stream import StreamState
 from otrade_bot.brokers.streams import LivePrice
 from otrade_bot.brokers.upstox.assets import UpstoxAssets
@@ -175,17 +175,14 @@ async def test_what_the_engine_raises_ends_the_connection_it_came_over(tmp_path:
     def broken(*_: object) -> bool:
         raise ZeroDivisionError("the kernel")
 
-    async with desk(tmp_path, backup=False) as one:
+    async with room(10) as made:
+        one = Desk(made, tmp_path, backup=False)
+        await one.source.learn(DAY, [RELIANCE])
         one.bind()
         one.bench.engine.on_price = broken  # type: ignore[method-assign]
-        async with room(10) as other:
-            feed = LiveFeed(other.kite, clock=other.clock, calendar=SETTINGS.calendar)
-            lists = Listings(tmp_path / "other", other.clock)
-            await LiveSource(feed, lists, SETTINGS, other.clock).learn(DAY, [RELIANCE])
-            feed.bind(one.bench.engine)
-            other.trade(RELIANCE, 100_000)
-            with pytest.raises(ZeroDivisionError):
-                await other.kite.run()
+        made.trade(RELIANCE, 100_000)
+        with pytest.raises(ZeroDivisionError):
+            await made.kite.run()
 
 
 # --- while no engine is there ---------------------------------------------------------------------------------------
@@ -213,18 +210,86 @@ async def test_what_is_taken_waits_no_longer(tmp_path: Path) -> None:
         await one.trade(RELIANCE, 100_000, brokers=1)
         taken = one.feed.take(DAY)
         assert [told.price for told in taken[RELIANCE]] == [100_000]
+        one.made.at(10, 0, 2)
+        await one.trade(RELIANCE, 100_005, brokers=1)
         one.bind()
-        assert one.seen == []
+        assert one.prices == [100_005]
 
 
-async def test_after_a_gap_nothing_from_before_it_is_held(tmp_path: Path) -> None:
+async def test_after_a_gap_nothing_from_before_it_passes_for_the_whole(tmp_path: Path) -> None:
     """Half a minute of prices would pass for a whole one; the candles have all of it."""
     async with desk(tmp_path, backup=False) as one:
         one.made.at(10, 0, 1)
         await one.trade(RELIANCE, 100_000, brokers=1)
+        assert one.feed.whole_ns == at_ist(DAY, 10)
         one.made.kite_venue.stream.sockets.hang_up()
         await until(lambda: one.feed.ages()[0].state is StreamState.OFFLINE)
-        assert one.feed.take(DAY) == {}
+        assert (one.feed.whole_ns, one.feed.take(DAY)) == (0, {})
+        now = one.made.at(10, 0, 20)
+        await subscribed(one)
+        assert one.feed.whole_ns == now
+        one.made.at(10, 0, 25)
+        await one.trade(RELIANCE, 100_010, brokers=1)
+        assert [told.price for told in one.feed.take(DAY)[RELIANCE]][-1] == 100_010
+        assert all(told.ts >= now for told in one.feed.take(DAY)[RELIANCE])
+
+
+async def test_a_desk_that_is_to_be_relieved_trades_on_while_prices_are_kept_for_the_next(tmp_path: Path) -> None:
+    async with desk(tmp_path, backup=False) as one:
+        one.bind()
+        one.made.at(10, 0, 1)
+        await one.trade(RELIANCE, 100_000, brokers=1)
+        one.feed.record()
+        for second in (2, 3):
+            one.made.at(10, 0, second)
+            await one.trade(RELIANCE, 100_000 + second * 5, brokers=1)
+        assert one.prices == [100_000, 100_010, 100_015]
+        assert [told.price for told in one.feed.take(DAY)[RELIANCE]] == [100_010, 100_015]
+        one.feed.release()
+        one.made.at(10, 0, 4)
+        await one.trade(RELIANCE, 100_020, brokers=1)
+        assert [told.price for told in one.feed.take(DAY)[RELIANCE]] == [100_010, 100_015, 100_020], "nothing is lost"
+        one.made.at(10, 0, 5)
+        await one.trade(RELIANCE, 100_025, brokers=1)
+        one.bind()
+        assert one.prices == [100_000, 100_010, 100_015, 100_025]
+
+
+async def test_a_day_that_was_prepared_ahead_is_opened_without_asking_again(tmp_path: Path) -> None:
+    async with desk(tmp_path, backup=False) as one:
+        one.bind()
+        one.made.at(10, 0, 30)
+        await one.trade(RELIANCE, 100_000, 7, brokers=1)
+        await one.source.prepare(DAY, [RELIANCE, INFY])
+        asked = one.made.kite_venue.hits("historical")
+        one.made.at(10, 1, 30)
+        await one.trade(RELIANCE, 100_050, 5, brokers=1)
+        one.feed.release()
+        await one.source.prepare(DAY, [RELIANCE, INFY])
+        assert one.made.kite_venue.hits("historical") == asked
+        file = one.source.ticks(DAY, [RELIANCE])[0]
+        assert (int(file.price[0]), int(file.price[-1]), int(file.volume[-1])) == (100_000, 100_050, 7)
+        one.bind()
+        one.made.kite_venue.stream.sockets.hang_up()
+        await until(lambda: one.feed.ages()[0].state is StreamState.OFFLINE)
+        await subscribed(one)
+        one.feed.release()
+        await one.source.prepare(DAY, [RELIANCE, INFY])
+        assert one.made.kite_venue.hits("historical") == asked + 2, "after a gap the candles are asked for"
+
+
+async def test_what_is_to_be_told_while_no_desk_is_open_is_told_to_the_next(tmp_path: Path) -> None:
+    async with desk(tmp_path) as one:
+        one.feed._alert = None
+        one.made.at(10, 0, 1)
+        await one.trade(RELIANCE, 100_000)
+        one.made.kite_venue.stream.sockets.down()
+        await until(lambda: one.feed.ages()[0].state is StreamState.OFFLINE)
+        await one.trade(RELIANCE, 100_005, brokers=1)
+        assert one.bench.alerts == []
+        one.bind()
+        (told,) = one.bench.alerts
+        assert told.startswith("prices come from upstox now")
 
 
 async def test_a_day_opened_while_prices_come_has_bars_as_the_exchange_has_them(tmp_path: Path) -> None:
@@ -232,11 +297,8 @@ async def test_a_day_opened_while_prices_come_has_bars_as_the_exchange_has_them(
     async with desk(tmp_path, backup=False) as one:
         made, engine = one.made, one.bench.engine
         price = 100_000
-        for step in range(0, 45 * 60, 20):
-            made.clock.advance_to(at_ist(DAY, 9, 15) + step * SECOND)
         for step in range(0, 120, 6):  # before the candles are asked for, and after
-            now = made.at(10, 0, 0) + 0 if step == 0 else made.clock.now_ns() + 6 * SECOND
-            made.clock.advance_to(now)
+            made.clock.advance_to(at_ist(DAY, 10) + step * SECOND)
             price += (step % 7 - 3) * 5
             await one.trade(RELIANCE, price, 3, brokers=1)
             if step == 60:
@@ -385,7 +447,9 @@ async def test_the_age_of_each_brokers_prices_is_told(tmp_path: Path) -> None:
         one.made.at(10, 0, 1)
         await one.trade(RELIANCE, 100_000)
         one.made.at(10, 0, 4)
-        assert [(age.broker, age.age_s, age.prices) for age in one.feed.ages()] == [("kite", 3.0, 1), ("upstox", 3.0, 1)]
+        assert [(age.broker, age.age_s, age.prices) for age in one.feed.ages()] == [
+            ("kite", 3.0, 1), ("upstox", 3.0, 1),
+        ]  # fmt: skip
         assert [(check.name, check.well, check.said) for check in one.feed.checks()] == [
             ("Prices kite", True, "in use; last price 3 s ago"),
             ("Prices upstox", True, "standing by; last price 3 s ago"),
@@ -405,8 +469,6 @@ async def test_states_of_the_streams_are_passed_on(tmp_path: Path) -> None:
 
 
 def test_last_prices_keep_what_a_shorter_packet_does_not_tell() -> None:
-    from otrade_bot.brokers.ltp import LTPStore
-
     store = LTPStore()
     store.take([LivePrice(RELIANCE, 100, 7, 50), LivePrice(INFY, 0, 9, 50)], 60)
     store.take([LivePrice(RELIANCE, 105)], 70)
@@ -415,4 +477,4 @@ def test_last_prices_keep_what_a_shorter_packet_does_not_tell() -> None:
     assert (last.ltp, last.volume, last.exchange_ts_ns, last.heard_ns) == (105, 7, 50, 70)
     assert (store.get(INFY), store.price(INFY), store.age_ns(INFY, 80), list(store)) == (None, 0, None, [RELIANCE])
     store.clear()
-    assert (len(store), np.size(list(store))) == (0, 0)
+    assert (len(store), list(store)) == (0, [])

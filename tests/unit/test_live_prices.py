@@ -17,7 +17,7 @@ from otrade_bot.brokers.listing import Listings
 from otrade_bot.brokers.upstox.assets import UpstoxAssets
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import MINUTE, SECOND, at_ist, ist_date
-from otrade_bot.core.errors import BrokerException, ConfigException, TokenException
+from otrade_bot.core.errors import BrokerException, TokenException
 from otrade_bot.service.live_prices import IN_ROW, LiveFeed, LiveSource
 from otrade_bot.service.prices import PriceSource
 from tests.venues.faults import Closed, Hang
@@ -296,11 +296,21 @@ async def test_without_any_list_of_instruments_nothing_can_be_known(tmp_path: Pa
         assert live.first_price(RELIANCE) == 0
 
 
-async def test_an_instrument_that_is_not_listed_is_a_wrong_setting(tmp_path: Path) -> None:
+@BROKERS
+async def test_an_instrument_that_is_not_listed_is_said_and_keeps_nobody_else_from_trading(
+    tmp_path: Path, broker: str
+) -> None:
     async with room(8, 50) as made:
-        live = source(made, tmp_path, "kite", given=settings(symbols=("NSE:RELAINCE",)))
-        with pytest.raises(ConfigException, match="did you mean NSE:RELIANCE"):
-            await live.prepare(DAY, ["NSE:RELAINCE"])
+        live = source(made, tmp_path, broker, given=settings(symbols=("NSE:RELAINCE", INFY)))
+        await live.prepare(DAY, ["NSE:RELAINCE", INFY])
+        (told,) = live.said
+        assert f"is not in {broker}'s list of instruments of 2026-11-20" in told
+        assert "did you mean NSE:RELIANCE?" in told
+        assert [one.symbol for one in live.history(DAY, ["NSE:RELAINCE", INFY])] == [INFY]
+        assert [len(one) for one in live.ticks(DAY, ["NSE:RELAINCE", INFY])] == [0, 0]
+        instrument = live.instruments(DAY)
+        assert instrument is not None
+        assert (instrument("NSE:RELAINCE", 100_000).tick, instrument(INFY, 100_000).tick) == (5, 5)
 
 
 async def test_a_broker_that_hangs_keeps_nobody_waiting_for_ever(tmp_path: Path) -> None:
