@@ -28,6 +28,8 @@ __all__ = ["SKEW", "cancel_gtt", "converge_gtt", "cure_of", "settle_gtts"]
 RETRY, RETRY_MOST = 1 * SECOND, 15 * SECOND
 #: What a human has to cure first is tried again after this.
 CURED = 60 * SECOND
+#: While the market is closed a refused GTT is tried again after this.
+CLOSED = 900 * SECOND
 #: A GTT whose price has come, and whose order nobody has seen since, is taken back after this.
 SILENT = 5 * SECOND
 #: The leg of a target is given this long before we leave ourselves.
@@ -81,7 +83,7 @@ def _watch(manager: OrderManager, life: RungLife, gtt: GuardGtt | None, now: int
         if gtt is not None:
             gtt.crossed_ns = 0
         return
-    if _market_fault(manager, life, now) or _looks_split(manager, life):
+    if _market_fault(manager, life, now) or _looks_split(manager, life, gtt, now):
         return
     if gtt is None:
         _stop_out(manager, life, "the price is beyond the stop: leaving at market")
@@ -112,15 +114,20 @@ def _past(manager: OrderManager, life: RungLife, level: Paise) -> bool:
     return ltp > 0 and (ltp - level) * int(life.side) <= 0
 
 
-def _looks_split(manager: OrderManager, life: RungLife) -> bool:
-    """A rung of an earlier day without a GTT, far beyond its stop: brokers cancel GTTs at a split or a bonus, which
-    looks like a fall. Nothing is sold for it before a human has looked."""
+def _looks_split(manager: OrderManager, life: RungLife, gtt: GuardGtt | None, now: int) -> bool:
+    """A rung of an earlier day far beyond its stop, and no GTT that has gone off: brokers cancel GTTs at a split or a
+    bonus, which looks like a fall. Nothing is sold for it before a human has looked."""
     ltp = manager.rows[life.row].ltp
     away = abs(ltp - life.level) * 100 // life.level
-    if life.gtt is not None or away < JUMP_PERCENT or any(order.tag for order in life.entries):
+    if away < JUMP_PERCENT or any(order.tag for order in life.entries):
         return False
+    if gtt is not None:
+        ask(manager, now)  # still there? Then it sells by itself
+        gtt.crossed_ns = gtt.crossed_ns or now
+        if now - gtt.crossed_ns < SILENT:
+            return True
     life.bare = "far beyond its stop: a split or bonus?"
-    far = f"the price {rupees_text(ltp)} is {away} % beyond the stop {rupees_text(life.level)} and no GTT stands"
+    far = f"the price {rupees_text(ltp)} is {away} % beyond the stop {rupees_text(life.level)} and no GTT has gone off"
     cure = "compare with the broker, then close it or set its stop"
     manager._say_refused(life, f"{far}: a split, a bonus? NOT sold and NOT protected: {cure}")
     return True
@@ -255,9 +262,9 @@ def _placed(manager: OrderManager, life: RungLife, gtt: GuardGtt, outcome: Outco
 
 def _well(manager: OrderManager, life: RungLife, gtt: GuardGtt) -> None:
     """Placed or moved. That it rests elsewhere than the stop is said."""
+    level, _ = _resting(manager, life)
     life.bare, life.gtt_refusals, life.room = "", 0, 1
     gtt.touched, gtt.crossed_ns = False, 0
-    level, _ = _resting(manager, life)
     if gtt.level != life.level and level != life.level:
         at = f"the GTT stop rests at {rupees_text(gtt.level)}, the nearest that the broker allows now"
         manager._say_refused(life, f"{at}; the stop at {rupees_text(life.level)} is watched here meanwhile")
@@ -277,6 +284,9 @@ def _not_placed(manager: OrderManager, life: RungLife, refused: Refused) -> None
     elif _room_helps(manager, life, reason):
         life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now
         manager._say_refused(life, f"GTT stop refused ({reason}): trying further from the price")
+    elif closed := _market_fault(manager, life, now):  # no exit could be sent; it may be taken in the morning
+        life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now + CLOSED
+        manager._say_refused(life, f"GTT stop refused ({reason}): unprotected, and {closed}; trying again")
     else:
         life.wanted = ExitReason.STOP
         manager._alert(life, f"GTT stop refused ({reason}): leaving at market")
@@ -329,7 +339,7 @@ def _modify(manager: OrderManager, life: RungLife, gtt: GuardGtt) -> None:
 def _modified(manager: OrderManager, life: RungLife, gtt: GuardGtt, request: GttRequest, outcome: Outcome) -> None:
     gtt.writing = ""
     now = manager.clock.now_ns()
-    if isinstance(outcome, Unknown):
+    if isinstance(outcome, Unknown) and not gtt.order_id:
         _doubt(manager, life, gtt, "modify", outcome)
         return
     gtt.asked = 0
@@ -338,8 +348,8 @@ def _modified(manager: OrderManager, life: RungLife, gtt: GuardGtt, request: Gtt
         gtt.prices, gtt.changed_ns = tuple(leg.price for leg in request.legs), now
         _well(manager, life, gtt)
         manager.converge(life)
-        return
-    _not_modified(manager, life, outcome, now)
+    elif isinstance(outcome, Refused) and not gtt.order_id:  # else it went off meanwhile: its order is heard
+        _not_modified(manager, life, outcome, now)
 
 
 def _not_modified(manager: OrderManager, life: RungLife, refused: Refused, now: int) -> None:
@@ -375,7 +385,9 @@ def _cancelled(manager: OrderManager, life: RungLife, gtt: GuardGtt, outcome: Ou
     gtt.writing = ""
     now = manager.clock.now_ns()
     manager.stirred[manager.symbol(life)] += 1
-    if isinstance(outcome, Unknown):
+    if gtt.order_id:  # it went off meanwhile: its order is heard
+        manager.converge(life)
+    elif isinstance(outcome, Unknown):
         _doubt(manager, life, gtt, "cancel", outcome)
     elif isinstance(outcome, Refused):
         gtt.refusals += 1
@@ -383,8 +395,6 @@ def _cancelled(manager: OrderManager, life: RungLife, gtt: GuardGtt, outcome: Ou
         gtt.retry_ns = now + _pause(gtt.refusals)
         manager._say_refused(life, f"GTT stop not cancelled ({outcome.reason})")
         ask(manager, now)
-    elif gtt.order_id:
-        manager.converge(life)  # its order was reported meanwhile
     elif gtt.touched:
         _open_doubt(manager, gtt, "cancel", "taken back after its price had come")
         ask(manager, now)

@@ -405,6 +405,8 @@ class LiveTradingEngine:
         """Another engine takes over: nothing that still comes in (an answer, a report, a price) is acted on."""
         self._retired = True
         self._inbox.clear()
+        for task in self.manager.guards.tasks:
+            task.cancel()
 
     def post(self, call: Callable[[], None]) -> None:
         """Handle an input now, or behind the one that is being handled."""

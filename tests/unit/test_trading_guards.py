@@ -574,8 +574,8 @@ def test_a_gtt_that_is_gone_from_the_list_is_placed_anew_when_it_is_missed_twice
     assert said(bench, "no longer in the broker's list")
 
 
-def overnight(tmp_path: Path) -> Bench:
-    """The next morning's process; the broker has cancelled the GTT over night."""
+def overnight(tmp_path: Path, *, cancelled: bool = True) -> Bench:
+    """The next morning's process; the broker has ``cancelled`` the GTT over night."""
     path = tmp_path / "paper.jsonl"
     lived = Bench.paper(path, DELIVERY, start=False)
     for bench, day in ((lived, DAY), (None, NEXT)):
@@ -584,7 +584,8 @@ def overnight(tmp_path: Path) -> Bench:
             lines = [{"kind": str(e.kind), "ns": e.ts_ns, "symbol": e.symbol, **e.data} for e in lived.diary.events]
             kept = remembered(lines) or []
             (gtt,) = run(lived.broker.get_gtts())
-            run(lived.broker.cancel_gtt(gtt.gtt_id))
+            if cancelled:
+                run(lived.broker.cancel_gtt(gtt.gtt_id))
             lived.broker.close()
             bench = Bench.paper(path, DELIVERY, start=False, day=NEXT)
         bench.engine.prepare(day)
@@ -625,6 +626,42 @@ def test_what_looks_like_a_split_sells_nothing_until_a_human_says_so(tmp_path: P
     bench.engine.exit_row(0)
     bench.prices(5_000, 5_000)
     assert [t.quantity for t in bench.engine.trades()] == [30]
+
+
+def test_a_kept_gtt_that_a_split_has_cancelled_unheard_sells_nothing_either(tmp_path: Path) -> None:
+    """It was there when the morning's list was read."""
+    bench = overnight(tmp_path, cancelled=False)
+    assert bench.life().protected
+    (gtt,) = [g for g in run(bench.broker.get_gtts()) if g.status is GttStatus.ACTIVE]
+    run(bench.broker.cancel_gtt(gtt.gtt_id))
+    for _ in range(10):
+        bench.price(5_000)
+    assert bench.life().held == 30
+    assert said(bench, "NOT sold and NOT protected")
+
+
+def test_a_gtt_that_is_refused_at_night_sells_nothing_in_the_morning(bench: Bench) -> None:
+    end(bench.broker, guarded(bench), GttStatus.CANCELLED)
+    bench.at(16, 0)
+    run(bench.engine.reconcile())
+    bench.broker.refuse(why="Market is closed")
+    assert bench.life().wanted is None
+    assert said(bench, "unprotected, and the market is not open")
+    count = len(bench.alerts)
+    bench.pulse(600)
+    assert len(bench.alerts) == count
+    bench.pulse(301)
+    assert bench.broker.last() in bench.broker.open_calls()
+    assert bench.broker.last().what == "place_gtt"
+
+
+def test_a_cancel_in_doubt_of_a_gtt_whose_order_is_heard_is_no_doubt(bench: Bench) -> None:
+    gtt_id = guarded(bench)
+    bench.engine.exit_row(0)
+    bench.broker.trigger_gtt(gtt_id)
+    bench.broker.doubt(bench.broker.last("cancel_gtt"), lost=True)
+    assert bench.life().gtt is not None
+    assert bench.life().gtt.unknown == ""
 
 
 # --- trailing ---------------------------------------------------------------------------------------------------
