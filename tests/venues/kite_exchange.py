@@ -151,6 +151,7 @@ class Exchange:
         self.cash = cash
         self.prices: dict[str, int] = {}
         self.orders: dict[str, Order] = {}
+        self._live: dict[str, dict[str, Order]] = {}  #: by share, those that have not ended
         self.holdings: dict[str, tuple[int, int]] = {}  #: symbol -> quantity, average
         self.coming: dict[str, int] = {}  #: of the holdings: not delivered yet (T1)
         self.on_update: Callable[[Row], None] = lambda row: None
@@ -178,6 +179,7 @@ class Exchange:
         """Take an order in; what the account cannot bear ends rejected in the book."""
         self.check(order)
         self.orders[order.order_id] = order
+        self._live.setdefault(order.share.key, {})[order.order_id] = order
         order.hidden = self.late
         if self.clock is not None and self.late_s:
             order.due = self.clock.now_ns() + self.late_s * SECOND
@@ -227,6 +229,7 @@ class Exchange:
                 if total <= 0:
                     del self.holdings[key]
         self.orders.clear()
+        self._live.clear()
 
     def arrived(self) -> None:
         """What was on its way is delivered."""
@@ -349,8 +352,8 @@ class Exchange:
         """The share trades at this price, ``available`` of it (None: any quantity)."""
         self.prices[key] = paise
         left = available
-        for order in list(self.orders.values()):
-            if order.share.key == key and order.works:
+        for order in list(self._live.get(key, {}).values()):
+            if order.works:
                 left = self._meet(order, resting=True, available=left)
 
     def _meet(self, order: Order, *, resting: bool, available: int | None = None) -> int | None:
@@ -384,6 +387,8 @@ class Exchange:
 
     def _turn(self, order: Order, status: str, *, tell: bool = True, told: str = "") -> None:
         order.status = status
+        if status in FINAL:
+            self._live.get(order.share.key, {}).pop(order.order_id, None)
         order.updated = self.now()
         order.history.append(order.row())
         if tell:

@@ -118,6 +118,8 @@ class Exchange:
         self._moment = datetime(2026, 11, 20, 10, tzinfo=IST)
         self._ids = 0
         self.orders: dict[str, Order] = {}
+        self._live: dict[str, dict[str, Order]] = {}  #: by share, those that have not ended
+        self._net: dict[tuple[str, str], int] = {}  #: by share and product, of today's fills
         self.fills: list[Fill] = []
         self.gtts: dict[str, Gtt] = {}
         self.holdings: dict[str, tuple[int, int]] = {}  #: key: quantity, average
@@ -144,9 +146,8 @@ class Exchange:
         self._tick()
         share = self.shares[key]
         share.price = paise
-        for order in list(self.orders.values()):
-            if order.share is share and not order.final:
-                self._meet(order, quantity)
+        for order in list(self._live.get(key, {}).values()):
+            self._meet(order, quantity)
         for gtt in list(self.gtts.values()):
             if gtt.share is share:
                 self._watch(gtt)
@@ -177,6 +178,8 @@ class Exchange:
             self.holdings[share.key] = (held + change, paid)
         self.holdings = {key: lot for key, lot in self.holdings.items() if lot[0]}
         self.orders.clear()
+        self._live.clear()
+        self._net.clear()
         self.fills.clear()
 
     def _tick(self) -> datetime:
@@ -258,6 +261,7 @@ class Exchange:
 
     def _add(self, order: Order) -> None:
         self.orders[order.order_id] = order
+        self._live.setdefault(order.share.key, {})[order.order_id] = order
         if self.late:
             self.hidden.add(order.order_id)
         if self.clock is not None and self.late_s:
@@ -281,6 +285,8 @@ class Exchange:
 
     def _turn(self, order: Order, status: str) -> None:
         order.status, order.updated = status, self.now
+        if order.final:
+            self._live.get(order.share.key, {}).pop(order.order_id, None)
         order.history.append((status, self.now))
         self.on_update(order)
 
@@ -298,21 +304,19 @@ class Exchange:
             return
         order.filled, order.value = order.filled + quantity, order.value + quantity * price
         self.fills.append(Fill(f"T{len(self.fills) + 1:07d}", order, quantity, price, self.now))
+        place = order.share.key, order.product
+        self._net[place] = self._net.get(place, 0) + order.side * quantity
         self._turn(order, "complete" if order.left == 0 else "open")
 
     # The account.
 
     def net(self, key: str, product: str) -> int:
-        return sum(
-            fill.order.side * fill.quantity
-            for fill in self.fills
-            if (fill.order.share.key, fill.order.product) == (key, product)
-        )
+        return self._net.get((key, product), 0)
 
     @property
     def positions(self) -> list[tuple[Share, str]]:
         """Everything traded today, flat or not, as Upstox lists it."""
-        return list(dict.fromkeys((fill.order.share, fill.order.product) for fill in self.fills))
+        return [(self.shares[key], product) for key, product in self._net]
 
     @property
     def used(self) -> int:
