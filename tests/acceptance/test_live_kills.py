@@ -271,8 +271,8 @@ def test_the_journal_tells_what_the_broker_did_to_the_paisa(day: LiveDay) -> Non
 
 def earned(venue: Venue) -> int:
     """Of the account that is flat: what was sold for less what was bought for, paise."""
-    orders = venue.api.exchange.orders.values()
-    return -sum((1 if order.side > 0 else -1) * order.value for order in orders)
+    found: int = -sum((1 if order.side > 0 else -1) * order.value for order in venue.api.exchange.orders.values())
+    return found
 
 
 def test_the_phone_heard_of_every_start_and_of_every_order_in_doubt(day: LiveDay) -> None:
