@@ -18,6 +18,8 @@ from otrade_bot.service.brokerside import BrokerSide
 from otrade_bot.service.live_feed import LiveFeed
 from otrade_bot.service.live_prices import LiveSource
 from otrade_bot.service.logins import store_for
+from otrade_bot.service.past_bars import FOLDER as CANDLES
+from otrade_bot.service.past_bars import PastBars
 
 __all__ = ["LIVE_FEEDS", "Parts", "broker_parts", "check_live"]
 
@@ -72,6 +74,6 @@ def broker_parts(config: Config, secrets: Secrets, state_dir: Path, clock: Clock
         state_dir / FOLDER, clock, overrides=config.market.instrument_overrides(),
         assets_root=secrets.upstox_assets_root,
     )  # fmt: skip
-    source = LiveSource(feed, listings, config, clock)
+    source = LiveSource(feed, listings, config, clock, past=PastBars(state_dir / CANDLES))
     side = BrokerSide(found, trading, feed, source, store, secrets, clock, tokens)
     return Parts(source, side, LiveAccount(found[trading]) if trading else None)

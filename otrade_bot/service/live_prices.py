@@ -24,11 +24,12 @@ from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
 from otrade_bot.brokers.quotes import Candle
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import MINUTE, Clock, ist_date, midnight_ns
-from otrade_bot.core.errors import BrokerException, ConfigException, TokenException
+from otrade_bot.core.errors import BrokerException, ConfigException, DataException, TokenException
 from otrade_bot.core.model import Instrument
 from otrade_bot.core.money import Paise
 from otrade_bot.core.session import Calendar, DaySession, day_session, segment_of
 from otrade_bot.service.live_feed import FeedAge, LiveFeed
+from otrade_bot.service.past_bars import PastBars
 
 __all__ = ["FeedAge", "LiveFeed", "LiveSource"]
 
@@ -53,6 +54,7 @@ class _Known:
     candles: dict[str, dict[int, Candle]] = field(default_factory=dict)  #: of the day, by symbol and start
     known_ns: dict[str, int] = field(default_factory=dict)  #: up to when
     past: dict[str, BarFile] = field(default_factory=dict)
+    kept: int = 0  #: so many of them are on the disk
     tape: Mapping[str, Sequence[Heard]] = field(default_factory=dict)
 
 
@@ -69,8 +71,10 @@ class LiveSource:
     """See the module and ``PriceSource``. ``said``: what the last ``prepare`` could not get, for humans."""
 
     def __init__(
-        self, feed: LiveFeed, listings: Listings, config: Config, clock: Clock, *, patience_s: float = 300.0
-    ) -> None:
+        self, feed: LiveFeed, listings: Listings, config: Config, clock: Clock, *, past: PastBars | None = None,
+        patience_s: float = 300.0,
+    ) -> None:  # fmt: skip
+        """``past`` None: a restart fetches all of the history again."""
         self.feed = feed
         self.said: list[str] = []
         self._listings, self._clock, self._patience = listings, clock, patience_s
@@ -78,6 +82,7 @@ class LiveSource:
         self._believed = Believed(round(config.risk.spike_percent * 10_000), config.risk.spike_confirmations)
         self._overrides = config.market.instrument_overrides()
         self._timeframes = {s: one.timeframe for one in config.trading.strategies for s in one.instruments}
+        self._past = past
         self._lists: dict[str, Listing] = {}  #: by broker
         self._days: dict[date, _Known] = {}
 
@@ -142,15 +147,30 @@ class LiveSource:
         """
         self.said = []
         self.feed.record()
-        await self.learn(day, symbols)
         known = self._days.setdefault(day, _Known(day))
         self._days = {one: self._days[one] for one in sorted(self._days)[-2:]}
+        await self.learn(day, symbols)
+        await self._remember(known)
         missing, why = await self._read([*self._of_today(known, symbols), *self._of_past(known, symbols)])
+        await self._keep(known)
         if not missing and self.feed.whole_ns:  # the stream may have come up while they were read
             missing, why = await self._read(self._of_today(known, symbols))
         self._say_missing(missing, why)
         if day == ist_date(self._clock.now_ns()):
             known.tape = self.feed.take(day)
+
+    async def _remember(self, known: _Known) -> None:
+        """The history that an earlier process has fetched for this day."""
+        if self._past is not None and not known.past:
+            wanted = {symbol: HISTORY[timeframe][0] for symbol, timeframe in self._timeframes.items()}
+            known.past = await asyncio.to_thread(self._past.read, known.day, wanted)
+            known.kept = len(known.past)
+
+    async def _keep(self, known: _Known) -> None:
+        if self._past is not None and len(known.past) > known.kept:
+            bars = {symbol: (HISTORY[self._timeframes[symbol]][0], file) for symbol, file in known.past.items()}
+            await asyncio.to_thread(self._past.keep, known.day, bars)
+            known.kept = len(bars)
 
     def _say_missing(self, missing: Sequence[_Job], why: str) -> None:
         today = [job.symbol for job in missing if job.today]
@@ -201,7 +221,8 @@ class LiveSource:
         start, end = midnight_ns(first), midnight_ns(known.day) - MINUTE
         found = await broker.candles(instrument, word, start, end)
         use = [one for one in found if self._within(instrument, one.ts_ns) and one.ts_ns <= end]
-        known.past[instrument.symbol] = bar_file(instrument.symbol, broker.name, use, minutes * MINUTE)
+        if use:  # one that has just been listed has no past
+            known.past[instrument.symbol] = bar_file(instrument.symbol, broker.name, use, minutes * MINUTE)
 
     def _within(self, instrument: Instrument, ts: int) -> bool:
         """In the hours in which our own bars are built: no pre-open, no closing auction."""
@@ -240,8 +261,11 @@ class LiveSource:
         return None if listing is None else instrument
 
     def ticks(self, day: date, symbols: Sequence[str]) -> list[TickFile]:
-        """The day's prices as they were when ``prepare`` returned; empty files where nothing is known."""
-        known = self._days.get(day, _Known(day))
+        """The day's prices as they were when ``prepare`` returned; empty files where nothing is known. Raises
+        DataException for a day that nobody has prepared."""
+        if day not in self._days:
+            raise DataException(f"{self.name}: the prices of {day} were not fetched")
+        known = self._days[day]
         return [
             tick_file(
                 symbol, self.name, [one for _, one in sorted(known.candles.get(symbol, {}).items())],
@@ -253,14 +277,14 @@ class LiveSource:
     def history(self, day: date, symbols: Sequence[str]) -> list[TickFile | BarFile]:
         """Bars of the days before, of each symbol's own timeframe where the broker has it."""
         known = self._days.get(day, _Known(day))
-        return [known.past[symbol] for symbol in dict.fromkeys(symbols) if len(known.past.get(symbol, ()))]
+        return [known.past[symbol] for symbol in dict.fromkeys(symbols) if symbol in known.past]
 
     def first_price(self, symbol: str) -> Paise:
         """The newest day's first price, else the last close before it, else the last price heard; 0 = none known."""
         for known in reversed(self._days.values()):
             if candles := known.candles.get(symbol):
                 return candles[min(candles)].open
-            if (past := known.past.get(symbol)) is not None and len(past):
+            if (past := known.past.get(symbol)) is not None:
                 return int(past.close[-1])
         return self.feed.ltp.price(symbol)
 

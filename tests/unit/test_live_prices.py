@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -10,15 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 from harness.bench import config
-from price_room import DAY, INFY, RELIANCE, Room, room
+from price_room import BEFORE, DAY, INFY, RELIANCE, Room, room
 
 from otrade_bot.brokers.feeds import BarFile
 from otrade_bot.brokers.listing import Listings
 from otrade_bot.brokers.upstox.assets import UpstoxAssets
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import MINUTE, SECOND, at_ist, ist_date
-from otrade_bot.core.errors import BrokerException, TokenException
+from otrade_bot.core.errors import BrokerException, DataException, TokenException
 from otrade_bot.service.live_prices import IN_ROW, LiveFeed, LiveSource
+from otrade_bot.service.past_bars import PastBars
 from otrade_bot.service.prices import PriceSource
 from tests.venues.faults import Closed, Hang
 from tests.venues.kite_exchange import Share
@@ -46,6 +48,10 @@ def source(
     )
     assets = UpstoxAssets(made.upstox_venue.root, sleep=at_once)
     return LiveSource(feed, Listings(folder, made.clock, assets=assets), given, made.clock, **options)
+
+
+def kept_in(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
 
 
 def asked(made: Room, broker: str) -> int:
@@ -197,6 +203,75 @@ async def test_history_is_asked_for_once_a_day(tmp_path: Path) -> None:
         made.at(8, 50, day=after)
         await live.prepare(after, [RELIANCE])
         assert asked(made, "kite") == 3
+
+
+@BROKERS
+async def test_a_restart_asks_for_today_alone(tmp_path: Path, broker: str) -> None:
+    past = PastBars(tmp_path / "candles")
+    async with room() as made:
+        morning(made, RELIANCE, INFY, until=(9, 40))
+        first = source(made, tmp_path, broker, past=past)
+        await first.prepare(DAY, [RELIANCE, INFY])
+        before = asked(made, broker)
+        again = source(made, tmp_path, broker, past=PastBars(tmp_path / "candles"))
+        await again.prepare(DAY, [RELIANCE, INFY])
+        assert asked(made, broker) - before == {"kite": 2, "upstox": 4}[broker]
+        for one, other in zip(
+            first.history(DAY, [RELIANCE, INFY]), again.history(DAY, [RELIANCE, INFY]), strict=True
+        ):
+            assert isinstance(one, BarFile)
+            assert isinstance(other, BarFile)
+            assert (one.symbol, one.source, one.length) == (other.symbol, other.source, other.length)
+            for name in ("ts_end", "open", "high", "low", "close", "volume"):
+                assert np.array_equal(getattr(one, name), getattr(other, name))
+    (file,) = kept_in(tmp_path / "candles")
+    assert (file.name, file.stat().st_mode & 0o777) == ("2026-11-20.json.gz", 0o600)
+
+
+async def test_bars_that_are_kept_serve_their_own_day_and_timeframe(tmp_path: Path) -> None:
+    past = PastBars(tmp_path / "candles")
+    async with room(8, 50) as made:
+        await source(made, tmp_path, "kite", past=past).prepare(DAY, [RELIANCE, INFY])
+        other = source(made, tmp_path, "kite", past=past, given=settings("60m"))
+        await other.prepare(DAY, [RELIANCE, INFY])
+        assert asked(made, "kite") == 4
+        assert {one.length for one in other.history(DAY, [RELIANCE]) if isinstance(one, BarFile)} == {60 * MINUTE}
+        for days in (3, 5, 6):  # the 24th is a holiday
+            after = DAY + timedelta(days=days)
+            made.at(8, 50, day=after)
+            await source(made, tmp_path, "kite", past=past, given=settings("60m")).prepare(after, [RELIANCE])
+        assert asked(made, "kite") == 4 + 3
+    assert [file.name for file in kept_in(tmp_path / "candles")] == ["2026-11-25.json.gz", "2026-11-26.json.gz"]
+
+
+async def test_bars_that_cannot_be_kept_or_read_cost_requests_and_no_more(tmp_path: Path) -> None:
+    past = PastBars(tmp_path / "candles")
+    async with room(8, 50) as made:
+        await source(made, tmp_path, "kite", past=past).prepare(DAY, [RELIANCE])
+        (file,) = kept_in(tmp_path / "candles")
+        shapeless = gzip.compress(b'{"bars": {"NSE:RELIANCE": {}}}')
+        for torn in (b"", file.read_bytes()[:99], gzip.compress(b"{}"), shapeless):
+            file.write_bytes(torn)
+            before = asked(made, "kite")
+            live = source(made, tmp_path, "kite", past=past)
+            await live.prepare(DAY, [RELIANCE])
+            assert (asked(made, "kite") - before, len(live.history(DAY, [RELIANCE]))) == (1, 1)
+        (tmp_path / "taken").write_text("a file where a folder belongs")
+        live = source(made, tmp_path, "kite", past=PastBars(tmp_path / "taken"))
+        await live.prepare(DAY, [RELIANCE])
+        assert (live.said, len(live.history(DAY, [RELIANCE]))) == ([], 1)
+
+
+async def test_a_day_that_was_never_fetched_is_told_from_one_without_prices(tmp_path: Path) -> None:
+    async with room() as made:
+        live = source(made, tmp_path, "kite")
+        with pytest.raises(DataException, match="kite: the prices of 2026-11-19 were not fetched"):
+            live.ticks(BEFORE, [RELIANCE])
+        await live.prepare(BEFORE, [RELIANCE])
+        assert len(live.ticks(BEFORE, [RELIANCE])[0]) >= 4 * 360
+        before = asked(made, "kite")
+        await live.prepare(BEFORE, [RELIANCE])
+        assert asked(made, "kite") == before, "a day that is over"
 
 
 async def test_what_is_only_held_gets_its_prices_and_no_history(tmp_path: Path) -> None:

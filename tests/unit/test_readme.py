@@ -25,7 +25,7 @@ from otrade_bot.control.phone.gate import Knock
 from otrade_bot.core.clock import SECOND, SystemClock
 from otrade_bot.core.errors import StrategyException
 from otrade_bot.research import bench
-from otrade_bot.service import control_state, health
+from otrade_bot.service import control_state, health, past_bars
 from otrade_bot.service.app import FAREWELL, UNOPENED, WRITES
 from otrade_bot.service.doctor import Patient, local_checks
 from otrade_bot.service.doctor_broker import SKEW
@@ -264,7 +264,7 @@ def test_files_of_the_state_folder_are_those_that_the_service_writes() -> None:
     told = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
     assert told == {
         "journal/YYYY-MM-DD.jsonl", "paper.jsonl", control_state.FILE, "outbox.jsonl", health.FILE, "logs/",
-        UNOPENED, *map(mark_of, GUESTS), "lock", tokens.FILE, f"{listing.FOLDER}/",
+        UNOPENED, *map(mark_of, GUESTS), "lock", tokens.FILE, f"{listing.FOLDER}/", f"{past_bars.FOLDER}/",
     }  # fmt: skip
 
 
