@@ -26,24 +26,31 @@ DEADLINE_S = 25.0
 T = TypeVar("T")
 
 
-def login_for(name: str, secrets: Secrets, clock: Clock | None = None) -> Login:
-    """The login of a broker of BROKERS. Raises ConfigException that names the missing variable."""
+def login_for(name: str, secrets: Secrets, clock: Clock | None = None, *, vetting: bool = False) -> Login:
+    """The login of a broker of BROKERS. ``vetting``: only to ask whose a token is, which needs no secret of the app.
+
+    Raises ConfigException that names the missing variable.
+    """
     clock = clock or SystemClock()
+
+    def needed(variable: str, value: SecretStr | str | None, *, to_vet: bool = False) -> str:
+        return _needed(variable, value) if to_vet or not vetting else ""
+
     if name == "kite":
         from otrade_bot.brokers.kite.login import KiteLogin
 
         return KiteLogin(
-            _needed("OTRADE_KITE_API_KEY", secrets.kite_api_key),
-            _needed("OTRADE_KITE_API_SECRET", secrets.kite_api_secret),
+            needed("OTRADE_KITE_API_KEY", secrets.kite_api_key, to_vet=True),
+            needed("OTRADE_KITE_API_SECRET", secrets.kite_api_secret),
             root=secrets.kite_root, login_root=secrets.kite_login_root, clock=clock,
         )  # fmt: skip
     if name == "upstox":
         from otrade_bot.brokers.upstox.login import UpstoxLogin
 
         return UpstoxLogin(
-            _needed("OTRADE_UPSTOX_API_KEY", secrets.upstox_api_key),
-            _needed("OTRADE_UPSTOX_API_SECRET", secrets.upstox_api_secret),
-            _needed("OTRADE_UPSTOX_REDIRECT_URI", secrets.upstox_redirect_uri),
+            needed("OTRADE_UPSTOX_API_KEY", secrets.upstox_api_key),
+            needed("OTRADE_UPSTOX_API_SECRET", secrets.upstox_api_secret),
+            needed("OTRADE_UPSTOX_REDIRECT_URI", secrets.upstox_redirect_uri),
             root=secrets.upstox_root, clock=clock,
         )  # fmt: skip
     raise ConfigException("has no login", key="broker", value=name, allowed=", ".join(BROKERS))

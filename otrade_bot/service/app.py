@@ -152,6 +152,8 @@ class Service:
         """Until ``stop``, or the end of a rehearsal. Raises what a trading task raised."""
         self._began = self.clock.now_ns()
         self.watch.busy()
+        if self.brokers is not None:
+            await self.brokers.check_accounts()
         self._lines = self._connect()
         try:
             jobs = await self.open()

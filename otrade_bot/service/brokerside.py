@@ -20,6 +20,7 @@ from otrade_bot.core.model import Block
 from otrade_bot.service.clockwork import compare
 from otrade_bot.service.live_feed import LiveFeed
 from otrade_bot.service.live_prices import LiveSource
+from otrade_bot.service.tokencheck import check_account
 from otrade_bot.trading.engine import LiveTradingEngine
 
 __all__ = ["BrokerSide"]
@@ -55,6 +56,7 @@ class BrokerSide:
     _watched_ns: int = 0
     _away_ns: int = 0  #: since when there are no prices; 0 = there are
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _to_tell: list[str] = field(default_factory=list)  #: what was found before there was an engine
 
     def __post_init__(self) -> None:
         self._stamp = self.store.stamp()
@@ -75,6 +77,9 @@ class BrokerSide:
     def attach(self, engine: LiveTradingEngine) -> None:
         """The desk that is open now; prices go to it where it knows what it holds."""
         self._engine = engine
+        told, self._to_tell = self._to_tell, []
+        for text in told:
+            engine.alert(text)
         if not engine.unread:
             self.feed.bind(engine)
 
@@ -83,6 +88,17 @@ class BrokerSide:
         self.feed.release()
 
     # --- tokens ---
+    async def check_accounts(self) -> None:
+        """Whose the tokens of the environment are, before anything is read with them."""
+        for name, connection in self.connections.items():
+            found = await check_account(name, self.secrets, self.store, self.clock)
+            if found.fault:
+                self._to_tell.append(found.fault)
+            if found.value != self.tokens[name]:
+                self.tokens[name] = found.value
+                connection.set_access_token(found.value)
+        self._stamp = self.store.stamp()
+
     def take(self, name: str, token: Token) -> str:
         """A login has brought the day's token; what to tell who logged in."""
         self.tokens[name] = token.value
@@ -102,7 +118,8 @@ class BrokerSide:
             except ConfigException as error:
                 self._alert(f"the stored token of {name} cannot be read: {error}")
                 continue
-            if found is not None and found.value != self.tokens.get(name):
+            # The environment's is the one of the start, and was judged then.
+            if found is not None and found.user and found.value != self.tokens.get(name):
                 self.take(name, found)
 
     async def _self_test(self, name: str) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from otrade_bot.brokers.tokens import FILE, TokenStore
+from otrade_bot.brokers.tokens import FILE, Token, TokenStore
 from otrade_bot.core.redirects import PASTED
 from tests.acceptance.service_room import OPERATOR, OWNER, ServiceRoom
 from tests.venues.kite import Kite
@@ -62,7 +62,7 @@ class Live:
 
 
 @asynccontextmanager
-async def live(folder: Path, broker: str) -> AsyncIterator[Live]:
+async def live(folder: Path, broker: str, **more: str) -> AsyncIterator[Live]:
     """Mode live, without a token; what happens at the venue is kept in its ``calls``."""
     venue: Kite | UpstoxApi = Kite() if broker == "kite" else UpstoxApi()
     venue.open(beat_s=0.5) if isinstance(venue, Kite) else venue.up()
@@ -73,7 +73,7 @@ async def live(folder: Path, broker: str) -> AsyncIterator[Live]:
     }  # fmt: skip
     environment = {
         **venue.environment(), f"OTRADE_{broker.upper()}_ACCESS_TOKEN": "", "OTRADE_LIVE": "yes",
-        "OTRADE_SECRET_KEY": KEY,
+        "OTRADE_SECRET_KEY": KEY, **more,
     }  # fmt: skip
     async with BotApi([OWNER, OPERATOR]) as api:
         room = ServiceRoom(folder, api, settings=settings)
@@ -139,3 +139,15 @@ async def test_a_login_in_another_process_is_taken_up_by_the_one_that_runs(tmp_p
         assert last.request.headers["authorization"] == f"token {Kite.API_KEY}:{at.venue.token}"
 
 
+
+
+async def test_a_token_of_another_account_in_the_environment_is_not_traded_with(tmp_path: Path) -> None:
+    """Somebody's token in ``.env``, where the last login was another account's."""
+    store = TokenStore(tmp_path / "state" / FILE, KEY)
+    store.save("kite", Token("yesterdays-token", "ZZ9999", 1, 2))
+    async with live(tmp_path, "kite", OTRADE_KITE_ACCESS_TOKEN=Kite.TOKEN) as at:
+        await at.room.until(lambda: "is of the account AB1234, the last login was ZZ9999" in at.written())
+        assert isinstance(at.venue, Kite)
+        bearing = [call.name for call in at.venue.calls if Kite.TOKEN in call.request.headers.get("authorization", "")]
+        assert bearing == ["profile"]
+        assert at.venue.stream.sockets.links == []

@@ -1,0 +1,49 @@
+"""Whose the token of the environment is, before anything is read or ordered with it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from otrade_bot.brokers.logins import login_for
+from otrade_bot.brokers.tokens import TokenStore, token_for, vetted
+from otrade_bot.config.secrets import Secrets
+from otrade_bot.core.clock import Clock
+from otrade_bot.core.errors import BrokerException, ConfigException, TokenException
+
+__all__ = ["Checked", "check_account"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """``value``: the token to use, '' for none. ``fault``: what is to be told."""
+
+    value: str = field(repr=False)
+    fault: str = ""
+
+
+async def check_account(name: str, secrets: Secrets, store: TokenStore, clock: Clock) -> Checked:
+    """The token that counts now. One of the environment is asked whose it is, and kept with that account, so that the
+    next one is held against it; where it is another account's it is laid down. Raises ConfigException.
+    """
+    found = token_for(name, secrets, store, clock.now_ns())
+    if found is None or found.user:
+        return Checked(found.value if found else "")
+    try:
+        token = await vetted(found, login_for(name, secrets, clock, vetting=True), store)
+    except TokenException as error:
+        return Checked(_instead(name, store, found.value, clock.now_ns()), str(error))
+    except BrokerException:
+        return Checked(found.value)  # nor can its books be read now, so nothing is done with it
+    if store.keyed:
+        with suppress(ConfigException):  # said by whoever needs it
+            store.save(name, token)
+    return Checked(token.value)
+
+
+def _instead(name: str, store: TokenStore, refused: str, now: int) -> str:
+    with suppress(ConfigException):
+        stored = store.load(name)
+        if stored is not None and stored.holds(now) and stored.value != refused:
+            return stored.value
+    return ""

@@ -1,0 +1,94 @@
+"""A token of the environment is used only for the account that is known; the next one is held against it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from login_room import EIGHT, KITE_USER, UPSTOX_USER, LoginRoom, login_room, secrets_of
+
+from otrade_bot.brokers import vault
+from otrade_bot.brokers.tokens import FILE, Token, TokenStore, next_expiry
+from otrade_bot.core.clock import MINUTE
+from otrade_bot.core.masking import forget_secrets
+from otrade_bot.service.tokencheck import Checked, check_account
+
+BROKERS = ("kite", "upstox")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(vault, "COST", 2**4)
+    yield
+    forget_secrets()
+
+
+def value_of(room: LoginRoom, broker: str) -> str:
+    return room.kite.token if broker == "kite" else room.upstox.token
+
+
+async def check(room: LoginRoom, broker: str, given: str | None, store: TokenStore | None = None) -> Checked:
+    """With nothing but the token and Kite's key in the environment."""
+    more = {f"{broker}_access_token": given, "kite_api_secret": None, "upstox_api_secret": None, "upstox_api_key": None}
+    secrets = secrets_of(room.kite, room.upstox, **more, upstox_redirect_uri=None)
+    return await check_account(broker, secrets, store or room.store, room.clock)
+
+
+@pytest.mark.parametrize("broker", BROKERS)
+async def test_the_first_one_is_kept_with_the_account_that_the_profile_names(tmp_path: Path, broker: str) -> None:
+    async with login_room(tmp_path) as room:
+        value = value_of(room, broker)
+        assert await check(room, broker, value) == Checked(value)
+        kept = room.store.load(broker)
+        assert kept is not None
+        assert (kept.value, kept.user) == (value, KITE_USER if broker == "kite" else UPSTOX_USER)
+        calls = len(room.kite.calls) + len(room.upstox.calls)
+        assert await check(room, broker, value) == Checked(value)
+        assert len(room.kite.calls) + len(room.upstox.calls) == calls == 1
+
+
+@pytest.mark.parametrize("broker", BROKERS)
+@pytest.mark.parametrize("holds", [True, False])
+async def test_another_accounts_is_laid_down_for_the_one_of_the_login(
+    tmp_path: Path, broker: str, holds: bool
+) -> None:
+    async with login_room(tmp_path) as room:
+        expires = next_expiry(broker, EIGHT) if holds else EIGHT - 1
+        room.store.save(broker, Token("the-token-of-the-login", "ZZ9999", EIGHT - MINUTE, expires))
+        found = await check(room, broker, value_of(room, broker))
+        assert found.value == ("the-token-of-the-login" if holds else "")
+        assert f"OTRADE_{broker.upper()}_ACCESS_TOKEN is of the account" in found.fault
+        assert value_of(room, broker) not in found.fault
+        kept = room.store.load(broker)
+        assert kept is not None
+        assert kept.user == "ZZ9999"
+
+
+async def test_a_dead_one_is_laid_down_and_told(tmp_path: Path) -> None:
+    async with login_room(tmp_path) as room:
+        found = await check(room, "kite", "a-dead-token-of-yesterday")
+        assert found.value == ""
+        assert found.fault.startswith("Kite refuses the profile (HTTP 403)")
+
+
+async def test_without_a_key_it_is_used_and_nothing_kept(tmp_path: Path) -> None:
+    async with login_room(tmp_path) as room:
+        bare = TokenStore(tmp_path / FILE, "")
+        assert await check(room, "kite", room.kite.token, bare) == Checked(room.kite.token)
+        assert not (tmp_path / FILE).exists()
+
+
+async def test_a_broker_that_cannot_be_asked_stands_in_nobodys_way(tmp_path: Path) -> None:
+    async with login_room(tmp_path) as room:
+        room.kite.down()
+        assert await check(room, "kite", "some-token-or-other") == Checked("some-token-or-other")
+        assert room.store.load("kite") is None
+
+
+async def test_a_login_is_asked_about_no_more_and_none_is_none(tmp_path: Path) -> None:
+    async with login_room(tmp_path) as room:
+        assert await check(room, "kite", None) == Checked("")
+        room.store.save("kite", Token("the-token-of-the-login", "ZZ9999", EIGHT, next_expiry("kite", EIGHT)))
+        assert await check(room, "kite", None) == Checked("the-token-of-the-login")
+        assert room.kite.calls == []
