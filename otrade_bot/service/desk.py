@@ -63,13 +63,16 @@ class Desk:
 
     async def recover(
         self, past: Iterable[HistoryTick], known_trades: Iterable[str], pending: Sequence[Mapping[str, Any]] = (),
-        claims: Sequence[Carried] = (),
+        claims: Sequence[Carried] = (), sent: Iterable[str] = (),
     ) -> None:  # fmt: skip
         """Bring the exchange up to the newest of ``past``, then rebuild the engine from its books; ``pending``: lines
-        of orders of which nobody heard the end; ``claims``: what a person made ours today. Raises BrokerException."""
+        of orders of which nobody heard the end; ``claims``: what a person made ours today; ``sent``: tags
+        used today. Raises BrokerException."""
         inputs = list(past)
         self.account.catch_up(self.accepted(inputs))
-        await self.engine.recover(history=inputs, known_trades=set(known_trades), pending=pending, claims=claims)
+        await self.engine.recover(
+            history=inputs, known_trades=set(known_trades), pending=pending, claims=claims, sent=sent
+        )
 
     def end(self) -> None:
         """The close, where the exchange does not come to it by itself."""

@@ -33,7 +33,7 @@ from otrade_bot.service.unseen import live_through
 from otrade_bot.trading.carry import Carried
 from otrade_bot.trading.engine import LiveTradingEngine
 from otrade_bot.trading.hands import claimed
-from otrade_bot.trading.unanswered import unanswered
+from otrade_bot.trading.unanswered import sent_tags, unanswered
 
 __all__ = ["Opened", "Opener"]
 
@@ -190,7 +190,7 @@ class Opener:
             past = takewhile(lambda step: step[0] <= now, inputs(stream, engine.timers))
             pending = unanswered(before, now) if self.account.shows_late else []
             try:
-                await desk.recover(past, trades, pending, claimed(before))
+                await desk.recover(past, trades, pending, claimed(before), sent_tags(before))
                 return ""
             except BrokerException as error:
                 if self.account.name == "paper":

@@ -59,6 +59,7 @@ def clear(manager: OrderManager, order: Order) -> None:
     order.unknown = order.doubt = ""
     order.asked = 0
     order.change = None
+    order.over = False
     symbol = order.instrument.symbol
     if not any(o.unknown for o in manager.orders if o.instrument.symbol == symbol):
         manager.frozen.discard(symbol)

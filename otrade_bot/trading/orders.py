@@ -70,6 +70,7 @@ class Order:
     retry_ns: int = 0  #: no further write about it before this moment
     answered_ns: int = 0  #: when the last write about it was answered
     contradicted: bool = False  #: a change was refused because the order is not as we think
+    over: bool = False  #: it has ended, though the broker's book does not show it yet
     forced: bool = False  #: a human demanded it beside one in doubt
     unknown: str = ""  #: cause, while nobody knows how the last write ended
     doubt: str = ""  #: which write that was: "place", "modify" or "cancel"
@@ -125,7 +126,7 @@ class Order:
     @property
     def left(self) -> int:
         """What may still fill, counting an unanswered growth as granted."""
-        return max(self.quantity, self.asked) - self.filled if self.live else 0
+        return max(self.quantity, self.asked) - self.filled if self.live and not self.over else 0
 
 
 def fits(change: Change, state: Order | BrokerOrder) -> bool:

@@ -90,12 +90,13 @@ class Recovery:
         known_trades: Collection[str] = (),
         pending: Sequence[Mapping[str, Any]] = (),
         claims: Sequence[Carried] = (),
+        sent: Iterable[str] = (),
     ) -> None:
         """Rebuild. ``history``: today's prices so far, in order, with the minute timers among them.
 
-        ``known_trades``: ids of trades that the journal has already; ``pending``: its lines of orders whose end a
-        killed process never heard of. ``claims``: positions that a human made ours today. Raises
-        BrokerException if a book cannot be read: then nothing may be traded.
+        ``known_trades``: ids of trades that the journal has already; ``pending``: its lines of recent orders, which
+        the book may not show yet; ``claims``: positions that a human made ours today; ``sent``: tags used today, for
+        not all of them are in the book. Raises BrokerException if a book cannot be read: then nothing may be traded.
         """
         engine = self.engine
         engine.known_trades |= set(known_trades)
@@ -107,7 +108,7 @@ class Recovery:
         claims = [one for one in claims if self._claim(one)]
         late = doubted(pending, book, products)
         found = self._group([*book, *late])
-        engine.manager.tags.resume([order.tag for order in (*book, *late)])
+        engine.manager.tags.resume([*(order.tag for order in (*book, *late)), *sent])
         own = [*self._claim_steps(claims), *self._order_steps(found, fills)]
         steps = heapq.merge(sorted(own), self._price_steps(history))
         for step in steps:
@@ -288,7 +289,7 @@ class Recovery:
         for told in late:
             order = manager.orders.by_tag.get(told.tag)
             if order is not None:
-                doubt(order)
+                doubt(order, told.status_word)
                 manager.frozen.add(told.symbol)
                 what = f"{told.symbol} {order.leg} order {told.tag}"
                 left = f"taken as {told.order_id}, but not in the broker's book" if told.order_id else \

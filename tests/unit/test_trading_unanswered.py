@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.bench import Bench, run
+from harness.bench import SHARE, Bench, run
 from harness.venue import FakeVenue
 
 from otrade_bot.core.clock import SECOND, iso
 from otrade_bot.core.events import EventKind
-from otrade_bot.core.model import OrderStatus
+from otrade_bot.core.model import OrderStatus, Product
 from otrade_bot.trading.recover import HistoryTick
-from otrade_bot.trading.unanswered import unanswered
+from otrade_bot.trading.unanswered import doubted, unanswered
 
 
 class Killed:
@@ -31,13 +31,13 @@ class Killed:
             for e in self.bench.diary.events
         ]
 
-    def born_again(self) -> Bench:
+    def born_again(self, orders: int = 1) -> Bench:
         venue = self.bench.broker
         again = Bench(lambda bench: venue)
         again.clock.advance_to(self.bench.now + SECOND)
         venue.clock = again.clock
         pending = unanswered(self.lines, again.now)
-        assert len(pending) == 1
+        assert len(pending) == orders
         run(again.engine.recover(history=self.seen, pending=pending))
         return again
 
@@ -93,14 +93,30 @@ def test_one_that_never_arrives_is_absent_after_two_minutes_and_two_reads_and_bu
     assert life.closed
 
 
-def test_what_has_ended_or_is_long_past_is_not_doubted() -> None:
+def test_what_was_refused_is_long_past_or_in_the_book_is_not_doubted() -> None:
     killed = Killed()
     assert unanswered(killed.lines, killed.bench.now + 700 * SECOND) == []
-    order_id = killed.bench.broker.accept(killed.call)
-    killed.bench.broker.deliver_all()
-    killed.bench.broker.change(order_id, status=OrderStatus.CANCELLED)
+    killed.bench.broker.refuse(killed.call)
     assert killed.bench.events(EventKind.ORDER)
     assert unanswered(killed.lines, killed.bench.now) == []
+    shown = Killed()
+    shown.bench.broker.accept(shown.call)
+    products = {SHARE.symbol: Product.MIS}
+    assert doubted(unanswered(shown.lines, shown.bench.now), run(shown.bench.broker.get_orderbook()), products) == []
+
+
+def test_a_fill_of_which_the_book_knows_nothing_yet_is_ours_once_it_does() -> None:
+    killed = Killed()
+    venue = killed.bench.broker
+    venue.fill(venue.accept(killed.call))
+    venue.open_calls()[0].lost = True  # its stop
+    row = venue.orders.pop("V001")
+    again = killed.born_again(orders=2)
+    assert again.engine.external == {}
+    venue.orders["V001"] = row
+    killed.look(again, 5)
+    assert again.life().held == row.quantity
+    assert not [text for text in again.alerts if "second one" in text]
 
 
 def test_one_that_was_accepted_and_is_not_in_the_book_yet_is_not_forgotten() -> None:
