@@ -26,8 +26,8 @@ __all__ = ["FeedAge", "LiveFeed"]
 #: An exchange's stamp that is older than this tells when the price was; a younger one is rounded to the second.
 SNAPSHOT = 5 * SECOND
 GLANCE = SECOND // 4
-#: Prices that wait for an engine, at most: minutes of thousands of instruments.
-HELD = 500_000
+#: Prices that are kept for a day that is being opened, at most: a quarter of an hour of 200 instruments.
+HELD = 200_000
 
 
 @dataclass(frozen=True, slots=True)

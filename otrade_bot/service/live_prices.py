@@ -38,8 +38,9 @@ HISTORY = {
     "tick": ("1m", 1, 5), "1m": ("1m", 1, 5), "3m": ("3m", 3, 10), "5m": ("5m", 5, 15),
     "15m": ("15m", 15, 40), "30m": ("30m", 30, 40), "60m": ("60m", 60, 40),
 }  # fmt: skip
-#: Requests at once; how fast they may follow each other is the broker's own matter.
-AT_ONCE = 4
+#: Requests at once, so that somebody who reads the books is not kept waiting by candles that hang; how fast they may
+#: follow each other is the broker's own matter.
+AT_ONCE = 3
 #: Instruments in a row that could not be read: then the broker is not asked any more.
 IN_ROW = 5
 #: Candles of today that are asked for again when a day is opened anew: the last ones were not final.
@@ -113,16 +114,20 @@ class LiveSource:
         wanted = list(dict.fromkeys(symbols))
         for place, broker in enumerate(self.feed.brokers):
             try:
-                listing = await self._listings.today(broker, day, wanted)
+                await self._introduce(broker, day, wanted, backup=place > 0)
             except BrokerException as error:
                 if place == 0:
                     raise
                 self.said.append(f"no backup prices from {broker.name}: {error}")
-                continue
-            self.said += [listing.said] if listing.said else []
-            self._lists[broker.name] = listing
-            broker.learn(listing)
-            broker.subscribe(self._known_to(listing, wanted, backup=place > 0))
+
+    async def _introduce(
+        self, broker: UnifiedBrokerMiddleware, day: date, wanted: Sequence[str], *, backup: bool
+    ) -> None:
+        listing = await self._listings.today(broker, day, wanted)
+        self.said += [listing.said] if listing.said else []
+        self._lists[broker.name] = listing
+        broker.learn(listing)
+        broker.subscribe(self._known_to(listing, wanted, backup=backup))
 
     def _known_to(self, listing: Listing, symbols: Iterable[str], *, backup: bool) -> list[str]:
         known, missing = [], []

@@ -20,6 +20,7 @@ from otrade_bot.brokers.streams import LivePrice
 from otrade_bot.brokers.upstox.assets import UpstoxAssets
 from otrade_bot.core.clock import MINUTE, SECOND, at_ist
 from otrade_bot.core.model import Instrument
+from otrade_bot.service import live_feed
 from otrade_bot.service.day import inputs, stream_of
 from otrade_bot.service.live_prices import LiveFeed, LiveSource
 from tests.venues.kite_stream import framed, full
@@ -276,6 +277,16 @@ async def test_a_day_that_was_prepared_ahead_is_opened_without_asking_again(tmp_
         one.feed.release()
         await one.source.prepare(DAY, [RELIANCE, INFY])
         assert one.made.kite_venue.hits("historical") == asked + 2, "after a gap the candles are asked for"
+
+
+async def test_what_nobody_fetches_is_not_kept_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_feed, "HELD", 3)
+    async with desk(tmp_path, backup=False) as one:
+        for second in range(1, 6):
+            one.made.at(10, 0, second)
+            await one.trade(RELIANCE, 100_000 + second * 5, brokers=1)
+        assert one.feed.whole_ns == at_ist(DAY, 10, 0, 4), "candles are asked for of what was dropped"
+        assert [told.price for told in one.feed.take(DAY)[RELIANCE]] == [100_020, 100_025]
 
 
 async def test_what_is_to_be_told_while_no_desk_is_open_is_told_to_the_next(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from price_room import BEFORE, DAY, INFY, RELIANCE, Room, room
 from otrade_bot.brokers.feeds import BarFile
 from otrade_bot.brokers.listing import Listings
 from otrade_bot.brokers.upstox.assets import UpstoxAssets
+from otrade_bot.brokers.upstox.stream import AT_MOST
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import MINUTE, SECOND, at_ist, ist_date
 from otrade_bot.core.errors import BrokerException, DataException, TokenException
@@ -419,6 +420,16 @@ async def test_a_backup_without_a_list_is_said_and_no_more(tmp_path: Path) -> No
         await live.prepare(DAY, [RELIANCE])
         assert len(live.history(DAY, [RELIANCE])) == 1
         assert live.said == ["no backup prices from upstox: Upstox: NSE instruments: HTTP 404"]
+
+
+async def test_more_than_the_backup_takes_is_said_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(AT_MOST, "full", 1)  # type: ignore[arg-type]
+    async with room(8, 50) as made:
+        live = source(made, tmp_path, "kite", "upstox")
+        await live.prepare(DAY, [RELIANCE, INFY])
+        (told,) = live.said
+        assert told.startswith("no backup prices from upstox: upstox stream: 2 instruments")
+        assert len(live.history(DAY, [RELIANCE, INFY])) == 2
 
 
 async def test_a_symbol_that_the_backup_does_not_list_is_said(tmp_path: Path) -> None:
