@@ -56,6 +56,7 @@ class BrokerSide:
     _watched_ns: int = 0
     _away_ns: int = 0  #: since when there are no prices; 0 = there are
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _lost: dict[str, str] = field(default_factory=dict)  #: tokens that were refused before there was a desk, and why
     _to_tell: list[str] = field(default_factory=list)  #: what was found before there was an engine
 
     def __post_init__(self) -> None:
@@ -80,6 +81,9 @@ class BrokerSide:
         told, self._to_tell = self._to_tell, []
         for text in told:
             engine.alert(text)
+        lost, self._lost = self._lost, {}
+        for name, why in lost.items():
+            self._token_lost(name, why)
         if not engine.unread:
             self.feed.bind(engine)
 
@@ -136,13 +140,14 @@ class BrokerSide:
 
     def _token_lost(self, name: str, why: str) -> None:
         if self._engine is None:
-            return
-        if name == self.trading:
+            self._lost[name] = why  # the streams come up before the first desk
+        elif name == self.trading:
             self._engine.token_lost(why)
         else:
             self._alert(f"{name} wants a new login ({why}): no prices from there until /login")
 
     def _token_back(self, name: str) -> None:
+        self._lost.pop(name, None)
         if self._engine is not None and name == self.trading:
             self._engine.token_back()
         self.again(f"logged in to {name}")
