@@ -28,8 +28,11 @@ from otrade_bot.strategies.loader import TradingStrategy, build_kernel, load_str
 from otrade_bot.trading import setup
 from otrade_bot.trading.carry import Carried, carry_in, remembered
 from otrade_bot.trading.engine import LiveTradingEngine
+from otrade_bot.trading.hands import claimed
 from otrade_bot.trading.recover import HistoryTick
 from otrade_bot.trading.table import Row
+from otrade_bot.trading.tagless import tagless_exits
+from otrade_bot.trading.unanswered import sent_tags, unanswered
 
 if TYPE_CHECKING:
     from otrade_bot.brokers.feeds import BarFile, TickFile
@@ -61,17 +64,18 @@ class Desk:
             await carry_in(self.engine, kept)
         self.engine.start_day(self.day)
 
-    async def recover(
-        self, past: Iterable[HistoryTick], known_trades: Iterable[str], pending: Sequence[Mapping[str, Any]] = (),
-        claims: Sequence[Carried] = (), sent: Iterable[str] = (),
-    ) -> None:  # fmt: skip
-        """Bring the exchange up to the newest of ``past``, then rebuild the engine from its books; ``pending``: lines
-        of orders of which nobody heard the end; ``claims``: what a person made ours today; ``sent``: tags
-        used today. Raises BrokerException."""
+    async def recover(self, past: Iterable[HistoryTick], before: Sequence[Mapping[str, Any]], now: int) -> None:
+        """Bring the exchange up to the newest of ``past``, then rebuild the engine from its books and from what the
+        day's journal has ``before``. Raises BrokerException."""
         inputs = list(past)
         self.account.catch_up(self.accepted(inputs))
         await self.engine.recover(
-            history=inputs, known_trades=set(known_trades), pending=pending, claims=claims, sent=sent
+            history=inputs,
+            known_trades={str(line.get("trade_id")) for line in before if line.get("kind") == "trade"},
+            pending=unanswered(before, now) if self.account.shows_late else (),
+            claims=claimed(before),
+            sent=sent_tags(before),
+            exits=tagless_exits(before, self.engine.config.brokers.instance),
         )
 
     def end(self) -> None:

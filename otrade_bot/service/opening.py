@@ -32,8 +32,6 @@ from otrade_bot.service.switch import own, set_aside
 from otrade_bot.service.unseen import live_through
 from otrade_bot.trading.carry import Carried
 from otrade_bot.trading.engine import LiveTradingEngine
-from otrade_bot.trading.hands import claimed
-from otrade_bot.trading.unanswered import sent_tags, unanswered
 
 __all__ = ["Opened", "Opener"]
 
@@ -186,11 +184,9 @@ class Opener:
         """Rebuild from the books, or say that nobody could. A paper book that cannot be read ends the start."""
         engine = desk.engine
         if known.error is None:
-            trades = {str(line.get("trade_id")) for line in before if line.get("kind") == "trade"}
             past = takewhile(lambda step: step[0] <= now, inputs(stream, engine.timers))
-            pending = unanswered(before, now) if self.account.shows_late else []
             try:
-                await desk.recover(past, trades, pending, claimed(before), sent_tags(before))
+                await desk.recover(past, before, now)
                 return ""
             except BrokerException as error:
                 if self.account.name == "paper":

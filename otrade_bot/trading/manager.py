@@ -41,6 +41,7 @@ from otrade_bot.trading.refusals import OWN, Pauses, Storm, Trouble, trouble_of
 from otrade_bot.trading.risk import Approved, Quote, RiskManager, freeze_lots, slices
 from otrade_bot.trading.rungs import RungLife
 from otrade_bot.trading.table import Row
+from otrade_bot.trading.tagless import OUTSIDE
 
 __all__ = ["OrderManager"]
 
@@ -285,8 +286,8 @@ class OrderManager:
         """The broker or a human has closed ``quantity`` of the rung: its exit, as if it had been ours."""
         now = self.clock.now_ns()
         request = OrderRequest(
-            f"OUT{len(self.orders)}", self.rows[life.row].instrument, life.side.opposite, quantity, life.product,
-            OrderType.MARKET,
+            f"{OUTSIDE}{now}N{len(self.orders)}", self.rows[life.row].instrument, life.side.opposite, quantity,
+            life.product, OrderType.MARKET,
         )  # fmt: skip
         order = self._register(life, request, Leg.EXIT)
         order.status, order.filled, order.value = OrderStatus.COMPLETE, quantity, quantity * price

@@ -34,6 +34,7 @@ from otrade_bot.trading.guards import adopt_guards
 from otrade_bot.trading.hands import owned
 from otrade_bot.trading.orders import Order, TagParts, strategy_code
 from otrade_bot.trading.rungs import RungLife
+from otrade_bot.trading.tagless import Tagless, known_again
 from otrade_bot.trading.unanswered import doubt, doubted
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Recovery:
     def __init__(self, engine: LiveTradingEngine) -> None:
         self.engine = engine
         self._sequence = 0
+        self._legs: dict[str, TagParts] = {}  #: whose an exit without a tag of ours is
         self._older: list[RungLife] = []  #: cycles that a newer one of their rung has followed
         self._levels: dict[tuple[int, int, int], tuple[int, int]] = {}  #: target and stop when a cycle was left
 
@@ -91,12 +93,14 @@ class Recovery:
         pending: Sequence[Mapping[str, Any]] = (),
         claims: Sequence[Carried] = (),
         sent: Iterable[str] = (),
+        exits: Iterable[Tagless] = (),
     ) -> None:
         """Rebuild. ``history``: today's prices so far, in order, with the minute timers among them.
 
         ``known_trades``: ids of trades that the journal has already; ``pending``: its lines of recent orders, which
         the book may not show yet; ``claims``: positions that a human made ours today; ``sent``: tags used today, for
-        not all of them are in the book. Raises BrokerException if a book cannot be read: then nothing may be traded.
+        not all of them are in the book; ``exits``: those of today that bear none. Raises BrokerException if a book
+        cannot be read: then nothing may be traded.
         """
         engine = self.engine
         engine.known_trades |= set(known_trades)
@@ -105,6 +109,7 @@ class Recovery:
         broker = engine.broker
         book, fills, gtts = await broker.get_orderbook(), await broker.get_trades(), await broker.get_gtts()
         products = {row.instrument.symbol: row.product for row in engine.table if row.strategy}
+        book, self._legs = known_again(book, exits, products)
         claims = [one for one in claims if self._claim(one)]
         late = doubted(pending, book, products)
         found = self._group([*book, *late])
@@ -135,7 +140,7 @@ class Recovery:
         stay at the broker as external, and are said."""
         engine, groups = self.engine, {}
         for order in book:
-            parts = engine.manager.tags.read(order.tag)
+            parts = self._legs.get(order.tag) or engine.manager.tags.read(order.tag)
             index = engine.by_symbol.get(order.symbol)
             if parts is None:
                 continue
