@@ -128,12 +128,16 @@ class ServiceLogins:
         return await self._exchanged(begun, found)
 
     async def came_back(self, query: str) -> str:
-        """The browser is here (``service/callback``): what its page says. Never raises an Exception."""
+        """The browser is here (``service/callback``): what its page says. A stranger who guesses is told so there, and
+        nobody else hears of him."""
+        found = redirected(f"?{query}")
+        if found is None or not found.state:
+            return "This is no address of a login that was begun here. Nothing was done."
         try:
-            found = redirected(f"?{query}")
-            if found is None or not found.state:
-                return "This is no address of a login that was begun here. Nothing was done."
             begun = self._taken(found, "")
+        except CommandException as error:
+            return str(error)
+        try:
             end = await self._exchanged(begun, found)
         except CommandException as error:
             self.tell(text(bold("Login failed: "), str(error)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 import pytest
 
 from otrade_bot.brokers.tokens import FILE, Token, TokenStore
@@ -62,14 +64,14 @@ class Live:
 
 
 @asynccontextmanager
-async def live(folder: Path, broker: str, **more: str) -> AsyncIterator[Live]:
+async def live(folder: Path, broker: str, listen: str | None = None, **more: str) -> AsyncIterator[Live]:
     """Mode live, without a token; what happens at the venue is kept in its ``calls``."""
     venue: Kite | UpstoxApi = Kite() if broker == "kite" else UpstoxApi()
     venue.open(beat_s=0.5) if isinstance(venue, Kite) else venue.up()
     settings: dict[str, Any] = {
         "trading.json": {"mode": "live", "strategies": [{"name": "ema_crossover", "instruments": ["NSE:RELIANCE"],
                                                          "timeframe": "1m"}]},
-        "brokers.json": {"primary": broker, "feed": broker, "ip_echo": None},
+        "brokers.json": {"primary": broker, "feed": broker, "ip_echo": None, "login": {"listen": listen}},
     }  # fmt: skip
     environment = {
         **venue.environment(), f"OTRADE_{broker.upper()}_ACCESS_TOKEN": "", "OTRADE_LIVE": "yes",
@@ -111,6 +113,26 @@ async def test_a_service_without_a_token_is_logged_in_to_from_the_phone_and_keep
         for secret in (token.value, code, query["state"], pasted, Kite.SECRET, UpstoxApi.SECRET, KEY):
             assert secret not in everything
         assert PASTED in everything
+
+
+async def test_the_browser_that_comes_back_to_the_running_service_logs_in_without_a_paste(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    async with live(tmp_path, "upstox", listen) as at:
+        back = urlsplit(at.venue.log_in(await at.page()))
+        async with httpx.AsyncClient(trust_env=False) as browser:
+            planted = await browser.get(f"http://{listen}/?code=planted&state=guessed")
+            page = await browser.get(f"http://{listen}/?{back.query}")
+            again = await browser.get(f"http://{listen}/?{back.query}")
+        assert "No open login of yours has that state" in planted.text
+        assert page.text.startswith("Logged in to Upstox as 2ABCDE.")
+        assert "No open login of yours has that state" in again.text
+        await at.room.until(lambda: any("Logged in to Upstox as 2ABCDE" in sent.text for sent in at.api.to(OWNER)))
+        assert [call.name for call in at.venue.calls].count("token") == 1
+        assert await at.room.stop() == 0
+        state = dict(parse_qsl(back.query))["state"]
+        for secret in (at.venue.token, state, "code=code", "planted", "guessed"):
+            assert secret not in at.written()
 
 
 async def test_an_operator_plants_no_token_in_the_running_service(tmp_path: Path) -> None:

@@ -307,6 +307,28 @@ async def test_the_browser_that_comes_back_finishes_the_login_and_the_admins_hea
         assert len(room.tokens) == 1
 
 
+async def test_a_stranger_who_guesses_states_disturbs_nobody(
+    tmp_path: Path, written: pytest.LogCaptureFixture
+) -> None:
+    async with login_room(tmp_path, listening=True) as room:
+        page = await room.desk.begin(ASHA, "kite")
+        before = len(written.records)
+        for number in range(100):
+            await room.desk.came_back(f"request_token=guessed-{number}&state=guess-{number}&status=success")
+        assert room.told == []
+        assert len(written.records) == before
+        assert asked(room) == 0
+        assert "Logged in" in await room.desk.came_back(urlsplit(room.browse("kite", page.url)).query)
+
+
+async def test_a_login_that_fails_when_the_browser_comes_back_is_told_on_the_phone(tmp_path: Path) -> None:
+    async with login_room(tmp_path, listening=True) as room:
+        page = await room.desk.begin(ASHA, "kite")
+        back = changed(room.browse("kite", page.url), request_token="somebody-elses-code")
+        assert "refuses the login" in await room.desk.came_back(urlsplit(back).query)
+        assert "Login failed: Kite refuses the login" in room.said()
+
+
 async def test_another_account_that_comes_back_waits_for_the_one_who_began(tmp_path: Path) -> None:
     async with login_room(tmp_path, listening=True) as room:
         await room.log_in("upstox")
