@@ -13,7 +13,7 @@ barrier between the two: on return nothing is on its way any more, neither a wri
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import date
 from pathlib import Path
@@ -85,7 +85,7 @@ class LiveRoom(Barrier):
         self.states: list[tuple[str, StreamState, str]] = []
         self.past: list[HistoryTick] = []  #: what was traded today, and the minutes, for recoveries
         self.starts = 0
-        self._asked = 0
+        self._asked = self._told = self._warmed = 0
 
     def _settings(self, symbols: tuple[str, ...]) -> Config:
         capital = self.base * 30 // 100 + self.base // 200
@@ -248,6 +248,15 @@ class LiveRoom(Barrier):
         self.past.append((self.now, self.engine.by_symbol[symbol], paise, 0))
         await self.settle()
 
+    async def market(self, prices: Mapping[str, int]) -> None:
+        """All these shares trade now, at these prices: the exchange matches each, then one frame tells of all."""
+        for symbol, paise in prices.items():
+            self.venue.trade(symbol, paise)
+            self.past.append((self.now, self.engine.by_symbol[symbol], paise, 0))
+        await self.settle()
+        self.venue.tick(*prices)
+        await self.settle()
+
     async def buy(self, base: int = 0, symbol: str = "", *, up: bool = True) -> None:
         """A fall and a turn that ends at ``base``: the strategy buys there (``up`` False: sells)."""
         symbol = symbol or self.symbol
@@ -270,7 +279,8 @@ class LiveRoom(Barrier):
     async def _second(self) -> None:
         self.wake()
         self.venue.heartbeat()
-        if self.lively and self.bystander is not None and self.now // SECOND % TOLD == 0:
+        if self.lively and self.bystander is not None and self.now - self._told >= TOLD * SECOND:
+            self._told = self.now
             self.venue.tick(self.bystander.symbol)
         await self.settle()
         due = [ts for ts in self._minutes if ts <= self.now]
@@ -282,7 +292,8 @@ class LiveRoom(Barrier):
         if due or (self.engine.in_doubt and self.now - self._asked >= 5 * SECOND):
             self._asked = self.now
             self.spawn(self.compare())
-        if self.now // SECOND % WARM == 0:
+        if self.now - self._warmed >= WARM * SECOND:
+            self._warmed = self.now
             self.spawn(self._stay_warm())
         await self.settle()
 
