@@ -41,6 +41,7 @@ ANEW_AFTER = 5
 #: A price this far beyond a stop that was kept over night looks like a split, not like a fall.
 JUMP_PERCENT = 20
 
+FIRST_PRICE = "its GTT waits for the first price"
 _AUTHORISE = re.compile(r"\b(ddpi|poa|tpin|e-?dis|cdsl|nsdl|authori[sz]\w*)\b", re.IGNORECASE)
 _NEAR = re.compile(r"\b(close|near|trigger|distance)\b", re.IGNORECASE)
 
@@ -168,7 +169,9 @@ def _guard(manager: OrderManager, life: RungLife, now: int) -> None:
     if life.level == 0 or manager.beyond(life):
         return  # a trigger on that side would wait for a better price, not guard
     if manager.rows[life.row].ltp <= 0:
-        life.bare = "" if gtt and not gtt.order_id else "its GTT waits for the first price"
+        if (gtt is None or gtt.order_id) and life.bare != FIRST_PRICE:
+            life.bare = FIRST_PRICE
+            manager._alert(life, "no GTT stop stands at the broker; one is placed at the first price")
     elif gtt is None or gtt.order_id:
         _place(manager, life, now)
     elif gtt.ready and _due(manager, life, gtt, now):

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from otrade_bot.core.clock import SECOND
+from otrade_bot.core.clock import MINUTE, SECOND
 from otrade_bot.core.events import EventKind
 from otrade_bot.core.model import (
     BrokerOrder,
     GttStatus,
+    Holding,
     OrderStatus,
     OrderType,
     Product,
@@ -24,7 +25,9 @@ from otrade_bot.core.model import (
     Side,
     Unknown,
 )
+from otrade_bot.trading.carry import Carried, carry_in
 
+DAY = 24 * 60 * MINUTE
 DELIVERY = config(params={"target_percent": 4.0, "short": False}, product=Product.CNC)
 NO = [
     Refused("no"),
@@ -40,26 +43,40 @@ class Guarded(RuleBasedStateMachine):
 
     make: Any = staticmethod(lambda bench: FakeVenue(bench.clock))
     pace = 0.0
+    rungs = 1
+    kept = 0  #: shares of earlier days
 
     def __init__(self) -> None:
         super().__init__()
-        self.bench = Bench(self.make, DELIVERY)
+        self.bench = self._bench()
         self.venue: FakeVenue = self.bench.broker
         self.venue.gtt_pace_seconds = self.pace
         self.venue.on_send = self._leaves
         self.price = 10_000
 
+    def _bench(self) -> Bench:
+        return Bench(self.make, DELIVERY)
+
     def _leaves(self, call: Call) -> None:
         """Looked at before each write leaves: none about what is in doubt, none beside an open one."""
         if call.what in ("modify_gtt", "cancel_gtt"):
-            gtt = next(life.gtt for life in self.bench.manager.lives.values() if life.gtt)
-            assert gtt.gtt_id == call.order_id
+            lives = self.bench.manager.lives.values()
+            (gtt,) = [life.gtt for life in lives if life.gtt and life.gtt.gtt_id == call.order_id]
             assert not gtt.unknown
             assert not gtt.order_id
         if call.order_id:
             assert not any(not c.answered and c.order_id == call.order_id for c in self.venue.calls)
         if call.what == "place" and call.request.side is Side.SELL:
-            assert self._active() == [], "nothing is sold while a GTT stands"
+            assert len(self._reducing()) < self.rungs, "nothing is sold while the rung's GTT stands"
+
+    def _reducing(self) -> list[Any]:
+        """Everything at the venue, or on its way there, that makes a position smaller."""
+        working = [o for o in self.venue.working() if o.side is Side.SELL]
+        flying = [
+            c for c in self.venue.unacted()
+            if c.what == "place_gtt" or (c.what == "place" and c.request.side is Side.SELL)
+        ]  # fmt: skip
+        return [*working, *flying, *self._active()]
 
     def _active(self) -> list[str]:
         return [gtt.gtt_id for gtt in self.venue.gtts.values() if gtt.status is GttStatus.ACTIVE]
@@ -173,17 +190,12 @@ class Guarded(RuleBasedStateMachine):
     # --- what holds ---
     @invariant()
     def never_two_that_reduce(self) -> None:
-        working = [o for o in self.venue.working() if o.side is Side.SELL]
-        flying = [
-            c for c in self.venue.unacted()
-            if c.what == "place_gtt" or (c.what == "place" and c.request.side is Side.SELL)
-        ]  # fmt: skip
-        assert len(working) + len(flying) + len(self._active()) <= 1
+        assert len(self._reducing()) <= self.rungs
 
     @invariant()
     def never_more_on_sale_than_is_held(self) -> None:
         """At the venue itself, whatever we have been told of it."""
-        held = sum(int(o.side) * o.filled for o in self.venue.orders.values())
+        held = self.kept + sum(int(o.side) * o.filled for o in self.venue.orders.values())
         assert held >= 0
         on_sale = sum(o.quantity - o.filled for o in self.venue.working() if o.side is Side.SELL)
         standing = sum(self.venue.gtts[gtt_id].quantity for gtt_id in self._active())
@@ -200,7 +212,8 @@ class Guarded(RuleBasedStateMachine):
             assert not life.closed
             if not life.gtt_alive and not any(o.live for o in life.exits):
                 assert self.bench.alerts
-                assert max(life.retry_ns, life.gtt_retry_ns) > self.bench.now or life.wanted is not None
+                waits = max(life.retry_ns, life.gtt_retry_ns) > self.bench.now or not self.bench.rows[0].ltp
+                assert waits or life.wanted is not None
             if life.gtt is not None and life.gtt.unknown:
                 assert self.bench.alerts
         for position in self.bench.engine.positions():
@@ -209,6 +222,7 @@ class Guarded(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Everything is answered, told and filled: nothing is held, nothing stands, each rung is booked."""
+        self.bench.price(self.price)
         self.bench.engine.exit_row(0)
         for _ in range(60):
             for call in self.venue.open_calls():
@@ -229,10 +243,10 @@ class Guarded(RuleBasedStateMachine):
         assert all(life.closed for life in self.bench.manager.lives.values())
         bought = sum(o.filled for o in self.venue.orders.values() if o.side is Side.BUY)
         trades = self.bench.engine.trades()
-        assert sum(t.quantity for t in trades) == bought
+        assert sum(t.quantity for t in trades) == bought + self.kept
         assert len({t.trade_id for t in trades}) == len(trades) == len(self.bench.events(EventKind.TRADE))
         assert not self.bench.engine.external.get((SHARE.symbol, "CNC"))
-        assert self.bench.rung("side") == 0
+        assert [self.bench.rung("side", rung) for rung in range(3)] == [0, 0, 0]
 
 
 class GuardedAlone(Guarded):
@@ -248,6 +262,26 @@ class GuardedApart(Guarded):
     make = staticmethod(Apart)
 
 
+class GuardedLadder(Guarded):
+    """Three rungs of one share and one size, kept over night: whose GTT, and whose order, is which?"""
+
+    rungs = 3
+    kept = 90
+
+    def _bench(self) -> Bench:
+        bench = Bench(self.make, config("momentum_ladder", timeframe="15m", product=Product.CNC), start=False)
+        bench.broker.held = [Holding(SHARE.symbol, 90, 10_000)]
+        bench.engine.prepare(bench.day)
+        told = [
+            Carried(SHARE.symbol, "momentum_ladder", rung, 1, "BUY", 30, 300_000, level, bench.now - DAY)
+            for rung, level in ((1, 9_750), (2, 9_755), (3, 9_500))
+        ]
+        assert len(run(carry_in(bench.engine, told))) == 3
+        bench.engine.start_day(bench.day)
+        run(bench.engine.recover())
+        return bench
+
+
 OFTEN = settings(max_examples=60, stateful_step_count=35, deadline=None, suppress_health_check=list(HealthCheck))
 TestGuarded = Guarded.TestCase
 TestGuarded.settings = OFTEN
@@ -255,3 +289,5 @@ TestGuardedAlone = GuardedAlone.TestCase
 TestGuardedAlone.settings = OFTEN
 TestGuardedApart = GuardedApart.TestCase
 TestGuardedApart.settings = OFTEN
+TestGuardedLadder = GuardedLadder.TestCase
+TestGuardedLadder.settings = OFTEN
