@@ -38,7 +38,7 @@ def run_login(args: argparse.Namespace) -> int:
     told: list[Reply] = []
     desk = desk_for(
         settings, secrets, store, clock=SystemClock(), on_token=lambda name, token: None, tell=told.append,
-        brokers=(broker,), again="Run the command again; the code alone, without the rest of the address, will do, too.",
+        brokers=(broker,), again="Run the command again; the code alone, without the rest of the address, will do too.",
     )  # fmt: skip
     assert desk is not None
     if args.approve:
