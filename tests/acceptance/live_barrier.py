@@ -44,9 +44,11 @@ class Sleeper:
 
     def wake(self) -> None:
         """Those that are due by now."""
+        now = self._clock.now_ns()
         for due, waking in self._asleep:
-            if due <= self._clock.now_ns() and not waking.done():
+            if due <= now and not waking.done():
                 waking.set_result(None)
+        self._asleep = [one for one in self._asleep if not one[1].done()]
 
 
 @dataclass(eq=False)
