@@ -45,6 +45,8 @@ async def compare(engine: LiveTradingEngine, *, first: bool = False, over: bool 
     found = _differing(engine, net)
     if found:
         book = await read_book(engine)  # what filled between book and net is no difference
+    if engine.retired:
+        return []
     seen, engine.suspects = engine.suspects, {}
     said = []
     for key, external in found.items():

@@ -112,7 +112,7 @@ class LiveTradingEngine:
         self.journal_fault = ""  #: why the journal is incomplete
         self.address_fault = ""  #: why the broker takes no orders from this machine
         self.unread = ""  #: why the broker's books are not known; '' = they have been read
-        self._retired = False
+        self.retired = False
         self.available: Paise | None = None  #: what the broker's funds were at the last comparison
         self.suspects: dict[tuple[str, str], tuple[int, int]] = {}  #: differences seen, and since when (ns)
         self.known_tags: set[str] = set()  #: like ours, but not sent by us; said already
@@ -271,7 +271,7 @@ class LiveTradingEngine:
 
     def on_price(self, row: int, ts: int, price: Paise, volume: int) -> bool:
         """A price of one instrument; ``volume`` is the day's so far. False if it was not fit to act on."""
-        if self._retired or self.kernel.accept_one(self.state, self.account, self.params, row, ts, price, volume):
+        if self.retired or self.kernel.accept_one(self.state, self.account, self.params, row, ts, price, volume):
             return False
         self._busy = True
         try:
@@ -370,7 +370,7 @@ class LiveTradingEngine:
         """One read of the broker's orders, taken as reports. What fails is tried again."""
         try:
             async with self._books:
-                if not (self._retired or self.unread or Block.RECOVERY in self.blocks):
+                if not (self.retired or self.unread or Block.RECOVERY in self.blocks):
                     await read_book(self)
         except TokenException as error:
             self.token_lost(str(error))
@@ -403,14 +403,14 @@ class LiveTradingEngine:
 
     def retire(self) -> None:
         """Another engine takes over: nothing that still comes in (an answer, a report, a price) is acted on."""
-        self._retired = True
+        self.retired = True
         self._inbox.clear()
         for task in self.manager.guards.tasks:
             task.cancel()
 
     def post(self, call: Callable[[], None]) -> None:
         """Handle an input now, or behind the one that is being handled."""
-        if self._retired:
+        if self.retired:
             return
         self._inbox.append(call)
         if self._busy:
@@ -730,7 +730,7 @@ class LiveTradingEngine:
         async with self._books:
             if self._compared > asked:
                 return self._differences
-            if self._retired or self.unread or Block.RECOVERY in self.blocks:
+            if self.retired or self.unread or Block.RECOVERY in self.blocks:
                 return []
             self._begun += 1
             try:

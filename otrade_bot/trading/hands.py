@@ -195,15 +195,17 @@ def _ours(engine: LiveTradingEngine, key: tuple[str, str]) -> int:
 
 
 async def _cost(engine: LiveTradingEngine, symbol: str, product: Product) -> Paise:
-    """The broker's average price, 0 where it has none."""
-    for position in await engine.broker.get_positions():
-        if (position.symbol, position.product) == (symbol, product) and position.average:
-            return position.average
+    """The broker's average price over today's position and what was delivered; 0 where it has none."""
+    held = [
+        (abs(one.quantity), one.average)
+        for one in await engine.broker.get_positions()
+        if (one.symbol, one.product) == (symbol, product)
+    ]
     if product is Product.CNC:
-        for holding in await engine.broker.get_holdings():
-            if holding.symbol == symbol:
-                return holding.average
-    return 0
+        held += [(one.quantity, one.average) for one in await engine.broker.get_holdings() if one.symbol == symbol]
+    known = [(quantity, average) for quantity, average in held if quantity > 0 and average > 0]
+    total = sum(quantity for quantity, _ in known)
+    return sum(quantity * average for quantity, average in known) // total if total else 0
 
 
 def _basis(engine: LiveTradingEngine, row: Row, rung: int, quantity: int, cost: Paise) -> Paise:

@@ -301,3 +301,35 @@ def test_a_claim_outlives_a_restart(bench: Bench) -> None:
     bench.broker.fill(bench.broker.working()[0].order_id, price=9_750)
     assert [trade.quantity for trade in again.engine.trades()] == [40]
     assert OrderStatus.COMPLETE.final
+
+
+def test_an_exit_is_forced_beside_a_gtt_in_doubt() -> None:
+    bench = Bench(lambda b: FakeVenue(b.clock), config(product=Product.CNC))
+    bought(bench)
+    call = bench.broker.last("place_gtt")
+    bench.broker.doubt(call)
+    wish = bench.engine.force_wish(SHARE.symbol)
+    assert "GTT" in wish.text
+    assert "30 too many" in wish.text
+    bench.engine.force(SHARE.symbol, "owner")
+    (request,) = sells(bench)
+    assert (request.order_type, request.quantity, request.product) == (OrderType.LIMIT, 30, Product.CNC)
+    bench.broker.accept(bench.broker.last("place"))
+    bench.broker.deliver_all()
+    bench.broker.act(call)
+    bench.pulse(31)
+    run(bench.engine.reconcile())
+    assert bench.broker.last().what == "cancel_gtt"
+
+
+def test_delivered_shares_of_earlier_days_and_of_today_are_claimed_together() -> None:
+    bench = Bench(lambda b: FakeVenue(b.clock), config(product=Product.CNC))
+    bench.price(10_000)
+    bench.broker.held.append(Holding(SHARE.symbol, 12, 9_900))
+    bench.broker.external.append(BrokerPosition(SHARE.symbol, Product.CNC, 8, 9_950))
+    for _ in range(2):
+        run(bench.engine.reconcile(over=True))
+    run(bench.engine.claim(SHARE.symbol, "owner"))
+    (position,) = bench.engine.positions()
+    assert position.quantity == 20
+    assert position.value == 12 * 9_900 + 8 * 9_950

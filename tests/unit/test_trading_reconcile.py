@@ -215,3 +215,18 @@ def test_books_that_the_token_does_not_open_are_a_lost_token(bench: Bench) -> No
     with pytest.raises(TokenException):
         run(bench.engine.reconcile())
     assert Block.TOKEN in bench.engine.blocks
+
+
+async def test_an_engine_that_was_relieved_while_it_read_believes_and_says_nothing(bench: Bench) -> None:
+    bought(bench)
+    bench.broker.external.append(BrokerPosition(SHARE.symbol, Product.MIS, -30, 0))
+    await bench.engine.reconcile()
+    bench.pulse(60)
+    gate = bench.broker.gate = Gate("net")
+    asked = asyncio.create_task(bench.engine.reconcile())
+    await gate.reached.wait()
+    before, alerts = len(bench.broker.calls), list(bench.alerts)
+    bench.engine.retire()
+    gate.opened.set()
+    assert await asked == []
+    assert (len(bench.broker.calls), bench.alerts) == (before, alerts)
