@@ -28,6 +28,8 @@ from otrade_bot.core.clock import SECOND, ManualClock, at_ist
 from otrade_bot.core.errors import BrokerException
 from otrade_bot.core.events import Event, EventKind
 from otrade_bot.core.model import Block, Instrument, Product
+from otrade_bot.service.accounts import LiveAccount
+from otrade_bot.service.desk import Desk
 from otrade_bot.service.journal import DayJournal, read_day
 from otrade_bot.service.live_feed import LiveFeed
 from otrade_bot.trading import setup
@@ -116,13 +118,12 @@ class LiveRoom(Barrier):
         self.engine.add_observer(self._observe)
         self.feed = LiveFeed(self.client, clock=self.clock, calendar=self.config.calendar)
         self._wire_up()
+        desk = Desk(DAY, self.engine, LiveAccount(self.client))
         self.engine.start_day(DAY)
-        before = read_day(self.folder, DAY)
-        trades = {str(line.get("trade_id")) for line in before if line.get("kind") == "trade"}
-        now = self.clock.now_ns()
+        now, before = self.now, read_day(self.folder, DAY)
         self._minutes = [ts for ts in self.engine.timers if ts > now]
         past = sorted([*self.past, *((ts, -1, 0, 1) for ts in self.engine.timers if ts <= now)])
-        await self.finish(self.engine.recover(history=past, known_trades=trades))
+        await self.finish(desk.recover(past, before, now))
         self.feed.bind(self.engine)
         self._streams = asyncio.create_task(self.client.streams.run())
         await self.settle()
