@@ -23,6 +23,7 @@ from otrade_bot.brokers.upstox import UpstoxBroker
 from otrade_bot.core.clock import Clock, ist_date
 from otrade_bot.core.errors import BrokerException, TokenException
 from otrade_bot.core.model import (
+    Accepted,
     BrokerFill,
     BrokerOrder,
     BrokerPosition,
@@ -92,7 +93,9 @@ class UnifiedBrokerMiddleware(BrokerInterface):
         self._clock, self._rates, self._sleep, self._warm_s = clock, rates, sleep, warm_s
         self._line = Line(budget, rates, sleep)
         self._tokens = 0  #: how many there have been: an answer to an old one says nothing of today's
-        self._faults: set[str] = set()  #: where today's token was refused
+        self._faults: set[str] = set()  #: where today's token was refused: reads, writes, prices, orders
+        self._refusals = 0  #: of any token so far
+        self._doubted = False  #: today's token was once refused to a write, and then proved by a read
         self._error: Exception | None = None  #: that a listener raised
         self._erred = asyncio.Event()
         self._books_again: asyncio.TimerHandle | None = None
@@ -121,17 +124,18 @@ class UnifiedBrokerMiddleware(BrokerInterface):
         """The day's token, for requests and streams at once. Faults of the one before are forgotten."""
         self._tokens += 1
         self._faults.clear()
+        self._doubted = False
         self.inner.set_access_token(token)
         self.streams.set_access_token(token)
 
     async def session_fault(self) -> str:
         """Why the broker would take no order of ours now; '' where it would. Raises BrokerException."""
-        tokens = self._tokens
+        since = self._now()
         fault = await self.inner.session_fault()
         if fault:
-            self._fault("requests", fault, tokens)
+            self._fault("reads", fault, since)
         else:
-            self._fine("requests", tokens)
+            self._proved(since)
         return fault
 
     async def run(self) -> None:
@@ -187,12 +191,7 @@ class UnifiedBrokerMiddleware(BrokerInterface):
         """A harmless request on the connection that the next order takes. Raises BrokerException.
 
         An answer proves nothing of the token: Upstox does not look at it there."""
-        tokens = self._tokens
-        try:
-            await self.inner.keep_warm()
-        except TokenException as error:
-            self._fault("requests", str(error), tokens)
-            raise
+        await self._heard(self.inner.keep_warm(), proves=False)
 
     async def aclose(self) -> None:
         """Wait for what is under way, then close the connections. Writes after that are Unknown."""
@@ -201,21 +200,36 @@ class UnifiedBrokerMiddleware(BrokerInterface):
     # --- the token ---
     def _stream_state(self, what: str, state: StreamState, why: str) -> None:
         if state is StreamState.REFUSED:
-            self._fault(what, why, self._tokens)
+            self._fault(what, why, self._now())
         elif state is StreamState.LIVE:
-            self._fine(what, self._tokens)
+            self._fine(what)
         self._say(self.on_state, what, state, why)
 
-    def _fault(self, where: str, why: str, tokens: int) -> None:
-        if tokens != self._tokens:
+    def _now(self) -> tuple[int, int]:
+        """What a request remembers of the moment at which it left: which token, and how often one had been refused."""
+        return self._tokens, self._refusals
+
+    def _fault(self, where: str, why: str, since: tuple[int, int]) -> None:
+        if since[0] != self._tokens:  # an answer to the token of before
             return
         first = not self._faults
+        self._refusals += 1
         self._faults.add(where)
         if first:
             self._say(self.on_token_fault, why)
 
-    def _fine(self, where: str, tokens: int) -> None:
-        if tokens != self._tokens or where not in self._faults:
+    def _proved(self, since: tuple[int, int]) -> None:
+        """The broker has answered as to a good token. An answer to what had left before the last refusal says nothing;
+        a token that is refused to writes again, though reads are answered, is no good for them."""
+        if since != self._now():
+            return
+        self._fine("reads")
+        if "writes" in self._faults and not self._doubted:
+            self._doubted = True
+            self._fine("writes")
+
+    def _fine(self, where: str) -> None:
+        if where not in self._faults:
             return
         self._faults.discard(where)
         if not self._faults:
@@ -266,32 +280,35 @@ class UnifiedBrokerMiddleware(BrokerInterface):
         taken = await self._line.turn(reduces=reduces, counts=counts, urgent=urgent)
         if isinstance(taken, str):
             return Refused(taken, UNSENT)
-        tokens = self._tokens
+        since = self._now()
         try:
             outcome = await send()
         finally:
             self._line.ended(taken)
-        self._learn_from(outcome, tokens)
+        self._learn_from(outcome, since)
         return outcome
 
-    def _learn_from(self, outcome: Outcome, tokens: int) -> None:
+    def _learn_from(self, outcome: Outcome, since: tuple[int, int]) -> None:
+        if isinstance(outcome, Accepted) and since == self._now():
+            self._fine("writes")
         if not isinstance(outcome, Refused):
             return
         if outcome.code in TOKEN_CODES or (outcome.code == "InputException" and "access_token" in outcome.reason):
-            self._fault("requests", outcome.reason, tokens)
+            self._fault("writes", outcome.reason, since)
         elif outcome.code in TOO_MANY:
             self.budget.turned_away(self._rates.now_ns())
 
     # --- reads ---
-    async def _heard(self, read: Awaitable[T]) -> T:
-        """What it brings; what it says of the token is heeded."""
-        tokens = self._tokens
+    async def _heard(self, read: Awaitable[T], *, proves: bool = True) -> T:
+        """What it brings; what it says of the token is heeded. ``proves``: the broker answers nobody else."""
+        since = self._now()
         try:
             found = await read
         except TokenException as error:
-            self._fault("requests", str(error), tokens)
+            self._fault("reads", str(error), since)
             raise
-        self._fine("requests", tokens)
+        if proves:
+            self._proved(since)
         return found
 
     async def get_orderbook(self) -> Sequence[BrokerOrder]:
@@ -331,8 +348,8 @@ class UnifiedBrokerMiddleware(BrokerInterface):
 
     async def candles(self, instrument: Instrument, interval: str, from_ns: int, to_ns: int) -> Sequence[Candle]:
         """Those that begin within [from, to] (ns UTC), oldest first. Raises ValueError, BrokerException."""
-        return await self._heard(self.inner.candles(instrument, interval, from_ns, to_ns))
+        return await self._heard(self.inner.candles(instrument, interval, from_ns, to_ns), proves=False)
 
     async def instruments(self, *exchanges: str) -> Sequence[Instrument]:
         """The day's list, of all exchanges where none is named. Raises BrokerException."""
-        return await self._heard(self.inner.instruments(*exchanges))
+        return await self._heard(self.inner.instruments(*exchanges), proves=False)

@@ -293,6 +293,38 @@ async def test_a_token_that_works_again_is_told(name: str) -> None:
         assert (len(room.faults), room.backs) == (1, 1)
 
 
+@BROKERS
+async def test_a_token_that_writes_are_refused_again_while_reads_are_answered_stays_refused(name: str) -> None:
+    async with account(name) as room:
+        for _ in range(3):
+            room.account.budget.turned_away(0)
+            room.venue.fail("place", room.venue.token_no())
+            await room.account.place(wanted("X", reduces=True))
+            await room.account.get_funds()
+        assert (len(room.faults), room.backs) == (2, 1)
+        assert isinstance(await room.account.place(wanted("Y", reduces=True)), Accepted)
+        assert room.backs == 2, "a write that is taken ends the doubt"
+
+
+@BROKERS
+async def test_an_answer_to_what_left_before_the_refusal_and_public_data_prove_no_token(name: str) -> None:
+    async with account(name) as room:
+        held = Hang(after=True)
+        room.venue.fail("funds", held)
+        asked = asyncio.create_task(room.account.get_funds())
+        await until(lambda: held.holding)
+        token, room.venue.api.token = room.venue.api.token, OTHER_TOKEN
+        with pytest.raises(TokenException):
+            await room.account.get_orderbook()
+        held.release()
+        await asked
+        room.venue.api.token = token
+        await room.account.candles(ITEMS[FIRST], "day", 0, 1)
+        assert (len(room.faults), room.backs) == (1, 0)
+        await room.account.get_orderbook()
+        assert (len(room.faults), room.backs) == (1, 1)
+
+
 async def test_at_upstox_a_warm_connection_says_nothing_of_the_token() -> None:
     async with account("upstox") as room:
         room.venue.fail("place", room.venue.token_no())
