@@ -6,6 +6,7 @@ gives way again when the primary has been steady for a while. Orders have nothin
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -17,7 +18,7 @@ from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
 from otrade_bot.brokers.stream import StreamState
 from otrade_bot.brokers.streams import LivePrice
 from otrade_bot.control.views_checks import Check
-from otrade_bot.core.clock import SECOND, Clock, ist_date
+from otrade_bot.core.clock import MINUTE, SECOND, Clock, ist_date
 from otrade_bot.core.session import Calendar, Segment, day_session
 from otrade_bot.trading.engine import LiveTradingEngine
 
@@ -26,6 +27,8 @@ __all__ = ["FeedAge", "LiveFeed"]
 #: An exchange's stamp that is older than this tells when the price was; a younger one is rounded to the second.
 SNAPSHOT = 5 * SECOND
 GLANCE = SECOND // 4
+#: A day's prices are moved apart by less than this: what has come within it is of the desk's own time already.
+INSTANT = 10_000
 #: Prices that are kept for a day that is being opened, at most: a quarter of an hour of 200 instruments.
 HELD = 200_000
 
@@ -127,6 +130,7 @@ class LiveFeed:
         if not self._recording:
             self._recording, self._taken = True, 0
             self._tape.clear()
+            self._last.clear()  # the clock may have been set back
             self._begin()
 
     def release(self) -> None:
@@ -135,12 +139,12 @@ class LiveFeed:
         self.record()
 
     def take(self, day: date) -> dict[str, list[Heard]]:
-        """What has come of ``day`` since ``whole_ns``, by symbol in order; ``bind`` gives what comes after it."""
+        """What has come of ``day`` since ``whole_ns``, by symbol in order; ``bind`` gives what is not among it."""
         found: dict[str, list[Heard]] = {}
-        for kept in self._tape:
+        self._taken = bisect_left(self._tape, self._clock.now_ns() - INSTANT, key=lambda kept: kept.came_ns)
+        for kept in self._tape[: self._taken]:
             if kept.came_ns >= self._whole_ns > 0 and ist_date(kept.heard.ts) == day:
                 found.setdefault(kept.symbol, []).append(kept.heard)
-        self._taken = len(self._tape)
         return found
 
     @property
@@ -209,8 +213,10 @@ class LiveFeed:
         known = engine.table[row].volume
         if not told:
             return known
-        base = self._base.setdefault(symbol, known - told if known else 0)
-        return max(0, told + base)
+        if symbol not in self._base:
+            early = self._clock.now_ns() < engine.sessions[row].open + MINUTE  # then all of it is the first bar's
+            self._base[symbol] = 0 if early and not known else known - told
+        return max(0, told + self._base[symbol])
 
     def _state(self, line: _Line, stream: str, state: StreamState, why: str) -> None:
         if stream == "prices":

@@ -13,6 +13,7 @@ from harness.bench import Bench, config
 from price_room import DAY, INFY, RELIANCE, Room, room
 from stream_room import running, until
 
+from otrade_bot.brokers.feeds.minutes import Heard
 from otrade_bot.brokers.listing import Listings
 from otrade_bot.brokers.ltp import LTPStore
 from otrade_bot.brokers.stream import StreamState
@@ -64,6 +65,11 @@ class Desk:
     def bind(self) -> None:
         self.feed.bind(self.bench.engine)
 
+    def take(self) -> dict[str, list[Heard]]:
+        """A moment later."""
+        self.made.clock.advance_to(self.made.clock.now_ns() + SECOND // 1000)
+        return self.feed.take(DAY)
+
     @property
     def prices(self) -> list[int]:
         return [price for _, _, price, _ in self.seen]
@@ -114,7 +120,7 @@ async def test_a_price_comes_at_the_moment_at_which_it_is_heard(tmp_path: Path) 
         one.bind()
         now = one.made.at(10, 0, 1)
         await one.trade(RELIANCE, 100_000, 25, brokers=1)
-        assert one.seen == [(RELIANCE, now, 100_000, 25)]
+        assert one.seen == [(RELIANCE, now, 100_000, 0)], "what was traded before is no volume of this bar"
         assert (one.feed.ltp.price(RELIANCE), one.feed.ltp.age_ns(RELIANCE, now + SECOND)) == (100_000, SECOND)
 
 
@@ -155,7 +161,8 @@ async def test_a_stream_that_tells_no_volume_leaves_it_where_it_was(tmp_path: Pa
         await one.trade(RELIANCE, 100_000, 25, brokers=1)
         now = one.made.at(10, 0, 3)
         await heard(one, lambda: kite_sends(one, 100_005, 0, now))
-        assert [volume for *_, volume in one.seen] == [25, 25]
+        await one.trade(RELIANCE, 100_010, 5, brokers=1)
+        assert [volume for *_, volume in one.seen] == [0, 0, 5]
 
 
 async def test_volume_goes_on_from_what_the_candles_have(tmp_path: Path) -> None:
@@ -168,6 +175,18 @@ async def test_volume_goes_on_from_what_the_candles_have(tmp_path: Path) -> None
         await heard(one, lambda: kite_sends(one, 100_000, 4_100, now))
         await heard(one, lambda: kite_sends(one, 100_005, 4_130, now))
         assert [volume for *_, volume in one.seen] == [5_000, 5_030]
+
+
+async def test_what_was_traded_before_anybody_looked_is_no_bars_volume(tmp_path: Path) -> None:
+    """At the open it is: the first price of the day has the auction's volume with it."""
+    async with desk(tmp_path, backup=False, hour=9) as one:
+        one.bind()
+        one.made.at(9, 15, 1)
+        await one.trade(RELIANCE, 100_000, 4_000, brokers=1)
+        now = one.made.at(10, 0)
+        packet = full(408065, 50_000, 9_000, now // SECOND), full(408065, 50_005, 9_010, now // SECOND)
+        await heard(one, lambda: one.made.kite_venue.stream.sockets.send(framed(*packet)))
+        assert [volume for *_, volume in one.seen] == [4_000, 0, 10]
 
 
 async def test_what_the_engine_raises_ends_the_connection_it_came_over(tmp_path: Path) -> None:
@@ -209,7 +228,8 @@ async def test_what_is_taken_waits_no_longer(tmp_path: Path) -> None:
     async with desk(tmp_path, backup=False) as one:
         one.made.at(10, 0, 1)
         await one.trade(RELIANCE, 100_000, brokers=1)
-        taken = one.feed.take(DAY)
+        assert one.feed.take(DAY) == {}, "what comes in the moment of the opening is the desk's"
+        taken = one.take()
         assert [told.price for told in taken[RELIANCE]] == [100_000]
         one.made.at(10, 0, 2)
         await one.trade(RELIANCE, 100_005, brokers=1)
@@ -231,8 +251,26 @@ async def test_after_a_gap_nothing_from_before_it_passes_for_the_whole(tmp_path:
         assert one.feed.whole_ns == now
         one.made.at(10, 0, 25)
         await one.trade(RELIANCE, 100_010, brokers=1)
-        assert [told.price for told in one.feed.take(DAY)[RELIANCE]][-1] == 100_010
-        assert all(told.ts >= now for told in one.feed.take(DAY)[RELIANCE])
+        assert [told.price for told in one.take()[RELIANCE]][-1] == 100_010
+        assert all(told.ts >= now for told in one.take()[RELIANCE])
+
+
+async def test_a_clock_that_is_set_back_holds_no_price_in_the_future(tmp_path: Path) -> None:
+    async with desk(tmp_path, backup=False) as one:
+        one.bind()
+        one.made.at(10, 30)
+        await one.trade(RELIANCE, 100_000, brokers=1)
+        now = one.made.clock._now = at_ist(DAY, 9, 59)
+        one.feed.record()
+        await one.trade(RELIANCE, 100_005, brokers=1)
+        assert one.prices == [100_000], "the desk that is relieved has seen a later one"
+        one.feed.release()
+        later = Bench.paper(tmp_path / "later.jsonl", SETTINGS, instruments=SHARES, day=DAY)
+        later.engine.clock = one.made.clock
+        seen: list[int] = []
+        later.engine.add_price_listener(lambda symbol, ts, price, volume: seen.append(ts))
+        one.feed.bind(later.engine)
+        assert seen == [now]
 
 
 async def test_a_desk_that_is_to_be_relieved_trades_on_while_prices_are_kept_for_the_next(tmp_path: Path) -> None:
@@ -245,11 +283,11 @@ async def test_a_desk_that_is_to_be_relieved_trades_on_while_prices_are_kept_for
             one.made.at(10, 0, second)
             await one.trade(RELIANCE, 100_000 + second * 5, brokers=1)
         assert one.prices == [100_000, 100_010, 100_015]
-        assert [told.price for told in one.feed.take(DAY)[RELIANCE]] == [100_010, 100_015]
+        assert [told.price for told in one.take()[RELIANCE]] == [100_010, 100_015]
         one.feed.release()
         one.made.at(10, 0, 4)
         await one.trade(RELIANCE, 100_020, brokers=1)
-        assert [told.price for told in one.feed.take(DAY)[RELIANCE]] == [100_010, 100_015, 100_020], "nothing is lost"
+        assert [told.price for told in one.take()[RELIANCE]] == [100_010, 100_015, 100_020], "nothing is lost"
         one.made.at(10, 0, 5)
         await one.trade(RELIANCE, 100_025, brokers=1)
         one.bind()
@@ -266,6 +304,7 @@ async def test_a_day_that_was_prepared_ahead_is_opened_without_asking_again(tmp_
         one.made.at(10, 1, 30)
         await one.trade(RELIANCE, 100_050, 5, brokers=1)
         one.feed.release()
+        one.made.at(10, 1, 31)
         await one.source.prepare(DAY, [RELIANCE, INFY])
         assert one.made.kite_venue.hits("historical") == asked
         file = one.source.ticks(DAY, [RELIANCE])[0]
@@ -286,7 +325,7 @@ async def test_what_nobody_fetches_is_not_kept_for_ever(tmp_path: Path, monkeypa
             one.made.at(10, 0, second)
             await one.trade(RELIANCE, 100_000 + second * 5, brokers=1)
         assert one.feed.whole_ns == at_ist(DAY, 10, 0, 4), "candles are asked for of what was dropped"
-        assert [told.price for told in one.feed.take(DAY)[RELIANCE]] == [100_020, 100_025]
+        assert [told.price for told in one.take()[RELIANCE]] == [100_020, 100_025]
 
 
 async def test_what_is_to_be_told_while_no_desk_is_open_is_told_to_the_next(tmp_path: Path) -> None:
@@ -445,7 +484,7 @@ async def test_volume_goes_on_from_broker_to_broker(tmp_path: Path) -> None:
         for second, quantity in ((2, 10), (3, 15)):
             one.made.at(10, 0, second)
             await one.trade(RELIANCE, 100_000 + second * 5, quantity, brokers=1)
-        assert [volume for *_, volume in one.seen] == [1_000, 1_000, 1_015]
+        assert [volume for *_, volume in one.seen] == [0, 0, 15]
 
 
 # --- for those who ask ----------------------------------------------------------------------------------------------
