@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from otrade_bot.core.clock import SECOND, Clock, from_iso, to_ist
@@ -42,7 +43,7 @@ class Share:
     segment: str = "NSE"
     name: str = ""
 
-    @property
+    @cached_property
     def key(self) -> str:
         return f"{self.exchange}:{self.tradingsymbol}"
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from .kite_exchange import Exchange, Rejection, Row, rupees
+from .kite_exchange import Exchange, Order, Rejection, Row, rupees
 
 
 def positions(exchange: Exchange) -> Row:
     """Today's, flat ones as well."""
-    rows = [_position(exchange, key, product, *lot) for (key, product), lot in exchange.positions().items()]
+    orders: dict[tuple[str, str], list[Order]] = {}
+    for order in exchange.orders.values():
+        orders.setdefault((order.share.key, order.product), []).append(order)
+    rows = [
+        _position(exchange, key, product, orders[key, product], *lot)
+        for (key, product), lot in exchange.positions().items()
+    ]
     return {"net": rows, "day": rows}
 
 
-def _position(exchange: Exchange, key: str, product: str, quantity: int, average: int) -> Row:
+def _position(exchange: Exchange, key: str, product: str, orders: list[Order], quantity: int, average: int) -> Row:
     share, last = exchange.shares[key], exchange.prices.get(key, 0)
-    orders = [o for o in exchange.orders.values() if (o.share.key, o.product) == (key, product)]
     row: Row = {
         "tradingsymbol": share.tradingsymbol, "exchange": share.exchange, "instrument_token": share.token,
         "product": product, "quantity": quantity, "overnight_quantity": 0, "multiplier": 1,
