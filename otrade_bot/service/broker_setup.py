@@ -74,6 +74,7 @@ def broker_parts(config: Config, secrets: Secrets, state_dir: Path, clock: Clock
         state_dir / FOLDER, clock, overrides=config.market.instrument_overrides(),
         assets_root=secrets.upstox_assets_root,
     )  # fmt: skip
-    source = LiveSource(feed, listings, config, clock, past=PastBars(state_dir / CANDLES))
+    traders = [found[trading]] if trading and found[trading] not in feed.brokers else []
+    source = LiveSource(feed, listings, config, clock, past=PastBars(state_dir / CANDLES), traders=traders)
     side = BrokerSide(found, trading, feed, source, store, secrets, clock, tokens)
     return Parts(source, side, LiveAccount(found[trading]) if trading else None)

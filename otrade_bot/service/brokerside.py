@@ -173,7 +173,14 @@ class BrokerSide:
         if connection := self.connections.get(self.trading):
             held = sum(1 for life in engine.manager.lives.values() if not life.closed)
             connection.budget.open_exits = EXITS_A_RUNG * held
+        if self.source.outdated:
+            self._spawn(self._renew())
         self._prices_come(engine, now)
+
+    async def _renew(self) -> None:
+        """A day that was opened early has yesterday's instruments."""
+        if await self.source.refresh():
+            self.again("instruments have changed in today's list")
 
     async def _ask_again(self) -> None:
         """A broker that could not be read is read again, and told of only when it can be."""

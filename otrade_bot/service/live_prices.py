@@ -10,8 +10,8 @@ then; of the prices of a minute four are known; tick strategies are warmed up by
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -19,17 +19,18 @@ from functools import partial
 from otrade_bot.brokers.feeds import BarFile, TickFile
 from otrade_bot.brokers.feeds.minutes import Believed, Heard, bar_file, tick_file
 from otrade_bot.brokers.instruments import InstrumentStore
-from otrade_bot.brokers.listing import Listing, Listings
+from otrade_bot.brokers.listing import MADE, Listing, Listings
 from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
 from otrade_bot.brokers.quotes import Candle
 from otrade_bot.config.models import Config
-from otrade_bot.core.clock import MINUTE, Clock, ist_date, midnight_ns
-from otrade_bot.core.errors import BrokerException, ConfigException, DataException, TokenException
+from otrade_bot.core.clock import MINUTE, Clock, at_ist, ist_date, midnight_ns
+from otrade_bot.core.errors import BrokerException, ConfigException, DataException
 from otrade_bot.core.model import Instrument
 from otrade_bot.core.money import Paise
 from otrade_bot.core.session import Calendar, DaySession, day_session, segment_of
 from otrade_bot.service.live_feed import FeedAge, LiveFeed
 from otrade_bot.service.past_bars import PastBars
+from otrade_bot.service.reader import Job, Reader
 
 __all__ = ["FeedAge", "LiveFeed", "LiveSource"]
 
@@ -38,11 +39,8 @@ HISTORY = {
     "tick": ("1m", 1, 5), "1m": ("1m", 1, 5), "3m": ("3m", 3, 10), "5m": ("5m", 5, 15),
     "15m": ("15m", 15, 40), "30m": ("30m", 30, 40), "60m": ("60m", 60, 40),
 }  # fmt: skip
-#: Requests at once, so that somebody who reads the books is not kept waiting by candles that hang; how fast they may
-#: follow each other is the broker's own matter.
-AT_ONCE = 3
-#: Instruments in a row that could not be read: then the broker is not asked any more.
-IN_ROW = 5
+#: After the lists are made they are looked at again for so long: later, the market is open.
+LATE = 30 * MINUTE
 #: Candles of today that are asked for again when a day is opened anew: the last ones were not final.
 AGAIN = 3 * MINUTE
 
@@ -59,23 +57,15 @@ class _Known:
     tape: Mapping[str, Sequence[Heard]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One thing to ask a broker for."""
-
-    symbol: str
-    today: bool
-    ask: Callable[[UnifiedBrokerMiddleware, Instrument], Awaitable[None]]
-
-
 class LiveSource:
     """See the module and ``PriceSource``. ``said``: what the last ``prepare`` could not get, for humans."""
 
     def __init__(
         self, feed: LiveFeed, listings: Listings, config: Config, clock: Clock, *, past: PastBars | None = None,
-        patience_s: float = 300.0,
+        traders: Sequence[UnifiedBrokerMiddleware] = (), patience_s: float = 300.0,
     ) -> None:  # fmt: skip
-        """``past`` None: a restart fetches all of the history again."""
+        """``past`` None: a restart fetches all of the history again. ``traders``: accounts that take orders and give no
+        prices; they learn the day's instruments all the same."""
         self.feed = feed
         self.said: list[str] = []
         self._listings, self._clock, self._patience = listings, clock, patience_s
@@ -83,7 +73,8 @@ class LiveSource:
         self._believed = Believed(round(config.risk.spike_percent * 10_000), config.risk.spike_confirmations)
         self._overrides = config.market.instrument_overrides()
         self._timeframes = {s: one.timeframe for one in config.trading.strategies for s in one.instruments}
-        self._past = past
+        self._past, self._traders = past, list(traders)
+        self._learned: tuple[date, int, list[str]] | None = None  #: for which day, when, which symbols
         self._lists: dict[str, Listing] = {}  #: by broker
         self._days: dict[date, _Known] = {}
 
@@ -108,10 +99,15 @@ class LiveSource:
     async def learn(self, day: date, symbols: Sequence[str]) -> None:
         """The day's instruments, for both brokers, and prices of these symbols from now on.
 
-        Raises BrokerException where the primary's list cannot be had; what is wrong with the backup's is only said,
-        and so is an instrument that nobody lists: others' positions must be looked after all the same.
+        Raises BrokerException where the primary's list cannot be had, or a trader's. What is wrong with the backup's is
+        only said, and so is an instrument that nobody lists: others' positions must be looked after all the same.
         """
         wanted = list(dict.fromkeys(symbols))
+        self._learned = day, self._clock.now_ns(), wanted
+        for trader in self._traders:
+            listing = await self._listings.today(trader, day, wanted)
+            self.said += [listing.said] if listing.said else []
+            trader.learn(listing)
         for place, broker in enumerate(self.feed.brokers):
             try:
                 await self._introduce(broker, day, wanted, backup=place > 0)
@@ -119,6 +115,30 @@ class LiveSource:
                 if place == 0:
                     raise
                 self.said.append(f"no backup prices from {broker.name}: {error}")
+
+    @property
+    def outdated(self) -> bool:
+        """The day's instruments were learned before the brokers had made their lists of it, and now they have."""
+        if self._learned is None:
+            return False
+        day, at, _ = self._learned
+        made = at_ist(day, *MADE)
+        return at < made <= self._clock.now_ns() < made + LATE
+
+    async def refresh(self) -> bool:
+        """Learn them anew; whether one of those in use has changed, so that the day must be opened again."""
+        if self._learned is None:
+            return False
+        day, _, symbols = self._learned
+        before, said, self.said = self._in_use(symbols), self.said, []
+        with contextlib.suppress(BrokerException):  # those of before serve
+            await self.learn(day, symbols)
+        self.said = said
+        return self._in_use(symbols) != before
+
+    def _in_use(self, symbols: Iterable[str]) -> list[Instrument | None]:
+        listing = self.listing
+        return [listing.instruments.get(symbol) if listing else None for symbol in symbols]
 
     async def _introduce(
         self, broker: UnifiedBrokerMiddleware, day: date, wanted: Sequence[str], *, backup: bool
@@ -177,7 +197,7 @@ class LiveSource:
             await asyncio.to_thread(self._past.keep, known.day, bars)
             known.kept = len(bars)
 
-    def _say_missing(self, missing: Sequence[_Job], why: str) -> None:
+    def _say_missing(self, missing: Sequence[Job], why: str) -> None:
         today = [job.symbol for job in missing if job.today]
         past = [job.symbol for job in missing if not job.today]
         if today:
@@ -185,12 +205,12 @@ class LiveSource:
         if past:
             self.said.append(f"no history of {_listed(past)}, so no entries before their indicators are warm: {why}")
 
-    def _of_today(self, known: _Known, symbols: Sequence[str]) -> list[_Job]:
+    def _of_today(self, known: _Known, symbols: Sequence[str]) -> list[Job]:
         jobs, now = [], self._clock.now_ns()
         for symbol in dict.fromkeys(symbols):
             session = self._session(symbol, known.day)
             if session is not None and now > session.open and not self._complete(known, symbol, session):
-                jobs.append(_Job(symbol, True, partial(self._ask_today, known, session)))
+                jobs.append(Job(symbol, True, partial(self._ask_today, known, session)))
         return jobs
 
     def _complete(self, known: _Known, symbol: str, session: DaySession) -> bool:
@@ -209,9 +229,9 @@ class LiveSource:
         known.candles[symbol] = {**{ts: one for ts, one in mine.items() if ts < start}, **fresh}
         known.known_ns[symbol] = now
 
-    def _of_past(self, known: _Known, symbols: Sequence[str]) -> list[_Job]:
+    def _of_past(self, known: _Known, symbols: Sequence[str]) -> list[Job]:
         return [
-            _Job(symbol, False, partial(self._ask_past, known, self._timeframes[symbol]))
+            Job(symbol, False, partial(self._ask_past, known, self._timeframes[symbol]))
             for symbol in dict.fromkeys(symbols)
             if symbol in self._timeframes and symbol not in known.past and self._session(symbol, known.day)
         ]
@@ -234,13 +254,13 @@ class LiveSource:
         session = self._hours(instrument, ist_date(ts))
         return session is not None and session.open <= ts < session.continuous_end
 
-    async def _read(self, jobs: Sequence[_Job]) -> tuple[list[_Job], str]:
+    async def _read(self, jobs: Sequence[Job]) -> tuple[list[Job], str]:
         """All of it from the primary, what it has not from the backup; what nobody had, and why."""
         missing, why = list(jobs), ""
         for broker in self.feed.brokers:
             listing = self._lists.get(broker.name)
             if missing and listing is not None:
-                missing, told = await _Reader(broker, listing, self._patience).read(missing)
+                missing, told = await Reader(broker, listing, self._patience).read(missing)
                 why = told or why
         return missing, why
 
@@ -292,48 +312,6 @@ class LiveSource:
             if (past := known.past.get(symbol)) is not None:
                 return int(past.close[-1])
         return self.feed.ltp.price(symbol)
-
-
-class _Reader:
-    """Asks one broker for many things, some at once; gives up where it will not answer."""
-
-    def __init__(self, broker: UnifiedBrokerMiddleware, listing: Listing, patience_s: float) -> None:
-        self._broker, self._listing, self._patience = broker, listing, patience_s
-        self._failed: list[_Job] = []
-        self._in_row = 0
-        self._why, self._over = "", False
-
-    async def read(self, jobs: Sequence[_Job]) -> tuple[list[_Job], str]:
-        """What could not be had, and why; what is of today is asked for first."""
-        waiting = deque(jobs)
-        under_way: dict[_Job, None] = {}
-        try:
-            async with asyncio.timeout(self._patience):
-                await asyncio.gather(*(self._work(waiting, under_way) for _ in range(AT_ONCE)))
-        except TimeoutError:
-            self._why = self._why or f"{self._broker.name} has not answered all of it in {self._patience:g} s"
-        left = {*self._failed, *under_way, *waiting}
-        return [job for job in jobs if job in left], self._why
-
-    async def _work(self, waiting: deque[_Job], under_way: dict[_Job, None]) -> None:
-        while waiting and not self._over:
-            job = waiting.popleft()
-            under_way[job] = None
-            await self._one(job)
-            del under_way[job]
-
-    async def _one(self, job: _Job) -> None:
-        try:
-            instrument = self._listing.instruments.get(job.symbol)
-            if instrument is None:
-                raise BrokerException(f"{self._broker.name} does not list {job.symbol}")
-            await job.ask(self._broker, instrument)
-            self._in_row = 0
-        except BrokerException as error:
-            self._failed.append(job)
-            self._why = self._why or str(error)
-            self._in_row += 1
-            self._over = isinstance(error, TokenException) or self._in_row >= IN_ROW
 
 
 def _listed(names: Sequence[str]) -> str:

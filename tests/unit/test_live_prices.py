@@ -15,14 +15,17 @@ from price_room import BEFORE, DAY, INFY, RELIANCE, Room, room
 
 from otrade_bot.brokers.feeds import BarFile
 from otrade_bot.brokers.listing import Listings
+from otrade_bot.brokers.upstox import UpstoxBroker
 from otrade_bot.brokers.upstox.assets import UpstoxAssets
 from otrade_bot.brokers.upstox.stream import AT_MOST
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import MINUTE, SECOND, at_ist, ist_date
 from otrade_bot.core.errors import BrokerException, DataException, TokenException
-from otrade_bot.service.live_prices import IN_ROW, LiveFeed, LiveSource
+from otrade_bot.core.model import Instrument, OrderRequest, OrderType, Product, Side
+from otrade_bot.service.live_prices import LiveFeed, LiveSource
 from otrade_bot.service.past_bars import PastBars
 from otrade_bot.service.prices import PriceSource
+from otrade_bot.service.reader import IN_ROW
 from tests.venues.faults import Closed, Hang
 from tests.venues.kite_exchange import Share
 from tests.venues.kite_market import csv
@@ -438,6 +441,67 @@ async def test_a_symbol_that_the_backup_does_not_list_is_said(tmp_path: Path) ->
         await live.prepare(DAY, [RELIANCE, "NSE:IDLECO"])
         assert live.said == ["no backup prices from upstox of NSE:IDLECO"]
         assert len(live.history(DAY, [RELIANCE, "NSE:IDLECO"])) == 2
+
+
+async def test_an_account_that_only_trades_knows_the_days_instruments(tmp_path: Path) -> None:
+    """Upstox takes orders by instrument key."""
+    async with room(8, 50) as made:
+        live = source(made, tmp_path, "kite", traders=[made.upstox])
+        request = OrderRequest("T1", Instrument(INFY, 0), Side.BUY, 1, Product.MIS, OrderType.LIMIT, 50_000)
+        assert isinstance(made.upstox.inner, UpstoxBroker)
+        assert "not in Upstox's list" in str(await made.upstox.inner.place(request))
+        await live.prepare(DAY, [RELIANCE, INFY])
+        assert "not in Upstox's list" not in str(await made.upstox.inner.place(request))
+        made.upstox_venue.fail("listing", Says(404, b""), 9)
+        with pytest.raises(BrokerException):
+            await source(made, tmp_path / "other", "kite", traders=[made.upstox]).prepare(DAY, [INFY])
+
+
+# --- the list of a day that was opened early ------------------------------------------------------------------------
+
+
+@BROKERS
+async def test_instruments_learned_too_early_are_learned_again_when_the_lists_are_made(
+    tmp_path: Path, broker: str
+) -> None:
+    async with room(7, 40) as made:
+        live = source(made, tmp_path, broker)
+        assert not live.outdated
+        await live.prepare(DAY, [RELIANCE, INFY])
+        assert not live.outdated
+        made.at(8, 36)
+        assert live.outdated
+        assert not await live.refresh(), "the same ones"
+        assert not live.outdated
+
+
+async def test_an_instrument_that_has_changed_over_night_opens_the_day_again(tmp_path: Path) -> None:
+    async with room(7, 40) as made:
+        live = source(made, tmp_path, "upstox")
+        await live.prepare(DAY, [RELIANCE, INFY])
+        made.upstox_venue.exchange.shares[made.key(INFY)].tick = 50
+        made.at(8, 36)
+        assert await live.refresh()
+        assert live.instruments(DAY)(INFY, 0).tick == 50  # type: ignore[misc]
+
+
+async def test_lists_that_cannot_be_had_in_the_morning_leave_those_of_before(tmp_path: Path) -> None:
+    async with room(7, 40) as made:
+        live = source(made, tmp_path, "kite")
+        await live.prepare(DAY, [RELIANCE])
+        made.at(8, 36)
+        made.kite_venue.fail("instruments", *[Closed() for _ in range(9)])
+        assert not await live.refresh()
+        assert not live.outdated, "asked once"
+        assert live.instruments(DAY)(RELIANCE, 0).token == 738561  # type: ignore[misc]
+
+
+async def test_a_day_that_is_opened_late_has_todays_list(tmp_path: Path) -> None:
+    async with room(7, 40) as made:
+        live = source(made, tmp_path, "kite")
+        await live.prepare(DAY, [RELIANCE])
+        made.at(9, 30)
+        assert not live.outdated, "the market is open"
 
 
 # --- what the rest of the service asks ------------------------------------------------------------------------------
