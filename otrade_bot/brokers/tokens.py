@@ -7,7 +7,6 @@ moment, and what stands in it is of use only together with ``OTRADE_SECRET_KEY``
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
@@ -139,7 +138,7 @@ def jwt_times(value: str) -> tuple[int, int] | None:
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
         issued, expires = int(claims["iat"]), int(claims["exp"])
-    except (ValueError, TypeError, KeyError, binascii.Error):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return (issued * SECOND, expires * SECOND) if 0 < issued < expires < 2**33 else None
 

@@ -7,7 +7,6 @@ cannot be exchanged. The file is replaced as a whole, under a lock on its folder
 from __future__ import annotations
 
 import base64
-import binascii
 import fcntl
 import hashlib
 import json
@@ -112,7 +111,7 @@ class Vault:
             document = json.loads(raw)
             fits = document["version"] == VERSION and len(base64.b64decode(document["salt"], validate=True)) >= 16
             sound = fits and all(isinstance(one, str) for one in document["records"].values())
-        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             sound = False
         if not sound:
             raise self.spoilt()

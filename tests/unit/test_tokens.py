@@ -152,6 +152,8 @@ def test_without_a_key_nothing_is_stored_and_nothing_read(tmp_path: Path) -> Non
         lambda d: json.dumps({**d, "records": {"kite": "not a token at all"}}),
         lambda d: json.dumps({**d, "records": {"kite": d["records"]["upstox"]}}),  # another broker's, moved
         lambda d: json.dumps(d)[:-40],
+        lambda d: "[" * 100_000,  # deeper than a reader can follow
+        lambda d: json.dumps({**d, "records": {"kite": "ü" * 40}}),
     ],
 )
 def test_a_damaged_or_forged_file_is_no_token_and_names_the_cure(tmp_path: Path, damage: Any) -> None:
@@ -213,7 +215,14 @@ def test_a_token_dies_on_the_morning_after(broker: str, issued: tuple[int, int],
     assert not one.holds(expires)
 
 
-@pytest.mark.parametrize("value", ["", "abc", "a.b.c", "eyJ.!!!.x", jwt(5, 4), jwt(-1, 4), "a." + "W10" + ".c"])
+#: A claim deeper than a reader can follow.
+DEEP = f"a.{base64.urlsafe_b64encode(b'[' * 50_000).decode()}.c"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "abc", "a.b.c", "eyJ.!!!.x", jwt(5, 4), jwt(-1, 4), "a." + "W10" + ".c", pytest.param(DEEP, id="deep")],
+)
 def test_what_is_no_web_token_tells_no_times(value: str) -> None:
     assert jwt_times(value) is None
 
