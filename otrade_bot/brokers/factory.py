@@ -34,7 +34,7 @@ class BrokerFactory:
         name: str,
         secrets: Secrets,
         *,
-        access_token: str = "",
+        access_token: str | None = None,
         clock: Clock,
         mode: str = "live",
         config: BrokerConfig | None = None,
@@ -43,8 +43,8 @@ class BrokerFactory:
         stream: StreamSettings | None = None,
         budget: Budget | None = None,
     ) -> UnifiedBrokerMiddleware:
-        """The account at ``kite`` or ``upstox``. Without ``access_token`` the one of the environment serves, and
-        without any it is there, and every answer says that a login is due.
+        """The account at ``kite`` or ``upstox``. ``access_token`` None: the one of the environment serves. Without any
+        (''), whatever the environment has, it is there, and every answer says that a login is due.
 
         Orders leave in mode ``live`` only, and only where ``OTRADE_LIVE`` is yes: otherwise writes are Refused.
         ``settings`` replaces fields of KiteSettings or UpstoxSettings, ``stream`` those of the streams. Raises
@@ -56,7 +56,8 @@ class BrokerFactory:
         timed: dict[str, Any] = {"settings": stream}
         if sleep is not asyncio.sleep:  # the streams' pauses go by the same clock
             timed |= {"sleep": sleep, "clock": lambda: clock.now_ns() / SECOND}
-        broker, streams = make(secrets, access_token, config or BrokerConfig(), settings or {}, timed)
+        token = _text(getattr(secrets, f"{name}_access_token")) if access_token is None else access_token
+        broker, streams = make(secrets, token, config or BrokerConfig(), settings or {}, timed)
         return UnifiedBrokerMiddleware(
             broker, streams, budget or Budget(limits), clock=clock, sleep=sleep,
             read_only=_read_only(name, mode, secrets),
@@ -73,7 +74,6 @@ def _kite(
     secrets: Secrets, token: str, config: BrokerConfig, given: Mapping[str, Any], timed: Mapping[str, Any]
 ) -> tuple[KiteBroker, KiteStreams]:
     key = _needed("OTRADE_KITE_API_KEY", secrets.kite_api_key)
-    token = token or _text(secrets.kite_access_token)
     fields = {
         "root": secrets.kite_root.rstrip("/"), "algo_id": config.algo_id or "", "writers": AT_ONCE, **given,
     }  # fmt: skip
@@ -85,8 +85,7 @@ def _kite(
 def _upstox(
     secrets: Secrets, token: str, config: BrokerConfig, given: Mapping[str, Any], timed: Mapping[str, Any]
 ) -> tuple[UpstoxBroker, UpstoxStreams]:
-    token = token or _text(secrets.upstox_access_token)
-    if not token:
+    if not (token or _text(secrets.upstox_access_token)):
         _needed("OTRADE_UPSTOX_API_KEY", secrets.upstox_api_key)
     fields = {
         "host": secrets.upstox_root.rstrip("/"), "order_host": secrets.upstox_order_root.rstrip("/"),

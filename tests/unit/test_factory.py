@@ -82,6 +82,18 @@ async def test_the_token_that_is_given_goes_before_that_of_the_environment(name:
         await broker.aclose()
 
 
+@BROKERS
+async def test_where_no_token_counts_that_of_the_environment_is_not_taken_by_the_back_door(name: str) -> None:
+    """One that was laid down, as it is another account's or dead by its date, may still be good at the broker."""
+    async with account(name) as room:
+        told = {key.removeprefix("OTRADE_").lower(): value for key, value in room.venue.api.environment().items()}
+        before = len(room.venue.api.calls)
+        broker = made(name, told, access_token="")
+        assert "no access token" in await broker.session_fault()
+        assert len(room.venue.api.calls) == before
+        await broker.aclose()
+
+
 @pytest.mark.parametrize(("name", "field"), [("kite", "algo_id"), ("upstox", "algo_name")])
 async def test_a_registered_algorithm_is_named_with_each_order_and_none_otherwise(name: str, field: str) -> None:
     for config in (BrokerConfig(**{field: "ALGO-7"}), None):
