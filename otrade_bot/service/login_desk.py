@@ -83,6 +83,7 @@ class ServiceLogins:
         self._begun: dict[str, _Begun] = {}  #: by the digest of the state
         self._asked: dict[str, _Begun] = {}  #: consent in the app, by broker
         self._held: dict[str, _Held] = {}  #: another account's token, by session
+        self._judging = asyncio.Lock()  #: of two first logins at once the second must see the first one's account
 
     # --- what a person begins ---
     async def begin(self, session: str, broker: str = "") -> LoginPage:
@@ -229,9 +230,10 @@ class ServiceLogins:
 
     async def _judged(self, begun: _Begun, token: Token, *, sure: bool) -> LoginEnd:
         """Kept where it is the account of before; ``sure``: also where none is known."""
-        known = await asyncio.to_thread(self._known, begun.broker)
-        if token.user == known or (not known and sure):
-            return LoginEnd(await self._kept(begun.broker, token, begun.session))
+        async with self._judging:
+            known = await asyncio.to_thread(self._known, begun.broker)
+            if token.user == known or (not known and sure):
+                return LoginEnd(await self._kept(begun.broker, token, begun.session))
         self._held[begun.session] = _Held(begun.broker, token, self._steady() + SECONDS)
         get_logger().warning("login with another account", broker=begun.broker, user=token.user, known=known)
         before = f"until now it was {known}" if known else "no account was known before"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
-from login_room import ASHA, GROUP, KITE_USER, RAVI, UPSTOX_USER, LoginRoom, login_room
+from login_room import ASHA, EIGHT, GROUP, KITE_USER, RAVI, UPSTOX_USER, LoginRoom, login_room
 
 from otrade_bot.brokers import vault
 from otrade_bot.brokers.tokens import Token
+from otrade_bot.core.clock import SECOND
 from otrade_bot.core.errors import CommandException
 from otrade_bot.core.masking import forget_secrets
 from otrade_bot.service.login_desk import SECONDS
@@ -229,6 +231,32 @@ async def test_another_accounts_token_is_forgotten_by_a_no_and_by_time(tmp_path:
         found = room.store.load("kite")
         assert found is not None
         assert found.user == KITE_USER
+
+
+async def test_of_two_first_logins_at_once_the_second_account_waits_for_a_yes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two admins, no account known so far, and a disk that is slow."""
+    async with login_room(tmp_path) as room:
+        whose = {ASHA: KITE_USER, RAVI: "ZZ9999"}
+        begun = {who: (await room.desk.begin(who, "kite")).url for who in whose}
+        tokens = {who: Token(f"the-token-of-{user}", user, EIGHT, EIGHT + SECOND) for who, user in whose.items()}
+        monkeypatch.setattr(
+            type(room.desk._logins["kite"]), "exchange", lambda self, code: _soon(tokens[begun_by.pop(0)])
+        )
+        begun_by = [ASHA, RAVI]
+        pasted = {who: room.browse("kite", url) for who, url in begun.items()}
+        ends = await asyncio.gather(*(room.desk.finish(pasted[who], who) for who in whose))
+        assert [end.account for end in ends] == ["", "ZZ9999"]
+        assert [token.user for _, token in room.tokens] == [KITE_USER]
+        found = room.store.load("kite")
+        assert found is not None
+        assert found.user == KITE_USER
+
+
+async def _soon(token: Token) -> Token:
+    await asyncio.sleep(0)
+    return token
 
 
 async def test_yesterdays_expired_token_still_says_whose_account_it_is(tmp_path: Path) -> None:
