@@ -156,6 +156,8 @@ def _take(manager: OrderManager, gtts: Sequence[Gtt], book: Sequence[BrokerOrder
             continue
         ours, looked_at = manager.orders.find(told) is not None, told.order_id in desk.looked_at
         if not ours and looked_at and _by_id(manager, told) is None:
+            if any(life.gtt and not life.gtt.gtt_id and _alike(manager, life, told) for life in _waiting(manager)):
+                continue  # it may be of one whose id we have not heard
             desk.looked_at.discard(told.order_id)
             desk.strangers.add(told.order_id)
             if told.filled:
@@ -177,31 +179,32 @@ def _note_legs(manager: OrderManager, by_id: dict[str, Gtt]) -> None:
 
 
 def gtt_leg(manager: OrderManager, told: BrokerOrder) -> bool:
-    """An order without a tag: is it the leg of a GTT of ours? One that might be is looked up."""
-    if told.tag or told.order_id in manager.guards.strangers:
+    """An order without a tag: is it the leg of a GTT of ours? One that might be is looked up, unless there is but one
+    that it can be of."""
+    if told.tag:
         return False
     life = _by_id(manager, told)
     if life is not None:
         _adopt_leg(manager, life, told)
         return True
     alike = [life for life in _waiting(manager) if _alike(manager, life, told)]
-    if not alike:
+    if not alike or told.order_id in manager.guards.strangers:
         return False
-    nearest = min(alike, key=lambda life: _off(manager, life, told))
-    if _off(manager, nearest, told) > _slack(manager, nearest, told):
+    fitting = [life for life in alike if _off(manager, life, told) <= _slack(manager, life, told)]
+    gtt = fitting[0].gtt if len(fitting) == 1 else None
+    if gtt is None or not gtt.gtt_id:
         manager.guards.looked_at.add(told.order_id)
         ask(manager, manager.clock.now_ns())
         return True
-    assert nearest.gtt is not None
-    manager.guards.guesses.append(Guess(nearest, nearest.gtt, told.order_id))
-    _adopt_leg(manager, nearest, told)
+    manager.guards.guesses.append(Guess(fitting[0], gtt, told.order_id))
+    _adopt_leg(manager, fitting[0], told)
     return True
 
 
 def _waiting(manager: OrderManager) -> Iterable[RungLife]:
-    """Rungs whose GTT may have gone off."""
+    """Rungs whose GTT may have gone off, also one whose place has not been answered yet."""
     for life in manager.lives.values():
-        if life.gtt and life.gtt.gtt_id and not life.gtt.order_id and not life.closed:
+        if life.gtt and not life.gtt.order_id and not life.closed:
             yield life
 
 

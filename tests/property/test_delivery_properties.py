@@ -61,9 +61,9 @@ class Guarded(RuleBasedStateMachine):
         """Looked at before each write leaves: none about what is in doubt, none beside an open one."""
         if call.what in ("modify_gtt", "cancel_gtt"):
             lives = self.bench.manager.lives.values()
-            (gtt,) = [life.gtt for life in lives if life.gtt and life.gtt.gtt_id == call.order_id]
-            assert not gtt.unknown
-            assert not gtt.order_id
+            for gtt in (life.gtt for life in lives if life.gtt and life.gtt.gtt_id == call.order_id):
+                assert not gtt.unknown
+                assert not gtt.order_id
         if call.order_id:
             assert not any(not c.answered and c.order_id == call.order_id for c in self.venue.calls)
         if call.what == "place" and call.request.side is Side.SELL:
@@ -94,7 +94,12 @@ class Guarded(RuleBasedStateMachine):
         self.price = max(8_000, self.price + 5 * move)
         for gtt_id in self._active():
             self._reach(gtt_id, how)
-        self.bench.price(self.price, seconds=tenths / 10)
+        self._pass(tenths / 10)
+        self.bench.price(self.price, seconds=0)
+
+    def _pass(self, seconds: float) -> None:
+        self.bench.clock.advance_to(self.bench.now + int(seconds * SECOND))
+        self._late_writes_arrive()
 
     def _reach(self, gtt_id: str, how: str) -> None:
         legs = self.venue.gtts[gtt_id].legs
@@ -117,7 +122,8 @@ class Guarded(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.5, 1.1, 4.0, 31.0]))
     def wait(self, seconds: float) -> None:
-        self.bench.pulse(seconds)
+        self._pass(seconds)
+        self.bench.pulse(0)
 
     @rule()
     def leave(self) -> None:
