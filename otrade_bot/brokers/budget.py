@@ -17,7 +17,8 @@ __all__ = ["KITE", "UPSTOX", "Budget", "Limits", "Window"]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """At most ``most`` writes within ``span`` (ns), the last ``kept`` of them for what reduces."""
+    """At most ``most`` writes within ``span`` (ns), the last ``kept`` of them for what reduces, and half of those for
+    what is urgent."""
 
     span: int
     most: int
@@ -60,10 +61,11 @@ class Budget:
         self._ended: list[int] = []  #: the latest moment at which each of the others may have arrived, sorted
         self._closed = 0  #: nothing before this moment: the broker has turned writes away
 
-    def take(self, now_ns: int, *, reduces: bool, counts: bool) -> int | str:
+    def take(self, now_ns: int, *, reduces: bool, counts: bool, urgent: bool = True) -> int | str:
         """ns to wait at least (0: go, it is taken), or why it may not go now.
 
-        What ``reduces`` is told to wait, and only a day that is used up keeps it from going. ``counts``: to the
+        What ``reduces`` is told to wait, and only a day that is used up keeps it from going; what is not ``urgent``
+        (a stop that is moved) waits where only the room for exits is left. ``counts``: to the
         day's limit, as a placed order does and a modification or cancellation does not. Whoever took tells
         ``ended`` when the answer is there.
         """
@@ -73,7 +75,7 @@ class Budget:
             fault = self._entry_fault(now_ns)
         if fault:
             return fault
-        wait = max(self._closed - now_ns, *(self._wait(window, now_ns) for window in self.limits.windows))
+        wait = max(self._closed - now_ns, *(self._wait(window, now_ns, urgent) for window in self.limits.windows))
         if wait > 0:
             return wait
         self._under_way.append(now_ns)
@@ -123,9 +125,9 @@ class Budget:
     def _count(self, window: Window, now_ns: int) -> int:
         return len(self._under_way) + len(self._ended) - bisect_right(self._ended, now_ns - window.span)
 
-    def _wait(self, window: Window, now_ns: int) -> int:
-        """Until one of the window's writes has left it, at the earliest."""
-        over = self._count(window, now_ns) - window.most
+    def _wait(self, window: Window, now_ns: int, urgent: bool) -> int:
+        """Until enough of the window's writes have left it, at the earliest."""
+        over = self._count(window, now_ns) - window.most + (0 if urgent else window.kept // 2)
         if over < 0:
             return 0
         inside = bisect_right(self._ended, now_ns - window.span)

@@ -31,7 +31,7 @@ class Line:
         """When it was let go (ns), which ``ended`` wants to hear again, or why it may not go."""
         if not self._waiting:
             now = self._clock.now_ns()
-            answer = self._budget.take(now, reduces=reduces, counts=counts)
+            answer = self._budget.take(now, reduces=reduces, counts=counts, urgent=urgent)
             if answer == 0 or isinstance(answer, str):
                 return answer or now
         if not reduces:
@@ -39,7 +39,7 @@ class Line:
         place = (0 if urgent else 1, next(self._numbers))
         heapq.heappush(self._waiting, place)
         try:
-            return await self._wait(place, counts)
+            return await self._wait(place, counts=counts, urgent=urgent)
         finally:
             self._waiting.remove(place)
             heapq.heapify(self._waiting)
@@ -50,13 +50,13 @@ class Line:
         """The write that was let go then has been answered."""
         self._budget.ended(taken_ns, self._clock.now_ns())
 
-    async def _wait(self, place: Place, counts: bool) -> int | str:
+    async def _wait(self, place: Place, *, counts: bool, urgent: bool) -> int | str:
         while True:
             if self._waiting[0] != place:
                 await self._moved.wait()
                 continue
             now = self._clock.now_ns()
-            answer = self._budget.take(now, reduces=True, counts=counts)
+            answer = self._budget.take(now, reduces=True, counts=counts, urgent=urgent)
             if answer == 0 or isinstance(answer, str):
                 return answer or now
             await self._sleep(answer / SECOND)

@@ -101,6 +101,23 @@ def test_after_any_flood_of_entries_as_many_exits_as_are_kept_go_at_once(limits:
         assert budget.take(now, reduces=True, counts=True) == 0
 
 
+@given(LIMITS, WISHES, st.lists(st.integers(0, SECOND), max_size=60))
+def test_after_any_flood_of_moved_stops_half_of_what_is_kept_goes_at_once(
+    limits: Limits, wishes: list[Wish], pauses: list[int]
+) -> None:
+    budget = Budget(limits)
+    played(budget, [wish for wish in wishes if wish.kind == "entry"])
+    now = START + sum(wish.after for wish in wishes)
+    for pause in pauses:
+        now += pause
+        while wait := budget.take(now, reduces=True, counts=False, urgent=False):
+            assert isinstance(wait, int), "it waits, and is not refused"
+            now += wait
+        budget.ended(now, now)
+    for _ in range(min(window.kept // 2 for window in limits.windows)):
+        assert budget.take(now, reduces=True, counts=True) == 0
+
+
 @given(LIMITS, WISHES, st.integers(0, 3 * SECOND))
 def test_where_an_exit_would_have_to_wait_an_entry_is_refused(limits: Limits, wishes: list[Wish], later: int) -> None:
     budget = Budget(limits)
