@@ -13,6 +13,7 @@ barrier between the two: on return nothing is on its way any more, neither a wri
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import date
@@ -53,7 +54,8 @@ WARM = 10  #: market seconds between two requests that keep the connection warm
 
 class LiveRoom(Barrier):
     """One account at one broker. Of ``shares`` the strategy trades the first ones, ``traded`` of them. What is at
-    the exchange is in ``venue``, what people were told in ``phone``, every event in ``events``."""
+    the exchange is in ``venue``, what people were told in ``phone``, every event in ``events``. With one of ``writers``
+    orders arrive in the order in which they were sent."""
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class LiveRoom(Barrier):
         *,
         shares: int = 5,
         traded: int = 1,
+        writers: int = 8,
         settings: Callable[[tuple[str, ...]], Config] | None = None,
         product: Product = Product.MIS,
         start: tuple[int, int] = (9, 30),
@@ -69,7 +72,7 @@ class LiveRoom(Barrier):
         clock = ManualClock(at_ist(DAY, *start))
         self.shares: tuple[Listed, ...] = listed(shares, shares // 2)
         super().__init__(clock, VENUES[broker](self.shares, clock))
-        self.folder, self.product = folder, product
+        self.folder, self.product, self._writers = folder, product, writers
         self.symbols = tuple(one.symbol for one in self.shares[:traded])
         self.symbol = self.symbols[0]
         self.base = next(one.base for one in self.shares if one.symbol == self.symbol)
@@ -87,7 +90,7 @@ class LiveRoom(Barrier):
         self.states: list[tuple[str, StreamState, str]] = []
         self.past: list[HistoryTick] = []  #: what was traded today, and the minutes, for recoveries
         self.starts = 0
-        self._asked = self._told = self._warmed = 0
+        self._asked = self._told = self._warmed = clock.now_ns()
 
     def _settings(self, symbols: tuple[str, ...]) -> Config:
         capital = self.base * 30 // 100 + self.base // 200
@@ -129,7 +132,7 @@ class LiveRoom(Barrier):
         await self.settle()
 
     def _client(self) -> UnifiedBrokerMiddleware:
-        client = self.venue.client(self.clock, self._naps.sleep)
+        client = self.venue.client(self.clock, self._naps.sleep, self._writers)
         assert client.inner.pace is not None
         client.inner.pace._sleep = self._wait_out
         client.learn(self)
@@ -379,6 +382,7 @@ class LiveRoom(Barrier):
 @asynccontextmanager
 async def live_room(broker: str, folder: Path, **options: Any) -> AsyncIterator[LiveRoom]:
     """Open, and closed in the end; the venue's own complaints are raised."""
+    random.seed(broker)  # of pauses between attempts
     room = LiveRoom(broker, folder, **options)
     await room.open()
     try:

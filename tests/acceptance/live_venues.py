@@ -74,8 +74,8 @@ class Venue(Protocol):
 
     def open(self) -> None: ...
     async def close(self) -> None: ...
-    def client(self, clock: Clock, sleep: Any) -> UnifiedBrokerMiddleware:
-        """A new process's account, with the token that is right now."""
+    def client(self, clock: Clock, sleep: Any, writers: int = 8) -> UnifiedBrokerMiddleware:
+        """A new process's account, with the token that is right now. ``writers``: writes under way at once."""
 
     def wires(self, client: UnifiedBrokerMiddleware) -> list[tuple[Stream, str]]:
         """The client's connections, each with the path of its links at the venue."""
@@ -142,8 +142,8 @@ class KiteSide:
     async def close(self) -> None:
         await self.api.close()
 
-    def client(self, clock: Clock, sleep: Any) -> UnifiedBrokerMiddleware:
-        settings: dict[str, Any] = {"root": self.api.root, **_KITE}
+    def client(self, clock: Clock, sleep: Any, writers: int = 8) -> UnifiedBrokerMiddleware:
+        settings: dict[str, Any] = {"root": self.api.root, "writers": writers, **_KITE}
         broker = KiteBroker(KiteSettings(self.api.API_KEY, self.api.token, **settings))
         streams = KiteStreams(
             self.api.API_KEY, self.api.token, root=self.api.ws_root, settings=StreamSettings(ping=None), sleep=sleep,
@@ -246,8 +246,10 @@ class UpstoxSide:
         faults = await self.api.close()
         assert not faults, faults
 
-    def client(self, clock: Clock, sleep: Any) -> UnifiedBrokerMiddleware:
-        settings: dict[str, Any] = {"host": self.api.root, "order_host": self.api.root, **_UPSTOX}
+    def client(self, clock: Clock, sleep: Any, writers: int = 8) -> UnifiedBrokerMiddleware:
+        settings: dict[str, Any] = {
+            "host": self.api.root, "order_host": self.api.root, "threads": writers, **_UPSTOX,
+        }  # fmt: skip
         broker = UpstoxBroker(self._keys, UpstoxSettings(**settings), self.api.token)
         streams = UpstoxStreams(
             self.api.token, root=self.api.ws_root, settings=StreamSettings(silence=0, ping=None), sleep=sleep,
