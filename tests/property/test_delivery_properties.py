@@ -288,7 +288,7 @@ class GuardedLadder(Guarded):
         return bench
 
 
-OFTEN = settings(max_examples=60, stateful_step_count=35, deadline=None, suppress_health_check=list(HealthCheck))
+OFTEN = settings(max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
 TestGuarded = Guarded.TestCase
 TestGuarded.settings = OFTEN
 TestGuardedAlone = GuardedAlone.TestCase

@@ -412,6 +412,42 @@ def test_a_doubtful_place_is_not_taken_for_an_earlier_one_that_has_ended(bench: 
 # --- whose order is it ----------------------------------------------------------------------------------------
 
 
+def two_alike() -> Bench:
+    """Two rungs of 30 shares each, kept over night, whose GTTs differ by one tick."""
+    bench = Bench(lambda b: FakeVenue(b.clock), config("momentum_ladder", timeframe="15m", product=Product.CNC))
+    for rung, level in ((0, 9_750), (1, 9_755)):
+        life = RungLife(0, rung, 1, Side.BUY, "momentum_ladder", Product.CNC, 30, level=level, told_entry=30)
+        request = OrderRequest("", SHARE, Side.BUY, 30, Product.CNC, OrderType.MARKET)
+        order = Order("", 0, Leg.ENTRY, rung, 1, request, 30, OrderType.MARKET, 0, 0, 0)
+        order.status, order.filled, order.value = OrderStatus.COMPLETE, 30, 300_000
+        life.entries.append(order)
+        life.told_end = True
+        bench.manager.lives[0, rung] = life
+    bench.price(10_000)
+    return bench
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_whose_leg_it_is_where_two_rungs_are_alike_is_asked_not_guessed(answered: bool) -> None:
+    bench = two_alike()
+    first, second = bench.broker.open_calls()
+    bench.broker.accept(first)
+    bench.broker.act(second)
+    if answered:
+        bench.broker.answer(second)
+    order_id = bench.broker.trigger_gtt("G2")
+    bench.broker.fill(order_id, 10, 9_750)
+    assert [len(bench.life(rung).exits) for rung in (0, 1)] == [0, int(answered)]  # the list says, if we know the id
+    if not answered:
+        bench.broker.answer(second)
+        for _ in range(4):
+            bench.pulse(17)
+    run(bench.engine.reconcile())
+    bench.pulse(17)
+    assert [bench.life(rung).held for rung in (0, 1)] == [30, 20]
+    assert not said(bench, "not ours")
+
+
 @pytest.mark.parametrize(("kind", "price"), [(OrderType.MARKET, 0), (OrderType.LIMIT, 10_100)])
 def test_a_humans_sale_of_as_many_shares_is_not_the_leg(bench: Bench, kind: OrderType, price: int) -> None:
     guarded(bench)
