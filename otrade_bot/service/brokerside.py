@@ -58,6 +58,8 @@ class BrokerSide:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _lost: dict[str, str] = field(default_factory=dict)  #: tokens that were refused before there was a desk, and why
     _to_tell: list[str] = field(default_factory=list)  #: what was found before there was an engine
+    _unasked: set[str] = field(default_factory=set)  #: whose token of the environment waits, as nobody says whose it is
+    _vetted_ns: int = 0
 
     def __post_init__(self) -> None:
         self._stamp = self.store.stamp()
@@ -98,13 +100,34 @@ class BrokerSide:
             found = await check_account(name, self.secrets, self.store, self.clock)
             if found.fault:
                 self._to_tell.append(found.fault)
+            if not found.asked:
+                self._unasked.add(name)
             if found.value != self.tokens[name]:
                 self.tokens[name] = found.value
                 connection.set_access_token(found.value)
+        self._vetted_ns, self._stamp = self.clock.now_ns(), self.store.stamp()
+
+    async def _check_again(self, name: str) -> None:
+        """The broker may tell now whose the token of the environment is."""
+        try:
+            found = await check_account(name, self.secrets, self.store, self.clock)
+        except ConfigException as error:
+            self._alert(f"the stored token of {name} cannot be read: {error}")
+            return
+        if not found.asked or name not in self._unasked:  # or a login has come meanwhile
+            return
+        self._unasked.discard(name)
         self._stamp = self.store.stamp()
+        if found.fault:
+            self._alert(found.fault)
+        if found.value != self.tokens[name]:
+            self.tokens[name] = found.value
+            self.connections[name].set_access_token(found.value)
+            await self._self_test(name)
 
     def take(self, name: str, token: Token) -> str:
         """A login has brought the day's token; what to tell who logged in."""
+        self._unasked.discard(name)
         self.tokens[name] = token.value
         self.connections[name].set_access_token(token.value)
         self._spawn(self._self_test(name))
@@ -164,6 +187,10 @@ class BrokerSide:
         if abs(now - self._watched_ns) >= TOKEN_WATCH:
             self._watched_ns = now
             self._from_elsewhere()
+        if self._unasked and abs(now - self._vetted_ns) >= ASK_AGAIN:
+            self._vetted_ns = now
+            for name in self._unasked:
+                self._spawn(self._check_again(name))
         engine = self._engine
         if engine is None:
             return

@@ -16,15 +16,17 @@ __all__ = ["Checked", "check_account"]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """``value``: the token to use, '' for none. ``fault``: what is to be told."""
+    """``value``: the token to use, '' for none. ``fault``: what is to be told. ``asked``: no use in asking again."""
 
     value: str = field(repr=False)
     fault: str = ""
+    asked: bool = True
 
 
 async def check_account(name: str, secrets: Secrets, store: TokenStore, clock: Clock) -> Checked:
     """The token that counts now. One of the environment is asked whose it is, and kept with that account, so that the
-    next one is held against it; where it is another account's it is laid down. Raises ConfigException.
+    next one is held against it; where it is another account's it is laid down, where that cannot be said now it waits.
+    Raises ConfigException.
     """
     found = token_for(name, secrets, store, clock.now_ns())
     if found is None or found.user:
@@ -33,12 +35,23 @@ async def check_account(name: str, secrets: Secrets, store: TokenStore, clock: C
         token = await vetted(found, login_for(name, secrets, clock, vetting=True), store)
     except TokenException as error:
         return Checked(_instead(name, store, found.value, clock.now_ns()), str(error))
-    except BrokerException:
-        return Checked(found.value)  # nor can its books be read now, so nothing is done with it
+    except BrokerException as error:
+        return _waits(name, store, found.value, clock.now_ns(), error)
     if store.keyed:
         with suppress(ConfigException):  # said by whoever needs it
             store.save(name, token)
     return Checked(token.value)
+
+
+def _waits(name: str, store: TokenStore, value: str, now: int, error: BrokerException) -> Checked:
+    """Books and orders may be answered though the profile is not. Where no account is known there is none to miss."""
+    known = None
+    with suppress(ConfigException):
+        known = store.load(name)
+    if known is None:
+        return Checked(value)
+    fault = f"OTRADE_{name.upper()}_ACCESS_TOKEN waits until it is known whose it is: {error}"
+    return Checked(_instead(name, store, value, now), fault, asked=False)
 
 
 def _instead(name: str, store: TokenStore, refused: str, now: int) -> str:
