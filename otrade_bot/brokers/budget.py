@@ -1,7 +1,8 @@
 """How many order writes a broker takes, and what of that is kept for orders that make a position smaller.
 
 A write counts from the moment it is let go until a window after its answer: wherever in between it reaches the
-broker, no second, minute or half hour there holds more than is allowed. Pure: told the time, waits for nothing.
+broker, no second, minute or half hour there holds more than is allowed. One without an answer counts as if it had
+got there within UNDER_WAY. Pure: told the time, waits for nothing.
 """
 
 from __future__ import annotations
@@ -99,11 +100,6 @@ class Budget:
         """The broker said "too many": it counts otherwise than we do, so a second passes without a write."""
         self._come_to(now_ns)
         self._closed = now_ns + SECOND
-
-    def used(self, now_ns: int) -> dict[str, int]:
-        """Writes by window, for people."""
-        self._come_to(now_ns)
-        return {window.name: self._count(window, now_ns) for window in self.limits.windows}
 
     def _come_to(self, now_ns: int) -> None:
         """Forget what no window holds any more. A clock set back makes nobody wait longer than a window."""
