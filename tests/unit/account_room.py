@@ -34,7 +34,7 @@ SHARES = listed(3)
 FIRST, SECOND_SHARE = SHARES[0].symbol, SHARES[1].symbol
 ITEMS = {one.symbol: Instrument(one.symbol, one.token) for one in SHARES}
 LISTING = SimpleNamespace(instruments=ITEMS, keys={one.symbol: one.upstox_key for one in SHARES})
-FAST = {"kite": {"backoff": 0.001, "silence": 0.5}, "upstox": {"backoff_s": 0.001, "read_s": 0.5}}
+FAST = {"kite": {"backoff": 0.001}, "upstox": {"backoff_s": 0.001}}
 OTHER_TOKEN = "the-token-of-another-day"
 
 
