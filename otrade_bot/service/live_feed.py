@@ -97,6 +97,7 @@ class LiveFeed:
         self._engine: LiveTradingEngine | None = None
         self._rows: dict[str, int] = {}
         self._last: dict[str, int] = {}  #: moment of the newest price by symbol
+        self._told: dict[str, int] = {}  #: the day's volume as the active broker told it last
         self._base: dict[str, int] = {}  #: what the day's volume is more here than at the active broker
         self._tape: list[_Kept] = []  #: what has come while a day is being opened
         self._taken = 0  #: so many of it are in that day already
@@ -154,7 +155,7 @@ class LiveFeed:
 
     def bind(self, engine: LiveTradingEngine) -> None:
         """The recovered engine of the desk that is open: first of all it gets what has come since ``take``."""
-        self._rows, self._base = dict(engine.by_symbol), {}
+        self._rows, self._base, self._told = dict(engine.by_symbol), {}, {}
         for row in engine.table:
             symbol = row.instrument.symbol
             self._last[symbol] = max(self._last.get(symbol, 0), row.ts_ns)
@@ -205,8 +206,23 @@ class LiveFeed:
 
     def _give(self, symbol: str, heard: Heard) -> None:
         engine, row = self._engine, self._rows.get(symbol)
-        if engine is not None and row is not None:
+        if engine is not None and row is not None and not self._no_trade(engine, row, symbol, heard):
             engine.on_price(row, heard.ts, heard.price, self._volume(engine, row, symbol, heard.volume))
+
+    def _no_trade(self, engine: LiveTradingEngine, row: int, symbol: str, heard: Heard) -> bool:
+        """Yesterday's price, before anything is traded; or a change of the order book at the last price, where that
+        would begin a bar: an exchange's candle begins with a trade."""
+        known, before = engine.table[row], self._told.get(symbol)
+        if heard.volume:
+            self._told[symbol] = heard.volume
+        if not known.instrument.tradable:
+            return False  # an index has no volume
+        if not heard.volume:
+            return before is None and not known.volume
+        if heard.price != known.ltp or before not in (None, heard.volume) or not known.timeframe_ns:
+            return False
+        state = engine.state[row]
+        return not state["bar_ticks"] or heard.ts >= int(state["bar_end"])
 
     def _volume(self, engine: LiveTradingEngine, row: int, symbol: str, told: int) -> int:
         """The day's, going on from what the engine has: candles and the other broker count a little differently."""
@@ -251,7 +267,7 @@ class LiveFeed:
                     return
 
     def _turn_to(self, line: _Line, text: str) -> None:
-        self._active, self._base = line, {}
+        self._active, self._base, self._told = line, {}, {}
         self._begin()
         self._tell(text)
 

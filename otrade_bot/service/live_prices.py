@@ -294,10 +294,14 @@ class LiveSource:
         return [
             tick_file(
                 symbol, self.name, [one for _, one in sorted(known.candles.get(symbol, {}).items())],
-                known.known_ns.get(symbol, 0), known.tape.get(symbol, ()), self._believed,
+                known.known_ns.get(symbol, 0), known.tape.get(symbol, ()), self._believed, traded=self._traded(symbol),
             )
             for symbol in dict.fromkeys(symbols)
         ]  # fmt: skip
+
+    def _traded(self, symbol: str) -> bool:
+        instrument = self.listing.instruments.get(symbol) if self.listing else None
+        return instrument is None or instrument.tradable
 
     def history(self, day: date, symbols: Sequence[str]) -> list[TickFile | BarFile]:
         """Bars of the days before, of each symbol's own timeframe where the broker has it."""

@@ -20,7 +20,7 @@ from otrade_bot.brokers.stream import StreamState
 from otrade_bot.brokers.streams import LivePrice
 from otrade_bot.brokers.upstox.assets import UpstoxAssets
 from otrade_bot.core.clock import MINUTE, SECOND, at_ist
-from otrade_bot.core.model import Instrument
+from otrade_bot.core.model import Instrument, InstrumentKind
 from otrade_bot.service import live_feed
 from otrade_bot.service.day import inputs, stream_of
 from otrade_bot.service.live_prices import LiveFeed, LiveSource
@@ -49,6 +49,7 @@ class Desk:
         self.seen: list[tuple[str, int, int, int]] = []
         self.bench.engine.add_price_listener(lambda *told: self.seen.append(told))
         self.heard = 0
+        self.last: dict[tuple[str, str], tuple[int, int]] = {}
         self._count()
 
     def _count(self) -> None:
@@ -56,9 +57,10 @@ class Desk:
         for broker in self.feed.brokers:
             listener = broker.on_prices
 
-            def count(prices: list[LivePrice], listener: Any = listener) -> None:
+            def count(prices: list[LivePrice], listener: Any = listener, name: str = broker.name) -> None:
                 listener(prices)
                 self.heard += 1
+                self.last |= {(name, told.symbol): (told.ltp, told.volume) for told in prices}
 
             broker.on_prices = count
 
@@ -76,9 +78,10 @@ class Desk:
 
     async def trade(self, symbol: str, paise: int, quantity: int = 10, *, brokers: int = 2) -> None:
         """Traded, told by the streams, and heard by so many brokers' accounts."""
-        before = self.heard
         self.made.trade(symbol, paise, quantity)
-        await until(lambda: self.heard >= before + brokers)
+        volumes = {"kite": self.made.kite_venue.tape, "upstox": self.made.upstox_venue.tape}
+        wanted = {(name, symbol): (paise, tape.volume(symbol)) for name, tape in volumes.items() if tape is not None}
+        await until(lambda: sum(self.last.get(key) == told for key, told in wanted.items()) >= brokers)
 
 
 @asynccontextmanager
@@ -163,6 +166,51 @@ async def test_a_stream_that_tells_no_volume_leaves_it_where_it_was(tmp_path: Pa
         await heard(one, lambda: kite_sends(one, 100_005, 0, now))
         await one.trade(RELIANCE, 100_010, 5, brokers=1)
         assert [volume for *_, volume in one.seen] == [0, 0, 5]
+
+
+async def test_a_change_of_the_order_book_begins_no_bar(tmp_path: Path) -> None:
+    """The exchange's candle of a minute begins with its first trade, and one without a trade does not exist."""
+    async with desk(tmp_path, backup=False) as one:
+        one.bind()
+        row = one.bench.engine.state[0]
+        one.made.at(10, 0, 1)
+        await one.trade(RELIANCE, 100_000, brokers=1)
+        one.made.at(10, 0, 3)
+        await heard(one, lambda: one.made.kite_venue.stream.ticks([RELIANCE]))
+        assert len(one.seen) == 2, "within a bar it shows that the price still holds"
+        for minute in (1, 2):
+            one.made.at(10, minute)
+            one.bench.engine.on_time(one.made.clock.now_ns())
+            await heard(one, lambda: one.made.kite_venue.stream.ticks([RELIANCE]))
+        assert (len(one.seen), int(row["day_bars"]), int(row["bar_ticks"])) == (2, 1, 0)
+        one.made.at(10, 2, 30)
+        await one.trade(RELIANCE, 100_000, brokers=1)
+        assert (len(one.seen), int(row["bar_ticks"])) == (3, 1), "a trade at the same price is one"
+
+
+async def test_yesterdays_close_is_no_price_before_the_first_trade(tmp_path: Path) -> None:
+    async with desk(tmp_path, backup=False, hour=9) as one:
+        one.bind()
+        now = one.made.at(9, 15, 1)
+        await heard(one, lambda: kite_sends(one, 99_000, 0, now))
+        assert one.seen == []
+        await heard(one, lambda: kite_sends(one, 99_500, 400, now))
+        assert one.prices == [99_500]
+
+
+async def test_an_index_has_prices_without_trades(tmp_path: Path) -> None:
+    async with room(10) as made:
+        symbol = "NSE:NIFTY 50"
+        feed = LiveFeed(made.kite, clock=made.clock, calendar=SETTINGS.calendar)
+        index = Instrument(symbol, 256265, InstrumentKind.INDEX)
+        bench = Bench.paper(tmp_path / "paper.jsonl", SETTINGS, instruments=(*SHARES, index), day=DAY)
+        bench.engine.clock = made.clock
+        feed.bind(bench.engine)
+        for second in (1, 2, 3):
+            made.at(10, 0, second)
+            made.kite.on_prices([LivePrice(symbol, 2_600_000 + second)])
+        row = bench.engine.table[bench.engine.by_symbol[symbol]]
+        assert (row.ltp, row.ticks) == (2_600_003, 3)
 
 
 async def test_volume_goes_on_from_what_the_candles_have(tmp_path: Path) -> None:

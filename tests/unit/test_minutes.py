@@ -185,7 +185,7 @@ def test_what_the_stream_told_follows_the_candles_and_counts_no_volume_twice(
         ts, volume = ts + step * SECOND, volume + more
         tape.append(Heard(ts, price, volume))
     first = tape[0].ts // MINUTE
-    file = tick_file("NSE:ALPHA", "kite", candles, DAY_END, tape)
+    file = tick_file("NSE:ALPHA", "kite", candles, DAY_END, tape, traded=False)
     assert (np.diff(file.ts) > 0).all()
     assert (np.diff(file.volume) >= 0).all()
     found, minutes = {one.ts_ns // MINUTE: one for one in bars(file)}, {one.ts // MINUTE for one in tape}
@@ -206,6 +206,19 @@ def test_a_price_without_a_volume_leaves_it_where_it_was() -> None:
     tape = [Heard(OPEN + 70 * SECOND, 106, 0), Heard(OPEN + 71 * SECOND, 107, 900), Heard(OPEN + 72 * SECOND, 107, 910)]
     file = tick_file("NSE:ALPHA", "kite", [candle], OPEN + 65 * SECOND, tape)
     assert file.volume.tolist()[-4:] == [400, 400, 400, 410]
+
+
+def test_a_change_of_the_order_book_begins_no_minute() -> None:
+    candle = Candle(OPEN, 100, 110, 90, 105, 400)
+    told = [(60, 105, 0), (62, 105, 0), (63, 106, 10), (119, 106, 10), (121, 106, 10), (122, 106, 11)]
+    tape = [Heard(OPEN + second * SECOND, price, 9_400 + volume) for second, price, volume in told]
+    file = tick_file("NSE:ALPHA", "kite", [candle], OPEN + 60 * SECOND, tape)
+    late = [((ts - OPEN) // SECOND, price) for ts, price in zip(file.ts.tolist(), file.price.tolist(), strict=True)][4:]
+    assert late == [(63, 106), (119, 106), (122, 106)]
+    assert file.volume.tolist()[-1] == 401
+    index = tick_file("NSE:NIFTY 50", "kite", [], OPEN, [Heard(OPEN + SECOND, 100, 0)], traded=False)
+    assert index.price.tolist() == [100]
+    assert len(tick_file("NSE:ALPHA", "kite", [], OPEN, [Heard(OPEN + SECOND, 100, 0)])) == 0, "yesterday's price"
 
 
 def test_the_likelier_way_is_gone_and_the_close_stays_in_its_minute() -> None:

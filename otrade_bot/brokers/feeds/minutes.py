@@ -49,12 +49,12 @@ class Believed:
 class _Prices:
     """Columns that grow, in the order of time; volumes never fall."""
 
-    def __init__(self, believed: Believed) -> None:
+    def __init__(self, believed: Believed, traded: bool) -> None:
         self.ts: list[int] = []
         self.price: list[int] = []
         self.volume: list[int] = []
         self.traded = 0
-        self._believed = believed
+        self._believed, self._traded = believed, traded
         self._heard: int | None = None  #: the stream's volume at its last price
 
     def _put(self, ts: int, price: Paise) -> None:
@@ -75,22 +75,32 @@ class _Prices:
 
     def heard(self, told: Heard) -> None:
         """A stream's volume counts from its first price on: what was traded before it is in the candles."""
+        if self._traded and self._no_trade(told):
+            return
         if told.volume:
             self.traded += max(0, told.volume - self._heard) if self._heard is not None else 0
             self._heard = told.volume
         self._put(told.ts, told.price)
 
+    def _no_trade(self, told: Heard) -> bool:
+        """Yesterday's price, or a change of the order book at the last one, where it would begin a minute."""
+        if not self.ts:
+            return not told.volume
+        same = told.price == self.price[-1] and self._heard in (None, told.volume)
+        return same and told.ts // MINUTE > self.ts[-1] // MINUTE
+
 
 def tick_file(
     symbol: str, source: str, candles: Iterable[Candle], known_ns: int, tape: Sequence[Heard] = (),
-    believed: Believed | None = None,
+    believed: Believed | None = None, *, traded: bool = True,
 ) -> TickFile:  # fmt: skip
     """The prices of one-minute ``candles`` as they were known at ``known_ns``, then of ``tape``, what a stream has told
     since it began: a minute after the tape's first one that the tape has prices of is the tape's. May be empty.
 
-    The minute that is under way ends with the last moment that the candle can know of.
+    The minute that is under way ends with the last moment that the candle can know of. ``traded`` False: an index,
+    whose prices come without trades.
     """
-    prices = _Prices(believed or Believed())
+    prices = _Prices(believed or Believed(), traded)
     began = tape[0].ts if tape else 0
     taped = {one.ts // MINUTE for one in tape if one.ts // MINUTE > began // MINUTE}
     waiting = list(tape)
