@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["SKEW", "cancel_gtt", "converge_gtt", "cure_of", "settle_gtts"]
 
 RETRY, RETRY_MOST = 1 * SECOND, 15 * SECOND
-#: What a human has to cure first is tried again after this.
+#: What a human has to cure first is tried again after this, then ever more slowly.
 CURED = 60 * SECOND
-#: While the market is closed a refused GTT is tried again after this.
-CLOSED = 900 * SECOND
+#: So slowly at most, and while the market is closed.
+SLOWLY = 900 * SECOND
 #: A GTT whose price has come, and whose order nobody has seen since, is taken back after this.
 SILENT = 5 * SECOND
 #: The leg of a target is given this long before we leave ourselves.
@@ -279,7 +279,7 @@ def _not_placed(manager: OrderManager, life: RungLife, refused: Refused) -> None
     life.gtt_refusals += 1
     watched = f"unprotected at the broker, the stop at {rupees_text(life.level)} is watched here"
     if cure := cure_of(reason):
-        life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now + CURED
+        life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now + min(CURED << min(life.gtt_refusals - 1, 5), SLOWLY)
         manager._say_refused(life, f"GTT stop refused ({reason}): {cure}. It is {watched}")
     elif _passes(manager, refused):
         life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now + _pause(life.gtt_refusals)
@@ -288,7 +288,7 @@ def _not_placed(manager: OrderManager, life: RungLife, refused: Refused) -> None
         life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now
         manager._say_refused(life, f"GTT stop refused ({reason}): trying further from the price")
     elif closed := _market_fault(manager, life, now):  # no exit could be sent; it may be taken in the morning
-        life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now + CLOSED
+        life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now + SLOWLY
         manager._say_refused(life, f"GTT stop refused ({reason}): unprotected, and {closed}; trying again")
     else:
         life.wanted = ExitReason.STOP

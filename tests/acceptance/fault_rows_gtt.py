@@ -292,3 +292,28 @@ async def deleted_by_hand(room: LiveRoom) -> None:
     await room.pass_time(70)
 
 
+
+
+@row("GTT exit: killed between its cancel and the sale", **CNC, position=0, stop=None)
+async def killed_between(room: LiveRoom) -> None:
+    """The order that was registered is in doubt after the start; what was asked for is done when it is not found."""
+    await room.buy()
+    room.fail("place", Hang())
+    room.engine.exit_row(0)
+    await room.settle()
+    await room.restart()
+    await room.pass_time(200)
+
+
+@row(
+    "GTT exit: asked for at 15:16, it stays until orders are taken", sent=2, orders=2, position=0, stop=None,
+    options={"product": Product.CNC, "start": (15, 5)}, told=("UNPROTECTED until the next open", "exit waits"),
+)  # fmt: skip
+async def closing_auction(room: LiveRoom) -> None:
+    assert room.instruments[room.symbol].closing_auction
+    await room.buy()
+    await room.at(15, 16, step=10)
+    room.engine.exit_row(0)
+    await room.pass_time(30)
+    assert len(room.stops()) == 1
+    await room.at(15, 21, step=10)
