@@ -279,7 +279,8 @@ def _not_placed(manager: OrderManager, life: RungLife, refused: Refused) -> None
     life.gtt_refusals += 1
     watched = f"unprotected at the broker, the stop at {rupees_text(life.level)} is watched here"
     if cure := cure_of(reason):
-        life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now + min(CURED << min(life.gtt_refusals - 1, 5), SLOWLY)
+        pause = min(CURED << min(life.gtt_refusals - 1, 5), SLOWLY)
+        life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now + pause
         manager._say_refused(life, f"GTT stop refused ({reason}): {cure}. It is {watched}")
     elif _passes(manager, refused):
         life.bare, life.gtt_retry_ns = f"GTT refused: {reason}", now + _pause(life.gtt_refusals)
