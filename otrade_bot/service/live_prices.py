@@ -172,8 +172,9 @@ class LiveSource:
         """
         self.said = []
         self.feed.record()
-        known = self._days.setdefault(day, _Known(day))
-        self._days = {one: self._days[one] for one in sorted(self._days)[-2:]}
+        known = self._days.get(day) or _Known(day)
+        others = sorted(self._days.keys() - {day})[-1:]
+        self._days = {**{one: self._days[one] for one in others}, day: known}
         await self.learn(day, symbols)
         await self._remember(known)
         missing, why = await self._read([*self._of_today(known, symbols), *self._of_past(known, symbols)])
@@ -310,7 +311,7 @@ class LiveSource:
 
     def first_price(self, symbol: str) -> Paise:
         """The newest day's first price, else the last close before it, else the last price heard; 0 = none known."""
-        for known in reversed(self._days.values()):
+        for _, known in sorted(self._days.items(), reverse=True):
             if candles := known.candles.get(symbol):
                 return candles[min(candles)].open
             if (past := known.past.get(symbol)) is not None:

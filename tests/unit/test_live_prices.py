@@ -276,6 +276,9 @@ async def test_a_day_that_was_never_fetched_is_told_from_one_without_prices(tmp_
         before = asked(made, "kite")
         await live.prepare(BEFORE, [RELIANCE])
         assert asked(made, "kite") == before, "a day that is over"
+        for day in (DAY, BEFORE, DAY - timedelta(days=2)):
+            await live.prepare(day, [RELIANCE])
+            assert len(live.ticks(day, [RELIANCE])) == 1
 
 
 async def test_what_is_only_held_gets_its_prices_and_no_history(tmp_path: Path) -> None:
