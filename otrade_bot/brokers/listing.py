@@ -162,7 +162,8 @@ class Listings:
         try:
             fetched = await self._fetch(broker, day, scope)
         except BrokerException as error:
-            if kept is None or any(_find(kept, symbol) is None for symbol in wanted):
+            # Where it covers what is asked for, a name that is not in it is no name.
+            if kept is None or not (kept.scope.covers(scope) or all(_find(kept, symbol) for symbol in wanted)):
                 raise
             return self._listing(kept, wanted, str(error))
         if kept is not None and (fault := _short(fetched, kept, wanted)):

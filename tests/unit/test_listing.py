@@ -186,6 +186,16 @@ async def test_a_kept_list_that_lacks_what_is_wanted_does_not_stand_in_for_an_an
             await lists.today(made.kite, DAY, [RELIANCE, FUTURE])
 
 
+async def test_a_misspelled_symbol_costs_nobody_the_kept_list(tmp_path: Path) -> None:
+    async with room(9, 0, BEFORE) as made:
+        lists = listings(made, tmp_path)
+        await lists.today(made.kite, BEFORE, [RELIANCE, "NSE:RELAINCE"])
+        made.at(9, 0)
+        refuse(made, "kite")
+        found = await lists.today(made.kite, DAY, [RELIANCE, "NSE:RELAINCE"])
+    assert (found.day, found.resolve(RELIANCE).token) == (BEFORE, 738561)
+
+
 async def test_a_torn_file_is_no_list(tmp_path: Path) -> None:
     async with room() as made:
         lists = listings(made, tmp_path)
