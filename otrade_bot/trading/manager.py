@@ -174,6 +174,8 @@ class OrderManager:
 
     def _revived(self, order: Order) -> None:
         """It was taken for never placed, and is there: what stands in its stead may be one too many."""
+        if order.status.final and not order.filled:
+            return  # nothing came of it after all
         order.reason = ""
         self.critical(f"{order.instrument.symbol}: order {order.order_id} was taken for never placed, but is at the "
                       f"broker ({order.status}); it is taken back as far as it has not filled")  # fmt: skip

@@ -230,6 +230,19 @@ def test_an_entry_that_fills_after_it_was_taken_for_never_placed_is_protected(be
     assert Block.ERROR in bench.engine.blocks
 
 
+def test_an_order_taken_for_never_placed_that_the_book_shows_as_ended_alarms_nobody(bench: Bench) -> None:
+    bench.signal()
+    call = bench.broker.last()
+    bench.broker.doubt(call)
+    absent(bench)
+    bench.broker.act(call)
+    bench.broker.outbox.clear()
+    bench.broker.change("V001", status=OrderStatus.CANCELLED)
+    assert bench.life().entries[0].status is OrderStatus.CANCELLED
+    assert not bench.engine.blocks
+    assert len(bench.broker.calls) == 1
+
+
 def test_of_a_late_stop_and_the_one_in_its_stead_one_is_cancelled(bench: Bench) -> None:
     bench.broker.fill(entered(bench))
     call = bench.broker.last()
