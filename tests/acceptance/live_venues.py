@@ -237,6 +237,7 @@ class UpstoxSide:
         assert self.api.tape is not None
         self.tape = self.api.tape
         self.tape.base |= {one.symbol: one.base for one in shares}
+        self.api.stream.one_by_one = True
         self._keys = {one.symbol: one.upstox_key for one in shares}
 
     def open(self) -> None:

@@ -58,6 +58,8 @@ class UpstoxStream:
         self.sockets = Sockets(self._admit, self._greet, self._hear)
         self.updates = Teller(self._order)
         self.faults: list[str] = []  #: what a client asked for that Upstox has no words for
+        #: A frame's map has another order in each process that reads it: so a frame for each share, in order.
+        self.one_by_one = False
 
     def links(self, path: str) -> list[Link]:
         """The live ones of one stream."""
@@ -108,5 +110,5 @@ class UpstoxStream:
     def _send(self, link: Link, keys: Iterable[str], kind: int) -> None:
         known = (self._exchange.shares[key] for key in keys if key in self._exchange.shares)
         shares = [(share, link.wanted[share.key]) for share in known if share.price]
-        if shares:
-            link.send(feed(shares, self._now(), self._volume, kind))
+        for some in [[one] for one in shares] if self.one_by_one else [shares] if shares else []:
+            link.send(feed(some, self._now(), self._volume, kind))
