@@ -1,6 +1,7 @@
 """A validation error in words: which file, which key, what value, what is allowed.
 
-What is allowed is read from the model's JSON Schema, so that it can never differ from what is checked.
+What is allowed is read from the model's JSON Schema, so that it can never differ from what is checked. A secret that
+was put into a settings file by mistake is not repeated.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from otrade_bot.core.errors import ConfigException
+from otrade_bot.core.masking import mask, mask_text
 
 __all__ = ["allowed_at", "dotted", "explain", "holds"]
 
@@ -40,8 +42,8 @@ def explain(
     return ConfigException(
         text + more,
         file=overlay if over is not None and holds(over, loc) else base,
-        key=dotted(loc),
-        value=_short(value),
+        key=mask_text(dotted(loc)),
+        value=_short(_harmless(value, loc)),
         allowed=_allowed_key(first["type"]) if is_key else allowed_at(model, loc),
     )
 
@@ -66,6 +68,12 @@ def holds(values: Any, loc: Loc) -> bool:
             return False
         values = values[part]
     return bool(loc)
+
+
+def _harmless(value: Any, loc: Loc) -> Any:
+    """The value itself, unless it is a secret by its name or its looks."""
+    masked = mask(value, name=str(loc[-1]) if loc else "")
+    return value if masked in (None, value) else masked  # None: not a number
 
 
 def _short(value: Any) -> Any:

@@ -211,6 +211,28 @@ def test_a_wrong_value_is_refused_with_its_key_and_what_is_allowed(
     assert allowed in error.allowed
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "key"),
+    [
+        ("telegram", {"token": "123456789:AAEabcdefghijklmnopqrstuvwxyz012345"}, "token"),
+        ("brokers", {"kite_api_secret": "AAEabcdefghijkl"}, "kite_api_secret"),
+        ("brokers", {"pin": 448811}, "pin"),
+        ("brokers", {"algo_id": {"access_token": "AAEabcdefghijkl"}}, "algo_id"),
+        ("brokers", {"algo_id": "123456789:AAEabcdefghijklmnopqrstuvwxyz012345"}, "algo_id"),
+        ("brokers", {"123456789:AAEabcdefghijklmnopqrstuvwxyz012345": 1}, ""),
+    ],
+)
+def test_a_secret_that_was_put_into_the_settings_by_mistake_is_not_repeated(
+    folder: Path, name: str, values: dict[str, Any], key: str
+) -> None:
+    edit(folder, f"{name}.json", **values)
+    error = refusal(folder)
+    assert key in error.key
+    assert "***" in str(error)
+    assert "AAEabc" not in str(error)
+    assert "448811" not in str(error)
+
+
 def strategy(**values: Any) -> dict[str, Any]:
     return {"name": "ema_crossover", "instruments": ["NSE:SBIN"], "timeframe": "1m", **values}
 
