@@ -39,9 +39,11 @@ class Forgetful:
     async def close(self) -> None:
         assert self._server is not None
         self._server.close()
-        for task in list(self._tasks):
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # transports close their sockets one turn later
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -60,6 +62,8 @@ class Forgetful:
             await asyncio.gather(answers, return_exceptions=True)
             for end in (back, writer):
                 end.transport.abort()
+                with contextlib.suppress(ConnectionError):
+                    await end.wait_closed()
 
     async def _requests(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, back: asyncio.StreamWriter
@@ -91,9 +95,11 @@ async def behind_a_box(name: str) -> AsyncIterator[tuple[Account, Forgetful]]:
         await box.open()
         root = f"http://127.0.0.1:{box.port}"
         fields = {"root": root} if name == "kite" else {"host": root, "order_host": root}
-        async with account(name, manual=True, settings=fields, at=first) as room:
-            yield room, box
-        await box.close()
+        try:
+            async with account(name, manual=True, settings=fields, at=first) as room:
+                yield room, box
+        finally:
+            await box.close()
 
 
 @BROKERS
@@ -118,6 +124,7 @@ async def test_kept_warm_the_first_order_after_an_idle_hour_is_taken_on_the_conn
                 await until(lambda: room.watch.asleep)
                 room.watch.turn(10)
                 await until(lambda before=before: room.venue.hits(asked) > before)
+            await until(lambda: room.watch.asleep)  # the last of them has its answer
             assert isinstance(await room.account.place(wanted("B")), Accepted)
         assert (box.resets, box.connections) == (0, 1)
 
