@@ -77,6 +77,9 @@ class BrokerStreams(Protocol):
     def set_access_token(self, token: str) -> None:
         """The day's token: the streams connect again with it at once."""
 
+    def renew_prices(self) -> None:
+        """The connection over which prices come ends, and is made anew at once."""
+
     async def run(self) -> None:
         """Until cancelled."""
 
@@ -151,6 +154,10 @@ class KiteStreams:
         """See BrokerStreams."""
         self._stream.set_access_token(token)
 
+    def renew_prices(self) -> None:
+        """See BrokerStreams."""
+        self._stream.wire.renew()
+
     async def run(self) -> None:
         """Until cancelled."""
         await self._stream.run()
@@ -220,6 +227,10 @@ class UpstoxStreams:
         """See BrokerStreams."""
         self._prices.set_access_token(token)
         self._orders.set_access_token(token)
+
+    def renew_prices(self) -> None:
+        """See BrokerStreams."""
+        self._prices.wire.renew()
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -54,6 +54,8 @@ class _Line:
         self.live_ns = 0  #: since when it is live
         self.heard_ns = 0
         self.steady_ns = 0  #: since when nothing is wrong with it; 0 = something is
+        self.renewals = 0  #: connections made anew since its last price
+        self.renewed_ns = 0
         self.prices = 0
 
     @property
@@ -172,7 +174,7 @@ class LiveFeed:
 
     def _prices(self, line: _Line, prices: list[LivePrice]) -> None:
         now = self._clock.now_ns()
-        line.heard_ns = now
+        line.heard_ns, line.renewals = now, 0
         line.prices += len(prices)
         if line is not self._active:
             if now - self._looked >= GLANCE:
@@ -252,8 +254,16 @@ class LiveFeed:
         faults = [self._fault(line, now, opened) for line in self._lines]
         for line, fault in zip(self._lines, faults, strict=True):
             line.steady_ns = 0 if fault else line.steady_ns or now
+            if opened and fault and line.state is StreamState.LIVE:
+                self._renew(line, now)
         if opened:
             self._choose(faults, now)
+
+    def _renew(self, line: _Line, now: int) -> None:
+        """A connection that is up and tells nothing is made anew, ever more rarely: it may be forgotten there."""
+        if now - line.renewed_ns >= self._silent << min(line.renewals, 6):
+            line.renewals, line.renewed_ns = line.renewals + 1, now
+            line.broker.streams.renew_prices()
 
     def _choose(self, faults: list[str], now: int) -> None:
         first = self._lines[0]
@@ -283,7 +293,7 @@ class LiveFeed:
         """Why a broker's prices cannot be relied on; '' where they can."""
         if line.state is not StreamState.LIVE:
             return f"{line.name}'s stream is {line.state}" + (f" ({line.why})" if line.why else "")
-        since = max(line.heard_ns, line.live_ns, opened)
+        since = max(line.heard_ns, 0 if line.renewals else line.live_ns, opened)
         if opened and now - since >= self._silent:
             return f"{line.name} has told no price for {(now - since) // SECOND} s"
         return ""

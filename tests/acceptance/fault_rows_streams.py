@@ -33,11 +33,14 @@ async def cut_while_it_fills(room: LiveRoom) -> None:
     await room.pass_time(130)
 
 
-@row("streams: one falls silent without an end, the next one speaks", **IN, brokers=("kite",))
+@row("streams: one falls silent without an end, the next one speaks", **IN)
 async def silent_once(room: LiveRoom) -> None:
+    await room.pass_time(10)
+    before = len(room.venue.sockets.links)
     room.venue.sockets.silence()
-    await room.pass_time(20)
-    assert len(room.venue.sockets.links) == 2
+    await room.pass_time(60)
+    assert len(room.venue.sockets.links) > before
+    assert Block.STALE not in room.engine.blocks
     await room.buy()
     await room.pass_time(5)
 
@@ -117,3 +120,13 @@ async def old_news(room: LiveRoom) -> None:
         room.venue.updates(update)
     await room.pass_time(130)
     assert len(room.engine.trades()) == 1
+
+
+@row("streams: open and silent for long, made anew ever more rarely, said once", **OUT, once=("prices are stale",))
+async def silent_for_long(room: LiveRoom) -> None:
+    await room.prices(100_000)
+    before = len(room.venue.sockets.links)
+    room.venue.sockets.silence(new=True)
+    await room.pass_time(600)
+    assert Block.STALE in room.engine.blocks
+    assert len(room.venue.sockets.links) - before < (30 if room.venue.name == "kite" else 8)
