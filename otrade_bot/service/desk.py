@@ -16,7 +16,7 @@ from otrade_bot.brokers.base import BrokerInterface
 from otrade_bot.brokers.instruments import InstrumentStore
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import Clock
-from otrade_bot.core.model import Instrument
+from otrade_bot.core.model import Block, Instrument
 from otrade_bot.core.money import Paise
 from otrade_bot.core.ports import Journal
 from otrade_bot.kernel.compile import Kernel
@@ -176,6 +176,7 @@ def open_desk(
         config=config, kernel=kernel, rows=roster.rows, strategies=strategies,
         broker=account.open(roster.instrument), clock=clock, calendar=config.calendar, journal=journal, feed=feed,
     )  # fmt: skip
+    engine.blocks.add(Block.RECOVERY)  # until the books have been read: reports may come before
     for index in roster.exits_only:
         engine.exits_only(index)
     account.bind(engine)

@@ -384,8 +384,8 @@ class LiveTradingEngine:
         self.post(lambda: self._reported(told))
 
     def _reported(self, told: BrokerOrder) -> None:
-        if self.manager.on_report(told):
-            return
+        if self.manager.on_report(told) or Block.RECOVERY in self.blocks:
+            return  # what is ours is not known yet: recovery reads the books after this
         self.not_sent(told)
         if not told.tag and told.filled:
             self.alert(f"{told.symbol}: an order that is not ours filled ({told.side.name} {told.filled})", told.symbol)

@@ -418,3 +418,15 @@ def test_orders_of_a_strategy_that_left_the_settings_are_no_second_service(bench
     run(again.engine.reconcile())
     assert not again.engine.blocks
     assert any("nothing configured trades it" in text for text in again.alerts)
+
+
+def test_a_report_before_recovery_is_no_second_service_and_its_order_is_ours_afterwards(bench: Bench) -> None:
+    order_id = entered(bench)
+    again = Bench(lambda b: bench.broker)
+    again.clock.advance_to(bench.now + 2 * SECOND)
+    again.engine.blocks.add(Block.RECOVERY)
+    bench.broker.change(order_id, price=5)
+    assert not again.alerts
+    run(again.engine.recover())
+    assert not again.engine.blocks
+    assert again.life().entries[0].order_id == order_id
