@@ -6,7 +6,7 @@
         await room.buy()
         await room.pass_time(60)
 
-Whatever a row expects, no order may have been placed twice, nothing more be for sale than is held, and our books
+Whatever a row expects, no order may have been placed twice, exits may not wait for more than is held, and our books
 must be the exchange's. Rows live in ``fault_rows_*.py``; each runs at both brokers unless ``brokers`` says otherwise.
 
 The first share costs ₹1,000.00; ``room.buy()`` buys 30 of it at that price (stop 980.00, target 1,040.00) within six

@@ -28,7 +28,7 @@ from otrade_bot.control.news.pushes import loudness
 from otrade_bot.core.clock import SECOND, ManualClock, at_ist
 from otrade_bot.core.errors import BrokerException
 from otrade_bot.core.events import Event, EventKind
-from otrade_bot.core.model import Block, Instrument, Product
+from otrade_bot.core.model import Block, Instrument, Leg, Product
 from otrade_bot.service.accounts import LiveAccount
 from otrade_bot.service.desk import Desk
 from otrade_bot.service.journal import DayJournal, read_day
@@ -362,8 +362,15 @@ class LiveRoom(Barrier):
         """Of the refusals."""
         return [str(event.data["code"]) for event in self.events if event.kind is EventKind.REFUSAL]
 
+    def _working(self, symbol: str, side: int, leg: Leg) -> int:
+        """What our working orders of this side and kind may still take; GTTs are exits."""
+        read = self.engine.manager.tags.read
+        orders = [one for one in self.orders(symbol) if (parts := read(one.tag)) is not None and parts.leg is leg]
+        gtts = (one for one in self.venue.guards() if leg is Leg.EXIT and (one.symbol, one.side) == (symbol, side))
+        return working(orders, symbol, side) + sum(one.quantity for one in gtts)
+
     def faults(self) -> list[str]:
-        """What may never be, whatever has happened: an order twice, more to sell than is held, our books not the
+        """What may never be, whatever has happened: an order twice, exits for more than is held, our books not the
         exchange's. Call it when everything has been said and compared."""
         found = []
         orders = self.venue.orders()
@@ -373,9 +380,10 @@ class LiveRoom(Barrier):
             net, ours = self.position(symbol), self.held(symbol) + self.external(symbol)
             if net != ours:
                 found.append(f"{symbol}: {net} at the exchange, {ours} with us")
-            guarded = sum(one.quantity for one in self.venue.guards() if (one.symbol, one.side) == (symbol, -1))
-            if working(orders, symbol, -1) + guarded > max(0, net) + working(orders, symbol, 1):
-                found.append(f"{symbol}: more is for sale than the {net} that are held")
+            for side in (-1, 1):
+                leaving, coming = self._working(symbol, side, Leg.EXIT), self._working(symbol, -side, Leg.ENTRY)
+                if leaving > max(0, -side * net) + coming:
+                    found.append(f"{symbol}: exits for {leaving} wait over a position of {net}")
         return found
 
 
