@@ -78,7 +78,11 @@ def _live_left(state_dir: Path) -> list[str]:
     try:
         heart = json.loads((state_dir / HEARTBEAT).read_bytes())
     except (OSError, ValueError):
-        return []
+        heart = None
+    if not isinstance(heart, dict):
+        return ["no heartbeat tells what it held"]
+    if heart.get("running") is not False:  # its last seconds are in no heartbeat
+        return ["it was killed, so nobody knows what it held"]
     if heart.get("unread"):
         return [f"its books were not read when it ended ({heart['unread']})"]
     held = heart.get("positions") or []

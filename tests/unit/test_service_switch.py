@@ -31,7 +31,8 @@ def ran(folder: Path, broker: str, day: date = DAY) -> None:
 
 def beat(folder: Path, **told: Any) -> None:
     folder.mkdir(exist_ok=True)
-    (folder / "heartbeat.json").write_text(json.dumps({"positions": [], "unknown": [], "unread": "", **told}))
+    orderly = {"running": False, "positions": [], "unknown": [], "unread": ""}
+    (folder / "heartbeat.json").write_text(json.dumps({**orderly, **told}))
 
 
 def held_on_paper(folder: Path) -> Bench:
@@ -62,6 +63,7 @@ def test_an_account_that_was_left_flat_may_be_changed(tmp_path: Path) -> None:
         ({"positions": [{"symbol": "NSE:INFY", "quantity": 5, "external": False}]}, "NSE:INFY 5"),
         ({"unknown": ["0A1X0H1E00020006"]}, "nobody knows what became of order 0A1X0H1E00020006"),
         ({"unread": "no access token"}, "its books were not read"),
+        ({"running": True}, "it was killed"),  # an order of its last seconds is in no heartbeat
     ],
 )
 def test_what_a_live_run_left_open_or_unknown_keeps_the_next_start_at_that_broker(
@@ -72,6 +74,18 @@ def test_what_a_live_run_left_open_or_unknown_keeps_the_next_start_at_that_broke
     for account in ("paper", "upstox"):
         with pytest.raises(ConfigException, match=why):
             check_switch(tmp_path, account)
+    check_switch(tmp_path, "kite")
+
+
+@pytest.mark.parametrize("torn", ["", "{", "[]", None])
+def test_a_live_run_whose_heartbeat_is_gone_keeps_the_next_start_at_that_broker(
+    tmp_path: Path, torn: str | None
+) -> None:
+    ran(tmp_path, "kite")
+    if torn is not None:
+        (tmp_path / "heartbeat.json").write_text(torn)
+    with pytest.raises(ConfigException, match="no heartbeat tells what it held"):
+        check_switch(tmp_path, "paper")
     check_switch(tmp_path, "kite")
 
 
