@@ -142,14 +142,27 @@ class LiveDay:
         await self._dead(step, after)
 
     async def flat(self) -> None:
-        """By the phone, as a person would."""
-        await self._asked("/flatten", r"/flatten yes|Nothing to close")
-        await self._asked("/flatten yes", r"Flat: the broker's book shows no position of ours")
+        """By the phone, as a person would: what a kill has left in doubt is forced."""
+        for _ in range(5):
+            await self._asked("/flatten", r"/flatten yes|Nothing to close")
+            said = await self._asked("/flatten yes", r"Flat: the broker's book|NOT FLAT:")
+            if "Flat: the broker's book shows no position of ours" in said:
+                return
+            for symbol in sorted(set(re.findall(r"/force (\S+) leaves", said))):
+                await self._asked(f"/force {symbol}", rf"/force \S*{re.escape(symbol.split(':')[-1])} yes|No exit of")
+                await self._asked(f"/force {symbol} yes", r"was sent|is working|No exit of|no question")
+        raise AssertionError(f"not flat: {said}")
 
-    async def _asked(self, line: str, answer: str) -> None:
+    async def _asked(self, line: str, answer: str) -> str:
+        """What the phone answered."""
         before = len(self.phone.to(OWNER))
         self.phone.say(OWNER, line)
-        await self.phone.until(lambda: any(re.search(answer, sent.text) for sent in self.phone.to(OWNER)[before:]), 60)
+
+        def found() -> str:
+            new = (sent.text for sent in self.phone.to(OWNER)[before:])
+            return next((text for text in new if re.search(answer, text)), "")
+
+        return await self.phone.until(found, 60)
 
 
 def exit_of(order: Seen) -> bool:
