@@ -2,8 +2,8 @@
 
 Positions at a broker lag behind its reports, and an order may fill while the books are read. So a symbol is not
 judged while a write of it is open or in doubt, nor where anything happened to it during the reading, and a
-difference is believed only when it is seen again a while later. The first comparison, after a recovery, has
-nothing to wait for: it reads the book once more instead.
+difference is believed only when it is seen again a while later. The first comparison, after a recovery, reads the
+book once more instead, and waits like any other where something has filled a moment ago that may explain it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ __all__ = ["compare", "read_book"]
 Key = tuple[str, str]
 #: A difference that is still there after this is none of the broker's lag.
 SEEN_AGAIN = 10 * SECOND
+#: Positions have caught up with a fill by then.
+LAG = 60 * SECOND
 
 
 async def compare(engine: LiveTradingEngine, *, first: bool = False, over: bool = False) -> list[str]:
@@ -55,7 +57,7 @@ async def compare(engine: LiveTradingEngine, *, first: bool = False, over: bool 
         now = engine.clock.now_ns()
         since = seen[key][1] if key in seen and seen[key][0] == external else now
         again = key in seen and seen[key][0] == external and (over or now - since >= SEEN_AGAIN)
-        if not (first or again):
+        if not (again or (first and not _may_lag(engine, key, external, book))):
             engine.suspects[key] = external, since
             continue
         said += _believe(engine, key, external, book, first)
@@ -122,6 +124,15 @@ def _differing(engine: LiveTradingEngine, net: dict[Key, int]) -> dict[Key, int]
         ours[engine.manager.symbol(life), str(life.product)] += int(life.side) * life.held
     found = {key: net.get(key, 0) - ours.get(key, 0) for key in sorted({*net, *ours, *engine.external})}
     return {key: external for key, external in found.items() if external != engine.external.get(key, 0)}
+
+
+def _may_lag(engine: LiveTradingEngine, key: Key, external: int, book: Sequence[BrokerOrder]) -> bool:
+    """Something of ours has filled a moment ago, and no order of anybody else's accounts for the difference."""
+    manager, since = engine.manager, engine.clock.now_ns() - LAG
+    if not any(o.filled and o.updated_ns >= since for o in manager.orders if o.instrument.symbol == key[0]):
+        return False
+    theirs = (told for told in book if (told.symbol, str(told.product)) == key and manager.orders.find(told) is None)
+    return sum(int(told.side) * told.filled for told in theirs) != external
 
 
 def _believe(
