@@ -49,7 +49,8 @@ NEVER = 120 * SECOND
 
 @dataclass(slots=True)
 class Ghost:
-    """A GTT that was given up for lost. Should it turn up after all, it is taken back."""
+    """A GTT that was given up for lost, or that a process before this one may have sent. Should it turn up after all,
+    it is taken back."""
 
     gtt_id: str
     symbol: str
@@ -59,6 +60,7 @@ class Ghost:
     level: Paise
     placed_ns: int
     writing: bool = False
+    until_ns: int = 0  #: no longer looked for after this; 0 = for ever
 
     def is_it(self, found: Gtt) -> bool:
         if self.gtt_id:
@@ -89,6 +91,7 @@ class GuardDesk:
     known: set[str] = field(default_factory=set)  #: every GTT that was ever a rung's
     looked_at: set[str] = field(default_factory=set)  #: orders that might be a leg; the list is being asked
     strangers: set[str] = field(default_factory=set)  #: orders that are none
+    strays: set[str] = field(default_factory=set)  #: GTTs that guard no rung of ours; said already
     asking: bool = False
     asked_ns: int = 0
     wait_ns: int = ASK_FIRST
@@ -275,7 +278,8 @@ def settle_gtts(manager: OrderManager, gtts: Sequence[Gtt], now: int) -> None:
         else:
             _missing(manager, life, gtt, now)
     _confirm(manager, by_id, now)
-    _lay_ghosts(manager, gtts)
+    _lay_ghosts(manager, gtts, now)
+    _say_left(manager, gtts)
     if not any(life.gtt and life.gtt.unknown for life in manager.lives.values()):
         manager.guards.wait_ns = ASK_FIRST
 
@@ -382,11 +386,20 @@ def _ghost(manager: OrderManager, life: RungLife, gtt: GuardGtt) -> Ghost:
     )
 
 
-def _lay_ghosts(manager: OrderManager, gtts: Sequence[Gtt]) -> None:
-    known = manager.guards.known
+def _placing(manager: OrderManager, symbol: str) -> bool:
+    """One of ours may be in the list before we know its id."""
+    lives = (life for life in manager.lives.values() if manager.symbol(life) == symbol)
+    return any(life.gtt and not life.gtt.gtt_id for life in lives)
+
+
+def _lay_ghosts(manager: OrderManager, gtts: Sequence[Gtt], now: int) -> None:
+    desk, known = manager.guards, manager.guards.known
+    desk.ghosts = [ghost for ghost in desk.ghosts if not ghost.until_ns or now < ghost.until_ns]
     taken = {life.gtt.gtt_id for life in manager.lives.values() if life.gtt}
     standing = [gtt for gtt in gtts if gtt.status is GttStatus.ACTIVE and gtt.gtt_id not in taken]
-    for ghost in manager.guards.ghosts:
+    for ghost in desk.ghosts:
+        if not ghost.gtt_id and _placing(manager, ghost.symbol):
+            continue
         mine = (gtt for gtt in standing if ghost.is_it(gtt) and (ghost.gtt_id or gtt.gtt_id not in known))
         found = next(mine, None)
         if found and not ghost.writing:
@@ -420,7 +433,8 @@ def adopt_guards(
     manager: OrderManager, gtts: Sequence[Gtt], book: Sequence[BrokerOrder], level: Callable[[RungLife], Paise]
 ) -> None:
     """Each open rung gets the GTT that fits it best, by quantity, then by the stop's ``level``. One that went off
-    counts while today's book has its order, which the comparison then finds by it. What is left over is said."""
+    counts while today's book has its order, which the comparison then finds by it. What is left over is said; and one
+    that is still on its way from before the start may come beside the one that is placed now."""
     known = {order.order_id for order in book}
     there = [
         g for g in gtts
@@ -440,6 +454,13 @@ def adopt_guards(
             life.gtt.take(gtt)
             manager.guards.known.add(gtt.gtt_id)
             there.remove(gtt)
+    now = manager.clock.now_ns()
+    manager.guards.ghosts += [
+        Ghost("", manager.symbol(life), life.side.opposite, life.product, life.held, level(life), now - NEVER,
+              until_ns=now + NEVER)
+        for life in lives
+        if life.gtt is None
+    ]  # fmt: skip
     _say_left(manager, there)
 
 
@@ -457,11 +478,16 @@ def _misfit(life: RungLife, gtt: Gtt, level: Paise) -> tuple[bool, int, Paise]:
     return gtt.status is not GttStatus.ACTIVE, abs(gtt.quantity - life.held), abs(trigger - (level or trigger))
 
 
-def _say_left(manager: OrderManager, left: Sequence[Gtt]) -> None:
-    """One of an instrument that we trade: nobody here will take it back."""
+def _say_left(manager: OrderManager, gtts: Sequence[Gtt]) -> None:
+    """One of an instrument that we trade, once: nobody here will take it back, and it may sell what ours sells."""
+    desk = manager.guards
     ours = {row.instrument.symbol for row in manager.rows if row.strategy and not row.product.intraday}
-    for gtt in left:
-        if gtt.status is GttStatus.ACTIVE and gtt.symbol in ours:
-            at = rupees_text(gtt.legs[0].trigger)
-            what = f"{gtt.symbol}: GTT {gtt.gtt_id} ({gtt.side.name} {gtt.quantity} at {at}) guards no rung of ours"
-            _say(manager, gtt.symbol, f"{what}; it is not touched: delete it at the broker if you did not place it")
+    for gtt in gtts:
+        if gtt.status is not GttStatus.ACTIVE or gtt.symbol not in ours or gtt.gtt_id in desk.known | desk.strays:
+            continue
+        if _placing(manager, gtt.symbol):
+            continue
+        desk.strays.add(gtt.gtt_id)
+        at = rupees_text(gtt.legs[0].trigger)
+        what = f"{gtt.symbol}: GTT {gtt.gtt_id} ({gtt.side.name} {gtt.quantity} at {at}) guards no rung of ours"
+        _say(manager, gtt.symbol, f"{what}; it is not touched: delete it at the broker if you did not place it")
