@@ -426,11 +426,11 @@ class Service:
         await self.mouths.farewell(FAREWELL)
 
     async def _written(self) -> list[str]:
-        """Until no write is on its way to the broker, for a while; the tags of those that still are."""
-        orders, deadline = self.engine.manager.orders, time.monotonic() + WRITES
-        while any(o.writing for o in orders) and time.monotonic() < deadline:  # noqa: ASYNC110
+        """Until no write is on its way to the broker, for a while; those that still are."""
+        manager, deadline = self.engine.manager, time.monotonic() + WRITES
+        while manager.unanswered and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-        return [order.tag for order in orders if order.writing]
+        return manager.unanswered
 
     async def _never_opened(self, error: Exception) -> None:
         """Nobody else would say it: the next process fails like this one. So it is said at once, and not again by

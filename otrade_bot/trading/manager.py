@@ -453,6 +453,12 @@ class OrderManager:
             life.said, life.said_ns = text, now
             self._alert(life, text)
 
+    @property
+    def unanswered(self) -> list[str]:
+        """Writes that are on their way to the broker now: tags of orders, and GTTs by their symbol."""
+        gtts = [f"GTT of {self.symbol(life)}" for life in self.lives.values() if life.gtt and life.gtt.writing]
+        return [order.tag for order in self.orders if order.writing] + gtts
+
     # --- time ---------------------------------------------------------------------------------------
 
     def try_now(self) -> None:

@@ -80,6 +80,13 @@ def said(bench: Bench, text: str) -> bool:
     return any(text in alert for alert in bench.alerts)
 
 
+def test_a_gtt_on_its_way_is_waited_for_like_an_order_before_the_desk_is_left(bench: Bench) -> None:
+    bought(bench)
+    assert bench.engine.manager.unanswered == [f"GTT of {SHARE.symbol}"]
+    bench.broker.accept()
+    assert bench.engine.manager.unanswered == []
+
+
 # --- one leg alone --------------------------------------------------------------------------------------
 
 
