@@ -82,7 +82,11 @@ def test_what_an_older_cycle_still_holds_is_said_and_its_stop_is_left_alone() ->
     assert not venue.calls
     assert Block.ERROR in again.engine.blocks
     assert any("earlier cycle" in text for text in again.alerts)
+    for _ in range(2):  # seen again, it is no lag
+        again.pulse(60)
+        run(again.engine.reconcile())
     assert again.engine.external == {(SHARE.symbol, "MIS"): 30}
+    assert not venue.calls
 
 
 def test_a_doubled_stop_goes_a_missing_one_comes() -> None:
