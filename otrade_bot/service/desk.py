@@ -33,6 +33,7 @@ from otrade_bot.trading.recover import HistoryTick
 from otrade_bot.trading.table import Row
 from otrade_bot.trading.tagless import tagless_exits
 from otrade_bot.trading.unanswered import sent_tags, unanswered
+from otrade_bot.trading.unheard import written
 
 if TYPE_CHECKING:
     from otrade_bot.brokers.feeds import BarFile, TickFile
@@ -76,6 +77,7 @@ class Desk:
             claims=claimed(before),
             sent=sent_tags(before),
             exits=tagless_exits(before, self.engine.config.brokers.instance),
+            known=written(before),
         )
 
     def end(self) -> None:

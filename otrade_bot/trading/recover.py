@@ -36,6 +36,7 @@ from otrade_bot.trading.orders import Order, TagParts, strategy_code
 from otrade_bot.trading.rungs import RungLife
 from otrade_bot.trading.tagless import Tagless, known_again
 from otrade_bot.trading.unanswered import doubt, doubted
+from otrade_bot.trading.unheard import Written
 
 if TYPE_CHECKING:
     from otrade_bot.trading.engine import LiveTradingEngine
@@ -82,6 +83,7 @@ class Recovery:
     def __init__(self, engine: LiveTradingEngine) -> None:
         self.engine = engine
         self._sequence = 0
+        self._written: Written | None = None
         self._legs: dict[str, TagParts] = {}  #: whose an exit without a tag of ours is
         self._older: list[RungLife] = []  #: cycles that a newer one of their rung has followed
         self._levels: dict[tuple[int, int, int], tuple[int, int]] = {}  #: target and stop when a cycle was left
@@ -94,15 +96,17 @@ class Recovery:
         claims: Sequence[Carried] = (),
         sent: Iterable[str] = (),
         exits: Iterable[Tagless] = (),
+        known: Written | None = None,
     ) -> None:
         """Rebuild. ``history``: today's prices so far, in order, with the minute timers among them.
 
         ``known_trades``: ids of trades that the journal has already; ``pending``: its lines of recent orders, which
         the book may not show yet; ``claims``: positions that a human made ours today; ``sent``: tags used today, for
-        not all of them are in the book; ``exits``: those of today that bear none. Raises BrokerException if a book
-        cannot be read: then nothing may be traded.
+        not all of them are in the book; ``exits``: those of today that bear none; ``known``: what the journal has of
+        orders and fills, the rest is said. Raises BrokerException if a book cannot be read: then nothing may be traded.
         """
         engine = self.engine
+        self._written = known
         engine.known_trades |= set(known_trades)
         engine.blocks.add(Block.RECOVERY)
         engine._apply_blocks()
@@ -275,6 +279,8 @@ class Recovery:
         life.told_end = not life.entering
         life.wanted = self._reason(life, fills)
         life.stopped = life.wanted is None and life.exited > 0
+        if self._written is not None:
+            self._written.complete(engine.manager, life, fills)
         ended = life.held <= 0 and not life.entering and not any(order.live for order in life.exits)
         if ended:
             life.closed = True
