@@ -129,7 +129,8 @@ def _differing(engine: LiveTradingEngine, net: dict[Key, int]) -> dict[Key, int]
 def _may_lag(engine: LiveTradingEngine, key: Key, external: int, book: Sequence[BrokerOrder]) -> bool:
     """Something of ours has filled a moment ago, and no order of anybody else's accounts for the difference."""
     manager, since = engine.manager, engine.clock.now_ns() - LAG
-    if not any(o.filled and o.updated_ns >= since for o in manager.orders if o.instrument.symbol == key[0]):
+    same = [o for o in manager.orders if (o.instrument.symbol, str(o.request.product)) == key]
+    if not any(o.filled and o.updated_ns >= since for o in same):
         return False
     theirs = (told for told in book if (told.symbol, str(told.product)) == key and manager.orders.find(told) is None)
     return sum(int(told.side) * told.filled for told in theirs) != external

@@ -190,6 +190,7 @@ def test_what_is_not_ours_is_shown_and_never_touched() -> None:
 def test_a_rung_that_was_closed_outside_meanwhile_is_booked_and_its_stop_taken_back() -> None:
     venue, history = left_behind()
     venue.external.append(BrokerPosition(SHARE.symbol, Product.MIS, -30, 0))
+    history.append((history[-1][0] + 61 * SECOND, 0, 10_000, 0))  # long enough for the positions to show the fill
     bench = reborn(venue, history)
     assert [(c.what, c.order_id) for c in venue.calls] == [("cancel", "V002")]
     venue.accept()
