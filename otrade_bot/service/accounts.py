@@ -61,6 +61,10 @@ class Account(Protocol):
     @property
     def broker(self) -> BrokerInterface: ...
 
+    def user(self) -> str:
+        """Its id at the broker; '' where there is none, or nobody knows it."""
+        ...
+
     async def books(self, day: date) -> Books:
         """Read them. Raises BrokerException, JournalException."""
         ...
@@ -106,6 +110,9 @@ class PaperAccount:
     def broker(self) -> PaperBroker:
         assert self._broker is not None, "the paper account has not been opened"
         return self._broker
+
+    def user(self) -> str:
+        return ""
 
     async def books(self, day: date) -> Books:
         book = Book.read(self._path)
@@ -160,9 +167,9 @@ class LiveAccount:
     rolls = LIVE_ROLLS
     shows_late = True
 
-    def __init__(self, broker: BrokerInterface) -> None:
+    def __init__(self, broker: BrokerInterface, user: Callable[[], str] = lambda: "") -> None:
         self.name = broker.name
-        self._broker = broker
+        self._broker, self.user = broker, user
 
     @property
     def broker(self) -> BrokerInterface:

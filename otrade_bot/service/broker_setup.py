@@ -77,4 +77,4 @@ def broker_parts(config: Config, secrets: Secrets, state_dir: Path, clock: Clock
     traders = [found[trading]] if trading and found[trading] not in feed.brokers else []
     source = LiveSource(feed, listings, config, clock, past=PastBars(state_dir / CANDLES), traders=traders)
     side = BrokerSide(found, trading, feed, source, store, secrets, clock, tokens)
-    return Parts(source, side, LiveAccount(found[trading]) if trading else None)
+    return Parts(source, side, LiveAccount(found[trading], lambda: side.users.get(trading, "")) if trading else None)

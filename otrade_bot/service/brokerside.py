@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,7 @@ class BrokerSide:
     clock: Clock
     tokens: dict[str, str]  #: those that are used, by broker; '' = none
     again: Callable[[str], None] = lambda why: None
+    users: dict[str, str] = field(default_factory=dict)  #: the accounts by broker, as the last login named them
     _engine: LiveTradingEngine | None = None
     _stamp: tuple[int, int] = (0, 0)
     _asked_ns: int = 0
@@ -60,6 +62,7 @@ class BrokerSide:
     _to_tell: list[str] = field(default_factory=list)  #: what was found before there was an engine
     _unasked: set[str] = field(default_factory=set)  #: whose token of the environment waits, as nobody says whose it is
     _vetted_ns: int = 0
+    _shut: set[str] = field(default_factory=set)  #: no write leaves, as the desk is of the account before
 
     def __post_init__(self) -> None:
         self._stamp = self.store.stamp()
@@ -80,6 +83,9 @@ class BrokerSide:
     def attach(self, engine: LiveTradingEngine) -> None:
         """The desk that is open now; prices go to it where it knows what it holds."""
         self._engine = engine
+        for name in self._shut:
+            self.connections[name].read_only = ""
+        self._shut.clear()
         told, self._to_tell = self._to_tell, []
         for text in told:
             engine.alert(text)
@@ -105,6 +111,8 @@ class BrokerSide:
             if found.value != self.tokens[name]:
                 self.tokens[name] = found.value
                 connection.set_access_token(found.value)
+            with suppress(ConfigException):  # said by whoever needs it
+                self.users[name] = stored.user if (stored := self.store.load(name)) else ""
         self._vetted_ns, self._stamp = self.clock.now_ns(), self.store.stamp()
 
     async def _check_again(self, name: str) -> None:
@@ -128,10 +136,23 @@ class BrokerSide:
     def take(self, name: str, token: Token) -> str:
         """A login has brought the day's token; what to tell who logged in."""
         self._unasked.discard(name)
+        if name == self.trading and self.users.get(name) not in (None, "", token.user):
+            self._leave(name)
+        self.users[name] = token.user
         self.tokens[name] = token.value
         self.connections[name].set_access_token(token.value)
         self._spawn(self._self_test(name))
         return "It is tried now; trading goes on by itself, without a restart."
+
+    def _leave(self, name: str) -> None:
+        """The open desk is of another account: from now on it orders nothing, until a new one is open."""
+        connection = self.connections[name]
+        if not connection.read_only:
+            connection.read_only = "the account is being changed"
+            self._shut.add(name)
+        if self._engine is not None:
+            self._engine.retire()
+        self.again(f"another account at {name}")
 
     def _from_elsewhere(self) -> None:
         """``otrade-bot login`` in another process has stored one."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import Clock, ist_date
-from otrade_bot.core.errors import BrokerException, TokenException
+from otrade_bot.core.errors import BrokerException, JournalException, TokenException
 from otrade_bot.core.events import Observer
 from otrade_bot.core.model import Block
 from otrade_bot.kernel.compile import Kernel
@@ -28,7 +28,7 @@ from otrade_bot.service.desk import Desk, Roster, Strategies, kept_before, open_
 from otrade_bot.service.journal import DayJournal, days, mended, read_day
 from otrade_bot.service.leftover import LeftOver, left_over
 from otrade_bot.service.prices import PriceSource
-from otrade_bot.service.switch import own, set_aside
+from otrade_bot.service.switch import another_user, own, set_aside
 from otrade_bot.service.unseen import live_through
 from otrade_bot.trading.carry import Carried
 from otrade_bot.trading.engine import LiveTradingEngine
@@ -81,7 +81,7 @@ class Opener:
         """The desk of ``day`` as it is now. ``begin`` is given the desk before its first word, and names who hears it.
         Raises JournalException, ConfigException, and BrokerException for a paper account."""
         now = self.clock.now_ns()
-        torn = self._mend(day, now)
+        torn = [*self._whose(), *self._mend(day, now)]
         if day == ist_date(now) and (said := set_aside(self.state_dir, day, self.account.name)):
             self.journal.close()
             torn.append(said)
@@ -97,6 +97,19 @@ class Opener:
         """Fetch most of what the next ``open`` asks for while another desk still trades."""
         with contextlib.suppress(BrokerException):  # it will meet the same, and say so
             await self.source.prepare(day, list(symbols))
+
+    def _whose(self) -> list[str]:
+        """The diaries are of the account that is traded now; what to tell where they were not. Raises
+        JournalException."""
+        user = self.account.user()
+        if not user:
+            return []
+        self.journal.close()
+        try:
+            said = another_user(self.state_dir, self.account.name, user)
+        except OSError as error:
+            raise JournalException(f"{self.state_dir}: the diaries of another account stay: {error}") from error
+        return [said] if said else []
 
     def _mend(self, day: date, now: int) -> list[str]:
         """The diaries that this day is opened with, and today's, must be readable; what had to be set aside."""

@@ -16,8 +16,12 @@ from otrade_bot.brokers.paper.book import Book
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.service.health import FILE as HEARTBEAT
 from otrade_bot.service.journal import day_path, days, read_day
+from otrade_bot.service.statefile import write_state
 
-__all__ = ["check_switch", "own", "set_aside"]
+__all__ = ["another_user", "check_switch", "own", "set_aside"]
+
+#: Whose account was traded last, by broker.
+USERS = "accounts.json"
 
 
 def check_switch(state_dir: Path, account: str) -> None:
@@ -46,6 +50,43 @@ def set_aside(state_dir: Path, day: date, account: str) -> str:
         file.write(path.read_bytes())
     path.unlink()
     return f"today's journal was the {before} account's; it is kept as {kept.name}, and a new one begins"
+
+
+def another_user(state_dir: Path, broker: str, user: str) -> str:
+    """Where the account at that broker is another person's than before, all diaries get that one's name: what they keep
+    must not be found among the shares of the new one. What to tell, '' where nothing was done. Raises OSError."""
+    known = _users(state_dir)
+    before = known.get(broker, "")
+    if not user or user == before:
+        return ""
+    said = ""
+    if before and days(state_dir):
+        folder = _unused(state_dir / f"journal.{broker}-{before}")
+        (state_dir / "journal").rename(folder)
+        (state_dir / "journal").mkdir(mode=0o700)
+        said = (
+            f"the account at {broker} is {user}, before it was {before}: its diaries are kept as {folder.name}, new "
+            "ones begin, and nobody watches what it holds"
+        )
+    write_state(state_dir / USERS, {**known, broker: user}, durable=True)
+    return said
+
+
+def _users(state_dir: Path) -> dict[str, str]:
+    try:
+        found = json.loads((state_dir / USERS).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {str(broker): str(user) for broker, user in found.items()} if isinstance(found, dict) else {}
+
+
+def _unused(folder: Path) -> Path:
+    """That name, or with a number."""
+    found, number = folder, 1
+    while found.exists():
+        number += 1
+        found = folder.with_name(f"{folder.name}-{number}")
+    return found
 
 
 def own(lines: list[dict[str, Any]], account: str) -> list[dict[str, Any]]:

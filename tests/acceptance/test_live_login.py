@@ -64,13 +64,18 @@ class Live:
 
 
 @asynccontextmanager
-async def live(folder: Path, broker: str, listen: str | None = None, **more: str) -> AsyncIterator[Live]:
+async def live(
+    folder: Path, broker: str, listen: str | None = None, *, product: str = "MIS",
+    holdings: dict[str, tuple[int, int]] | None = None, **more: str,
+) -> AsyncIterator[Live]:  # fmt: skip
     """Mode live, without a token; what happens at the venue is kept in its ``calls``."""
     venue: Kite | UpstoxApi = Kite() if broker == "kite" else UpstoxApi()
     venue.open(beat_s=0.5) if isinstance(venue, Kite) else venue.up()
+    venue.exchange.holdings |= holdings or {}
     settings: dict[str, Any] = {
-        "trading.json": {"mode": "live", "strategies": [{"name": "ema_crossover", "instruments": ["NSE:RELIANCE"],
-                                                         "timeframe": "1m"}]},
+        "trading.json": {"mode": "live", "product": product, "strategies": [
+            {"name": "ema_crossover", "instruments": ["NSE:RELIANCE"], "timeframe": "1m"},
+        ]},
         "brokers.json": {"primary": broker, "feed": broker, "ip_echo": None, "login": {"listen": listen}},
     }  # fmt: skip
     environment = {

@@ -16,7 +16,7 @@ from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.events import Event, EventKind
 from otrade_bot.service import run_command
 from otrade_bot.service.journal import DayJournal, day_path, read_day
-from otrade_bot.service.switch import check_switch, own, set_aside
+from otrade_bot.service.switch import another_user, check_switch, own, set_aside
 
 DAY = date(2026, 9, 16)
 LIVE = {"primary": "kite", "feed": "kite"}
@@ -108,6 +108,33 @@ def test_the_journal_of_another_account_is_kept_under_its_name_and_counts_for_no
     lines = read_day(tmp_path, DAY)
     assert own(lines, "kite") == lines
     assert own(lines, "paper") == []
+
+
+def test_the_diaries_of_another_persons_account_are_kept_under_its_name_and_count_for_nothing(tmp_path: Path) -> None:
+    ran(tmp_path, "kite")
+    for user in ("AB1234", "", "AB1234"):  # '' = nobody knows
+        assert another_user(tmp_path, "kite", user) == ""
+    assert another_user(tmp_path, "upstox", "2ABCDE") == ""
+    assert len(read_day(tmp_path, DAY)) == 1
+    for times, folder in ((1, "journal.kite-AB1234"), (2, "journal.kite-AB1234-2")):
+        said = another_user(tmp_path, "kite", "ZZ9999")
+        assert "at kite is ZZ9999, before it was AB1234" in said
+        assert folder in said
+        assert (tmp_path / folder / f"{DAY}.jsonl").exists()
+        assert read_day(tmp_path, DAY) == []
+        assert another_user(tmp_path, "kite", "ZZ9999") == ""
+        ran(tmp_path, "kite")
+        assert another_user(tmp_path, "kite", "AB1234") if times == 1 else True
+        ran(tmp_path, "kite")
+    assert (tmp_path / "accounts.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("torn", [b"", b"[]", b"[" * 100_000, b"\xff"])
+def test_whose_account_it_was_may_be_forgotten(tmp_path: Path, torn: bytes) -> None:
+    ran(tmp_path, "kite")
+    (tmp_path / "accounts.json").write_bytes(torn)
+    assert another_user(tmp_path, "kite", "AB1234") == ""
+    assert another_user(tmp_path, "kite", "ZZ9999") != ""
 
 
 def test_a_second_change_on_one_day_loses_no_line_of_the_first(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness.bench import config
+from harness.bench import Bench, config
 from login_room import EIGHT, KITE_USER, UPSTOX_USER, LoginRoom, login_room, secrets_of
 
 from otrade_bot.brokers import vault
@@ -17,6 +17,7 @@ from otrade_bot.config.models import BrokerConfig
 from otrade_bot.config.secrets import Secrets
 from otrade_bot.core.clock import MINUTE, SECOND
 from otrade_bot.core.masking import forget_secrets
+from otrade_bot.core.model import Refused
 from otrade_bot.service.broker_setup import broker_parts
 from otrade_bot.service.brokerside import BrokerSide
 from otrade_bot.service.tokencheck import Checked, check_account
@@ -36,9 +37,10 @@ def value_of(room: LoginRoom, broker: str) -> str:
     return room.kite.token if broker == "kite" else room.upstox.token
 
 
-def side_of(room: LoginRoom, secrets: Secrets, broker: str) -> BrokerSide:
+def side_of(room: LoginRoom, secrets: Secrets, broker: str, mode: str = "paper") -> BrokerSide:
     """As a service has it."""
     settings = replace(config(), brokers=BrokerConfig(primary=broker, feed=broker))  # type: ignore[arg-type]
+    settings = replace(settings, trading=settings.trading.model_copy(update={"mode": mode}))
     return broker_parts(settings, secrets, room.folder, room.clock).side
 
 
@@ -168,6 +170,34 @@ async def test_a_login_ends_the_waiting(tmp_path: Path) -> None:
         side.take("kite", Token("the-token-of-a-login", KITE_USER, EIGHT, next_expiry("kite", EIGHT)))
         await asyncio.gather(*side._tasks)
         assert side.tokens == {"kite": "the-token-of-a-login"}
+        await side.close()
+
+
+@pytest.mark.parametrize("user", [KITE_USER, "ZZ9999"])
+async def test_a_desk_of_another_account_orders_nothing_with_the_new_ones_token(tmp_path: Path, user: str) -> None:
+    async with login_room(tmp_path) as room:
+        room.store.save("kite", Token("the-token-of-before", KITE_USER, EIGHT, next_expiry("kite", EIGHT)))
+        secrets = secrets_of(room.kite, room.upstox, secret_key="a key for tests", live="yes")
+        side = side_of(room, secrets, "kite", mode="live")
+        wanted: list[str] = []
+        side.again = wanted.append
+        await side.check_accounts()
+        bench = Bench.paper(tmp_path / "paper.jsonl")
+        side.attach(bench.engine)
+        side.take("kite", Token(room.kite.token, user, EIGHT, next_expiry("kite", EIGHT)))
+        if user == KITE_USER:
+            assert not bench.engine.retired
+            assert side.connections["kite"].read_only == ""
+        else:
+            assert wanted == ["another account at kite"]
+            assert bench.engine.retired
+            assert await side.connections["kite"].cancel("1") == Refused(
+                "not sent: the account is being changed", "read_only"
+            )
+            side.attach(Bench.paper(tmp_path / "paper2.jsonl").engine)
+            assert side.connections["kite"].read_only == ""
+        assert room.kite.hits("cancel") == 0
+        await asyncio.gather(*side._tasks)
         await side.close()
 
 
