@@ -19,7 +19,7 @@ from otrade_bot.trading.engine import LiveTradingEngine
 from tests.acceptance.live_venues import Hang, Venue
 from tests.venues.sockets import Link
 
-__all__ = ["Barrier", "Sleeper", "Wire"]
+__all__ = ["Barrier", "Flights", "Sleeper", "Wire"]
 
 T = TypeVar("T")
 PATIENCE = 20.0  #: seconds of the machine's clock after which a barrier that does not come is an error
@@ -61,11 +61,32 @@ class Wire:
     heard: int = 0
 
 
+class Flights:
+    """Writes that have been let go and are not answered."""
+
+    def __init__(self, client: UnifiedBrokerMiddleware) -> None:
+        self.count = 0
+        line: Any = client._line
+        turn, ended = line.turn, line.ended
+
+        async def let_go(**what: bool) -> int | str:
+            answer: int | str = await turn(**what)
+            self.count += not isinstance(answer, str)
+            return answer
+
+        def answered(taken: int) -> None:
+            self.count -= 1
+            ended(taken)
+
+        line.turn, line.ended = let_go, answered
+
+
 class Barrier:
     """What a room waits for. ``client`` and ``engine`` are those of the process that is there now."""
 
     client: UnifiedBrokerMiddleware
     engine: LiveTradingEngine
+    _flights: Flights
 
     def __init__(self, clock: ManualClock, venue: Venue) -> None:
         self.clock, self.venue = clock, venue
@@ -102,14 +123,17 @@ class Barrier:
             if busy and time.monotonic() > deadline:
                 raise AssertionError(f"{self.venue.name}: not settled: {', '.join(busy)}")
             await asyncio.sleep(0.0005 if busy else 0)
+        if self.client._error is not None:  # a listener's
+            raise self.client._error
 
     def unsettled(self) -> list[str]:
         """What is still on its way."""
         found = [f"task {task.get_name()} {task.get_coro()}" for task in self._tasks]
         hanging = sum(hang.holding for hang in self._hangs)
-        waiting = len(self.client._line) + hanging  # for their turn by the clock, or for what the test decides
-        if (writes := len(self.client._tasks)) > waiting:
-            found.append(f"{writes - waiting} writes")
+        if self._flights.count > hanging:
+            found.append(f"{self._flights.count - hanging} writes")
+        elif any(task._fut_waiter is None for task in self.client._tasks):  # else it waits for its turn by the clock
+            found.append("writes about to go")
         if self.engine.asking is not None and not self.engine.asking.done():
             found.append("a look at the orders")
         if self.engine.manager.guards.tasks:

@@ -16,6 +16,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from otrade_bot.trading import setup
 from otrade_bot.trading.engine import LiveTradingEngine
 from otrade_bot.trading.recover import HistoryTick
 from otrade_bot.trading.rungs import RungLife
-from tests.acceptance.live_barrier import Barrier, Sleeper, Wire
+from tests.acceptance.live_barrier import Barrier, Flights, Sleeper, Wire
 from tests.acceptance.live_venues import VENUES, Guard, Hang, Seen, working
 from tests.harness.bench import config as bench_config
 from tests.harness.bench import kernel
@@ -95,7 +96,9 @@ class LiveRoom(Barrier):
     def _settings(self, symbols: tuple[str, ...]) -> Config:
         capital = self.base * 30 // 100 + self.base // 200
         risk = {"cooldown_seconds": 3_600}  # one trade a row is enough
-        return bench_config(symbols=symbols, product=self.product, capital=capital, risk=risk)
+        made = bench_config(symbols=symbols, product=self.product, capital=capital, risk=risk)
+        rich = made.trading.model_copy(update={"total_capital": 100_000_000})
+        return replace(made, trading=rich)
 
     # --- the process ---
     async def open(self) -> None:
@@ -135,6 +138,7 @@ class LiveRoom(Barrier):
         client = self.venue.client(self.clock, self._naps.sleep, self._writers)
         assert client.inner.pace is not None
         client.inner.pace._sleep = self._wait_out
+        self._flights = Flights(client)
         client.learn(self)
         client.subscribe(self.instruments)
         return client
