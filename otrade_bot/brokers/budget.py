@@ -83,6 +83,11 @@ class Budget:
         self.placed_today += counts
         return 0
 
+    def spent(self, now_ns: int, *, counts: bool) -> bool:
+        """What is left of the day is kept for exits: waiting brings no entry."""
+        self._come_to(now_ns)
+        return counts and bool(self._day_fault(reduces=False))
+
     def ended(self, taken_ns: int, now_ns: int) -> None:
         """The write that was taken then has been answered, or given up."""
         self._come_to(now_ns)

@@ -76,8 +76,42 @@ async def test_a_day_that_is_used_up_while_an_exit_waits_is_said_and_a_cancellat
     assert desk.gone == ["exit", "cancel"]
 
 
-async def test_an_entry_never_waits() -> None:
+async def test_an_entry_waits_three_seconds_at_most_behind_all_others() -> None:
     desk = Desk(KITE)
-    answers = await asyncio.gather(*(desk.ask(f"E{k}", reduces=False, counts=True) for k in range(30)))
-    assert [answer == "" for answer in answers] == [True] * 6 + [False] * 24
+    asked = [desk.ask(f"E{k}", reduces=False, counts=True) for k in range(30)]
+    await until(lambda: desk.watch.asleep == 1)
+    assert desk.gone == [f"E{k}" for k in range(6)]
+    desk.watch.turn(0.1)
+    await until(lambda: desk.watch.asleep == 1)
+    exits = [desk.ask(f"X{k}") for k in range(6)]
+    await until(lambda: len(desk.line) == 2)
+    while not all(task.done() for task in asked):
+        desk.watch.turn(0.1)
+        await until(lambda: desk.watch.asleep or all(task.done() for task in asked))
+    answers = [task.result() for task in asked]
+    assert await asyncio.gather(*exits) == [""] * 6
+    gone = [who for who in desk.gone if who.startswith("E")]
+    assert gone == [f"E{k}" for k in range(len(gone))]
+    assert 18 <= len(gone) <= 24
+    assert set(answers[len(gone) :]) == {"not sent: 6 order writes within a second, the rest of 10 is kept for exits"}
+    assert desk.gone.index("X5") < desk.gone.index("E6"), "exits come first"
+
+
+async def test_an_entry_does_not_wait_for_room_that_a_day_has_no_more() -> None:
+    desk = Desk(KITE)
+    desk.budget.resume(4990, desk.watch.now_ns())
+    assert "is kept for exits" in await desk.ask("E", reduces=False, counts=True)
     assert desk.watch.asleep == 0
+
+
+async def test_an_entry_gives_up_also_where_the_clock_stands() -> None:
+    desk = Desk(KITE)
+    rests: list[float] = []
+
+    async def no_rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    desk.line = Line(desk.budget, desk.watch, no_rest)
+    asked = [desk.ask(f"E{k}", reduces=False, counts=True) for k in range(7)]
+    assert [answer == "" for answer in await asyncio.gather(*asked)] == [True] * 6 + [False]
+    assert len(rests) == 30
