@@ -16,7 +16,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -95,10 +94,8 @@ class LiveRoom(Barrier):
 
     def _settings(self, symbols: tuple[str, ...]) -> Config:
         capital = self.base * 30 // 100 + self.base // 200
-        risk = {"cooldown_seconds": 3_600}  # one trade a row is enough
-        made = bench_config(symbols=symbols, product=self.product, capital=capital, risk=risk)
-        rich = made.trading.model_copy(update={"total_capital": 100_000_000})
-        return replace(made, trading=rich)
+        risk = {"cooldown_seconds": 3_600, "total_capital": 100_000_000}  # one trade a row is enough
+        return bench_config(symbols=symbols, product=self.product, capital=capital, risk=risk)
 
     # --- the process ---
     async def open(self) -> None:
