@@ -33,6 +33,7 @@ from otrade_bot.service.doctor_net import net_checks
 from otrade_bot.service.folder import GUESTS, mark_of
 from otrade_bot.service.health import DISK_MB
 from otrade_bot.service.mouths import introduction
+from otrade_bot.service.switch import USERS
 from otrade_bot.strategies.base import StrategyParams
 from otrade_bot.strategies.loader import load_strategy, parse_params
 
@@ -264,7 +265,7 @@ def test_files_of_the_state_folder_are_those_that_the_service_writes() -> None:
     told = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
     assert told == {
         "journal/YYYY-MM-DD.jsonl", "paper.jsonl", control_state.FILE, "outbox.jsonl", health.FILE, "logs/",
-        UNOPENED, *map(mark_of, GUESTS), "lock", tokens.FILE, f"{listing.FOLDER}/", f"{past_bars.FOLDER}/",
+        UNOPENED, *map(mark_of, GUESTS), "lock", tokens.FILE, USERS, f"{listing.FOLDER}/", f"{past_bars.FOLDER}/",
     }  # fmt: skip
 
 
