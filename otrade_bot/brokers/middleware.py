@@ -282,6 +282,8 @@ class UnifiedBrokerMiddleware(BrokerInterface):
             return Refused(taken, UNSENT)
         since = self._now()
         try:
+            if self.read_only:  # since it began to wait
+                return Refused(f"not sent: {self.read_only}", READ_ONLY)
             outcome = await send()
         finally:
             self._line.ended(taken)

@@ -118,6 +118,18 @@ async def test_a_flood_of_exits_reaches_the_broker_at_ten_a_second_at_most_and_e
 
 
 @BROKERS
+async def test_what_waits_for_its_turn_leaves_no_more_once_nothing_may_leave(name: str) -> None:
+    async with account(name) as room:
+        exits = [asyncio.create_task(room.account.place(wanted(f"X{k}", reduces=True))) for k in range(22)]
+        await until(lambda: room.venue.hits("place") >= 10)
+        room.account.read_only = "the account is being changed"
+        outcomes = await asyncio.gather(*exits)
+        left = sum(isinstance(outcome, Accepted) for outcome in outcomes)
+        assert left == room.venue.hits("place") < 22
+        assert outcomes.count(Refused("not sent: the account is being changed", "read_only")) == 22 - left
+
+
+@BROKERS
 async def test_writes_that_hang_hold_no_exit_up(name: str) -> None:
     async with account(name, manual=True, settings={"silence": 5.0} if name == "kite" else {"read_s": 5.0}) as room:
         held = [Hang() for _ in range(20)]
