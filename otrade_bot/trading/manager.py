@@ -37,7 +37,7 @@ from otrade_bot.trading import doubt
 from otrade_bot.trading.delivery import cancel_gtt, converge_gtt, cure_of
 from otrade_bot.trading.guards import GuardDesk, gtt_leg
 from otrade_bot.trading.orders import Order, OrderBook, Tags, merge
-from otrade_bot.trading.refusals import OWN, Pauses, Storm, Trouble, trouble_of
+from otrade_bot.trading.refusals import OWN, Pauses, Storm, Trouble, beyond_circuit, trouble_of
 from otrade_bot.trading.risk import Approved, Quote, RiskManager, freeze_lots, slices
 from otrade_bot.trading.rungs import RungLife
 from otrade_bot.trading.table import Row
@@ -54,6 +54,8 @@ CANCEL_AGAIN = 10 * SECOND
 #: The same refusal is said again after this.
 SAY_AGAIN = 60 * SECOND
 NO_PRICE = "no price has been seen yet"
+#: A stop that may not be turned into the exit so often in a row is taken back, and the exit placed.
+ANEW_AFTER = 5
 #: Modifications after which a fresh order is cheaper than the risk of meeting the broker's limit of 25.
 FRESH_AFTER = 20
 _STOPS = (OrderType.SL_M, OrderType.SL)
@@ -141,9 +143,16 @@ class OrderManager:
         if life is None or life.cycle != cycle or life.closed:
             return
         if life.wanted is None:
-            life.wanted = reason
+            self._leave(life, reason)
         self._cancel_entries(life)
         self.converge(life)
+
+    def _leave(self, life: RungLife, reason: ExitReason) -> None:
+        """What was refused was another wish: the exit waits for no pause of it."""
+        life.wanted = reason
+        for order in life.exits:
+            if not order.cancelling:
+                order.retry_ns = 0
 
     # --- what the broker says --------------------------------------------------------------------
 
@@ -309,6 +318,7 @@ class OrderManager:
         if life.product is not Product.MIS:
             converge_gtt(self, life, now)
             return
+        self._passed(life)
         surplus = self.surplus(life)
         for order in life.exits:
             if order.ready(now) and order in surplus:
@@ -336,6 +346,18 @@ class OrderManager:
         if not life.closed:
             life.closed = True
             self.finished(life)
+
+    def _passed(self, life: RungLife) -> None:
+        """The price is beyond a stop that the exchange still has further away, as its move was not taken."""
+        if life.wanted is not None or life.stopped or not life.level or not self.beyond(life):
+            return
+        waits = (o for o in life.exits if o.idle and o.status is OrderStatus.TRIGGER_PENDING and not o.cancelling)
+        behind = next((o for o in waits if (life.level - o.trigger) * int(life.side) > 0), None)
+        if behind is not None:
+            at = f"at {rupees_text(life.level)}, the order at the exchange waits at {rupees_text(behind.trigger)}"
+            self._alert(life, f"the price is beyond the stop {at}: leaving at market")
+            self._leave(life, ExitReason.STOP)
+            self._cancel_entries(life)
 
     def _adjust(self, life: RungLife, order: Order, now: int) -> None:
         """Change a working reducing order where it differs from what is wanted."""
@@ -414,10 +436,10 @@ class OrderManager:
         return ltp <= life.level if life.side is Side.BUY else ltp >= life.level
 
     def _exit_price(self, life: RungLife) -> Paise:
-        """A limit inside the market-protection band of the LTP; 0 where none is known."""
+        """A limit inside the market-protection band of the LTP, or at it; 0 where none is known."""
         row = self.rows[life.row]
-        if row.ltp <= 0:
-            return 0
+        if row.ltp <= 0 or life.tight:
+            return max(0, row.ltp)
         option = int(row.instrument.kind is InstrumentKind.OPTION)
         return protected(life.side.opposite, row.ltp, protection_ppm(row.ltp, option), row.instrument.tick)
 
@@ -425,6 +447,7 @@ class OrderManager:
         """An exit that cannot be sent is tried again: every second where the no is ours, else ever more slowly."""
         now = self.clock.now_ns()
         ours = refused.code in OWN
+        life.tight = life.tight or (not ours and beyond_circuit(refused.reason))
         life.retry_ns = now + (RETRY if ours else self.pauses.next((life.row, life.rung, life.cycle), now))
         if refused.code != "no_price" or not self._price_may_come(life):
             cure = cure_of(refused.reason)
@@ -580,6 +603,7 @@ class OrderManager:
     def _accepted(self, order: Order, what: str, outcome: Accepted) -> None:
         """The broker has it. Its report may come much later, so a change counts from here on."""
         self.pauses.forget(order.tag)
+        order.refusals = 0
         if not order.order_id:
             order.order_id = outcome.order_id
             self.orders.by_id[outcome.order_id] = order
@@ -615,13 +639,31 @@ class OrderManager:
         order.cancelling = order.cancelling and what != "cancel"
         life = self._life(order)
         if life is not None and not order.status.final:
-            self._say_refused(life, f"{what} of the {order.leg} order refused: {outcome.reason}")
+            self._say_refused(life, f"{what} of the {order.leg} order refused: {outcome.reason}{_stays(life, order)}")
+            if what == "modify" and not trouble.passing and self._other_way(life, order, outcome.reason):
+                return
         if trouble is Trouble.MODIFICATIONS and what == "modify" and not order.status.final:
             order.modifications = max(order.modifications, self._most_changes)
             self._cancel(order)  # its final report places a fresh one
             return
         order.contradicted = order.contradicted or not trouble.passing
         order.retry_ns = now + self.pauses.next(order.tag, now)
+
+    def _other_way(self, life: RungLife, order: Order, reason: str) -> bool:
+        """An exit that the broker does not take like this: at the last price, or by a fresh order once the old one has
+        ended. False where it is only tried again later."""
+        order.refusals += 1
+        if life.wanted is None:
+            return False
+        if beyond_circuit(reason) and not life.tight:
+            life.tight = True
+            return True
+        if beyond_circuit(reason) or order.refusals < ANEW_AFTER:
+            return False
+        order.refusals = 0
+        self._alert(life, f"the {order.order_type} order cannot be changed: it is cancelled, then the exit is sent")
+        self._cancel(order)
+        return True
 
     @property
     def _most_changes(self) -> int:
@@ -694,6 +736,16 @@ class OrderManager:
                 "quantity": life.held, "state": state,
             },
         ))  # fmt: skip
+
+
+def _stays(life: RungLife, order: Order) -> str:
+    """Where a stop rests that should have been moved."""
+    if order.leg is Leg.ENTRY or life.wanted is not None or order.order_type not in _STOPS:
+        return ""
+    if order.trigger == life.level:
+        return ""
+    stays, wanted = rupees_text(order.trigger), rupees_text(life.level)
+    return f"; it stays at {stays}, the stop at {wanted} is watched here meanwhile"
 
 
 def _telling(order: Order) -> tuple[object, ...]:

@@ -70,6 +70,7 @@ class Order:
     retry_ns: int = 0  #: no further write about it before this moment
     answered_ns: int = 0  #: when the last write about it was answered
     contradicted: bool = False  #: a change was refused because the order is not as we think
+    refusals: int = 0  #: of changing it, in a row
     over: bool = False  #: it has ended, though the broker's book does not show it yet
     forced: bool = False  #: a human demanded it beside one in doubt
     unknown: str = ""  #: cause, while nobody knows how the last write ended

@@ -16,7 +16,7 @@ from enum import Enum
 from otrade_bot.core.clock import SECOND
 from otrade_bot.core.model import Refused
 
-__all__ = ["LONGEST", "Pauses", "Storm", "Trouble", "trouble_of"]
+__all__ = ["LONGEST", "Pauses", "Storm", "Trouble", "beyond_circuit", "trouble_of"]
 
 #: The longest wait between two tries of one exit.
 LONGEST = 15 * SECOND
@@ -70,6 +70,15 @@ def trouble_of(refused: Refused) -> Trouble:
     if known is not None:
         return known
     return next((kind for kind, words in _WORDS if words.search(refused.reason)), Trouble.NONE)
+
+
+#: Exchanges call it circuit, price band, daily range, or LPP (limit price protection).
+_CIRCUIT = re.compile(r"\bcircuit\b|\bprice (band|range)\b|\bdaily (price )?range\b|\blpp\b", re.IGNORECASE)
+
+
+def beyond_circuit(reason: str) -> bool:
+    """The price of the order is not one of today's; the last traded one always is."""
+    return _CIRCUIT.search(reason) is not None
 
 
 @dataclass(slots=True)

@@ -109,6 +109,7 @@ class RungLife:
     retry_ns: int = 0  #: not before this moment, after a refusal
     said: str = ""  #: the last refusal that was said, and when
     said_ns: int = 0
+    tight: bool = False  #: the broker takes no price beyond the day's circuit: exits are priced at the last price
     blind_ns: int = 0  #: since when an exit waits for the first price
     before: Told = NOTHING
     charged: Paise = 0  #: booked with what is ``before``
