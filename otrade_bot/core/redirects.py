@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
-__all__ = ["PASTED", "Redirected", "concealed", "holds_code", "redirected"]
+__all__ = ["PASTED", "Redirected", "came_home", "concealed", "holds_code", "redirected"]
 
 #: What stands in records in the place of such a line.
 PASTED = "(a login address, not kept)"
@@ -36,6 +36,12 @@ def holds_code(line: str) -> bool:
     """Whether a code or a token may stand in this line."""
     found = _ADDRESS.search(line) or _WEB_TOKEN.search(line) or _ALONE.fullmatch(line.strip())
     return found is not None
+
+
+def came_home(line: str) -> bool:
+    """Whether it is a whole redirected address, with a code and a state: no other talk is."""
+    found = redirected(line)
+    return found is not None and bool(found.code and found.state)
 
 
 def concealed(line: str) -> str:

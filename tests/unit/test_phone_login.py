@@ -132,6 +132,23 @@ async def test_in_a_group_no_login_begins(tmp_path: Path) -> None:
         assert sent.buttons == []
 
 
+async def test_an_address_that_is_pasted_into_a_group_is_to_go_and_good_for_nobody(tmp_path: Path) -> None:
+    """Whoever reads it could send the browser's way home with a code of his own account."""
+    async with phone(tmp_path) as at:
+        pasted = at.room.browse("kite", await at.button())
+        at.desk.api.say(OWNER, "see https://example.com/?code=NIFTY50", DESK)  # talk
+        at.desk.api.say(OWNER, pasted, DESK)
+        said = "\n".join(sent.text for sent in await at.desk.said(2, DESK))
+        assert "nothing was done with it" in said
+        assert "Delete your message yourself" in said  # a bot that is no admin there may not
+        leaked = urlsplit(pasted).query.replace("loopbackrequest1", "a-strangers-code")
+        assert "No open login of yours has that state" in await at.room.desk.came_back(leaked)
+        at.desk.api.say(OWNER, pasted)
+        assert "No open login of yours has that state" in (await at.desk.said(2))[1].text
+        assert at.room.tokens == []
+        assert not at.secrets_in(pasted) & set(at.records().split())
+
+
 @pytest.mark.parametrize(("who", "role"), [(CLERK, "operator"), (GUEST, "viewer")])
 async def test_nobody_below_an_admin_logs_in_or_finishes_anothers_login(tmp_path: Path, who: int, role: str) -> None:
     async with phone(tmp_path) as at:

@@ -8,7 +8,7 @@ from telegram import CallbackQuery, Message, Update
 from telegram.constants import ChatType
 
 from otrade_bot.control.phone.gate import Knock
-from otrade_bot.core.redirects import concealed
+from otrade_bot.core.redirects import came_home, concealed
 
 __all__ = ["addressed", "carried", "knock_of", "line_of", "secondhand", "thread_of"]
 
@@ -43,12 +43,13 @@ def line_of(message: Message) -> str:
 
 
 def addressed(message: Message, username: str) -> bool:
-    """Whether it is meant for us: everything in a private chat; in a group commands, unless they name another bot."""
+    """Whether it is meant for us: everything in a private chat; in a group commands, unless they name another bot, and
+    the address of a login, which must not stay there."""
     if message.chat.type == ChatType.PRIVATE:
         return bool(line_of(message)) or message.effective_attachment is not None
     line = line_of(message).lstrip()
     if not line.startswith("/"):
-        return False
+        return came_home(line)
     named = _TO_A_BOT.match(line)
     return named is None or named[1].casefold() == username.casefold()
 
