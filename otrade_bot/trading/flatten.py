@@ -183,7 +183,7 @@ class Flattener:
     async def _verdict(self, lives: list[RungLife], nothing: str) -> str:
         """What the broker's own book says."""
         try:
-            left = await self._residue()
+            left = [*await self._residue(), *self._pending()]
         except BrokerException as error:
             text = f"NOT CONFIRMED: the broker's book cannot be read ({error}). {self._pause_text()}"
             self._say("unconfirmed", text, "")
@@ -225,6 +225,17 @@ class Flattener:
                 found.append(f"{key[0]} {ours:+d} ({self._why(key[0])})")
         return found
 
+    def _pending(self) -> list[str]:
+        """What holds nothing now, and may still: no position at the broker is not flat then."""
+        found = []
+        for life in self.lives():
+            name = f"{self.engine.manager.symbol(life)} P{life.rung + 1}"
+            if life.held == 0 and any(order.unknown for order in life.entries):
+                found.append(f"{name} (an entry's outcome is unknown: it may still fill; the broker is being asked)")
+            elif life.held == 0 and (life.entering or life.gtt_alive or any(order.live for order in life.exits)):
+                found.append(f"{name} (an order of it is not final yet)")
+        return found
+
     def _why(self, symbol: str) -> str:
         engine = self.engine
         for life in self.lives():
@@ -236,6 +247,8 @@ class Flattener:
             if fault:
                 return fault
             working = [order for order in life.exits if order.live]
+            if working and working[0].order_type in (OrderType.SL_M, OrderType.SL):
+                return f"its stop rests at {rupees_text(working[0].trigger)} and is no exit yet"
             if working:
                 return f"an exit rests at {rupees_text(working[0].price)} and has not filled"
             if life.gtt_alive:

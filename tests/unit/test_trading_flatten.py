@@ -144,6 +144,28 @@ async def test_an_entry_that_has_not_filled_is_cancelled_and_said(slow: Bench) -
     assert "entry cancelled, nothing was bought" in await asked
 
 
+async def test_an_entry_of_which_nobody_knows_may_still_fill_and_is_not_flat(slow: Bench) -> None:
+    slow.signal()
+    slow.broker.doubt(lost=False)
+    asked = asyncio.create_task(slow.engine.flatten("owner"))
+    await turns()
+    slow.clock.advance_to(slow.now + 121 * SECOND)
+    slow.engine.pulse(slow.now)
+    text = await asked
+    assert f"NOT FLAT: {SHARE.symbol} P1 (an entry's outcome is unknown" in text
+    assert states(slow) == ["started", "not_flat"]
+
+
+async def test_a_stop_that_could_not_be_turned_into_the_exit_is_called_a_stop(slow: Bench) -> None:
+    hold(slow)
+    asked = asyncio.create_task(slow.engine.flatten("owner"))
+    await turns()
+    slow.broker.answer(slow.broker.last("modify"), Refused("no"))
+    slow.clock.advance_to(slow.now + 121 * SECOND)
+    slow.engine.pulse(slow.now)
+    assert "its stop rests at ₹98.00 and is no exit yet" in await asked
+
+
 async def test_what_does_not_fill_is_not_flat_and_named_with_its_reason(slow: Bench) -> None:
     hold(slow)
     asked = asyncio.create_task(slow.engine.flatten("owner"))
