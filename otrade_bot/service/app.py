@@ -276,6 +276,8 @@ class Service:
         On a day without a session the last one stays open to be looked at.
         """
         day = self._day(self.clock.now_ns())
+        if self.brokers is not None:
+            self.brokers.begin()
         with timed("open", day=day.isoformat()):
             opened = await self.opener.open(day, self._begin)
         now = self._caught_up = opened.now
@@ -332,7 +334,7 @@ class Service:
         self._again = ""
         self.watch.busy()
         if self.brokers is not None:  # a broker's candles take minutes, in which exits must go on
-            self.engine.restore({Block.RECOVERY})
+            self.engine.leave()
             await self.opener.ahead(self._day(self.clock.now_ns()), self.engine.by_symbol)
         self._opened.clear()
         if self._feed is not None:

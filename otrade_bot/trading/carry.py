@@ -121,7 +121,7 @@ async def carry_in(engine: LiveTradingEngine, rungs: Iterable[Carried]) -> list[
 async def _net(engine: LiveTradingEngine) -> dict[tuple[str, str], int]:
     """The broker's net as the day began: what there is, less what today's orders did."""
     net = await engine.broker.get_net()
-    for order in await engine.broker.get_orderbook():
+    for order in engine.todays(await engine.broker.get_orderbook()):
         key = (order.symbol, str(order.product))
         net[key] = net.get(key, 0) - int(order.side) * order.filled
     return net

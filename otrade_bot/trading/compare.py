@@ -71,7 +71,7 @@ def _remind(engine: LiveTradingEngine) -> None:
         since = to_ist(order.unknown_ns)
         engine.manager._say_refused(
             life, f"its {order.order_type} order {order.tag} has been in doubt since {since:%H:%M:%S} "
-            f"({order.unknown}): {life.held} held may be unprotected; {force_hint(order)}"
+            f"({order.unknown}): {min(order.left or life.held, life.held)} held may be unprotected; {force_hint(order)}"
         )  # fmt: skip
 
 
@@ -79,7 +79,7 @@ async def read_book(engine: LiveTradingEngine) -> Sequence[BrokerOrder]:
     """Each row is taken as a report; doubts are compared with it, and with the history of their orders. Raises
     BrokerException."""
     manager, began = engine.manager, engine.clock.now_ns()
-    book = await engine.broker.get_orderbook()
+    book = engine.todays(await engine.broker.get_orderbook())
     engine.post(lambda: settle_book(manager, book, began))
     for told in book:
         engine.post(lambda told=told: _hear(engine, told))  # type: ignore[misc]

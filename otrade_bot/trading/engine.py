@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from otrade_bot.brokers.base import BrokerInterface
 from otrade_bot.config.models import Config
-from otrade_bot.core.clock import MINUTE, SECOND, Clock, iso
+from otrade_bot.core.clock import MINUTE, SECOND, Clock, iso, midnight_ns
 from otrade_bot.core.errors import BrokerException, JournalException, TokenException
 from otrade_bot.core.events import Event, EventKind, Observer, Severity
 from otrade_bot.core.model import Block, BrokerOrder, Instrument, OrderType, Side
@@ -113,6 +113,7 @@ class LiveTradingEngine:
         self.address_fault = ""  #: why the broker takes no orders from this machine
         self.unread = ""  #: why the broker's books are not known; '' = they have been read
         self.retired = False
+        self.leaving = False  #: the next engine is being prepared: no entries, everything else goes on
         self.available: Paise | None = None  #: what the broker's funds were at the last comparison
         self.suspects: dict[tuple[str, str], tuple[int, int]] = {}  #: differences seen, and since when (ns)
         self.known_tags: set[str] = set()  #: like ours, but not sent by us; said already
@@ -370,7 +371,7 @@ class LiveTradingEngine:
         """One read of the broker's orders, taken as reports. What fails is tried again."""
         try:
             async with self._books:
-                if not (self.retired or self.unread or Block.RECOVERY in self.blocks):
+                if not self.blind:
                     await read_book(self)
         except TokenException as error:
             self.token_lost(str(error))
@@ -384,7 +385,7 @@ class LiveTradingEngine:
         self.post(lambda: self._reported(told))
 
     def _reported(self, told: BrokerOrder) -> None:
-        if self.manager.on_report(told) or Block.RECOVERY in self.blocks:
+        if self.manager.on_report(told) or (Block.RECOVERY in self.blocks and not self.leaving):
             return  # what is ours is not known yet: recovery reads the books after this
         self.not_sent(told)
         if not told.tag and told.filled:
@@ -400,6 +401,21 @@ class LiveTradingEngine:
             f"mark {self.manager.tags.instance} and was not sent by this program: does a second one run on this "
             "account? Its orders are not touched"
         )
+
+    @property
+    def blind(self) -> bool:
+        """What is ours is not known, or no business of this engine any more: no book is compared with it."""
+        return self.retired or bool(self.unread) or (Block.RECOVERY in self.blocks and not self.leaving)
+
+    def leave(self) -> None:
+        """Another engine is about to take over; until it does, exits and doubts are ours."""
+        self.leaving = not self.blind
+        self.restore({Block.RECOVERY})
+
+    def todays(self, book: Iterable[BrokerOrder]) -> list[BrokerOrder]:
+        """The orders of the prepared day: a broker may go on showing yesterday's in the morning."""
+        begins = midnight_ns(self.day) if self.day else 0
+        return [order for order in book if not order.placed_ns or order.placed_ns >= begins]
 
     def retire(self) -> None:
         """Another engine takes over: nothing that still comes in (an answer, a report, a price) is acted on."""
@@ -730,7 +746,7 @@ class LiveTradingEngine:
         async with self._books:
             if self._compared > asked:
                 return self._differences
-            if self.retired or self.unread or Block.RECOVERY in self.blocks:
+            if self.blind:
                 return []
             self._begun += 1
             try:

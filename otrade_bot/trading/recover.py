@@ -111,13 +111,14 @@ class Recovery:
         engine.blocks.add(Block.RECOVERY)
         engine._apply_blocks()
         broker = engine.broker
-        book, fills, gtts = await broker.get_orderbook(), await broker.get_trades(), await broker.get_gtts()
+        shown, fills, gtts = await broker.get_orderbook(), await broker.get_trades(), await broker.get_gtts()
+        book: Sequence[BrokerOrder] = engine.todays(shown)
         products = {row.instrument.symbol: row.product for row in engine.table if row.strategy}
         book, self._legs = known_again(book, exits, products)
         claims = [one for one in claims if self._claim(one)]
         late = doubted(pending, book, products)
         found = self._group([*book, *late])
-        engine.manager.tags.resume([*(order.tag for order in (*book, *late)), *sent])
+        engine.manager.tags.resume([*(order.tag for order in (*shown, *late)), *sent])
         own = [*self._claim_steps(claims), *self._order_steps(found, fills)]
         steps = heapq.merge(sorted(own), self._price_steps(history))
         for step in steps:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from harness.bench import DAY, SHARE, Bench, config, run
+from harness.venue import FakeVenue
 
 from otrade_bot.core.events import Event
 from otrade_bot.core.model import GttStatus, OrderRequest, OrderType, Product, Side
@@ -213,3 +214,25 @@ def test_a_restart_while_the_gtts_own_order_works_takes_it_for_what_it_is(
     assert not again.alerts, "it is ours, and nobody closed anything outside this program"
     assert active(again) == []
     assert len(run(again.broker.get_orderbook())) == 1, "its order works: no second one beside it"
+
+
+def test_yesterdays_orders_that_a_broker_still_shows_in_the_morning_are_not_todays() -> None:
+    lived = Bench(lambda b: FakeVenue(b.clock), CNC)
+    lived.signal()
+    lived.broker.fill(lived.broker.accept())
+    lived.broker.deliver_all()
+    lived.broker.accept()
+    kept = remembered([{"kind": "carry", "rungs": []}, *journal(lived.diary.events)]) or []
+    assert [one.quantity for one in kept] == [30]
+    venue = lived.broker
+    bench = Bench(lambda b: venue, CNC, start=False, day=NEXT)
+    venue.clock = bench.clock
+    bench.engine.prepare(NEXT)
+    run(carry_in(bench.engine, kept))
+    bench.engine.start_day(NEXT)
+    run(bench.engine.recover())
+    run(bench.engine.reconcile())
+    assert bench.alerts == []
+    assert [position.quantity for position in bench.engine.positions()] == [30]
+    assert (bench.engine.account[0]["trades"], bench.engine.counters.signals) == (0, 0)
+    assert bench.engine.manager.tags.sequence > 0, "their tags are not used again while they are shown"

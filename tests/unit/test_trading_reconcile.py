@@ -104,6 +104,21 @@ def test_nothing_is_compared_before_what_is_ours_is_known(bench: Bench) -> None:
     assert bench.broker.reads == 0
 
 
+def test_an_engine_that_is_about_to_be_left_goes_on_comparing(bench: Bench) -> None:
+    bench.engine.leave()
+    assert Block.RECOVERY in bench.engine.blocks
+    bench.broker.external.append(BrokerPosition(SHARE.symbol, Product.MIS, 30, 0))
+    run(bench.engine.reconcile())
+    assert bench.broker.reads > 0
+
+
+def test_one_that_knew_nothing_knows_nothing_when_it_is_left(bench: Bench) -> None:
+    bench.engine.unread = "no token"
+    bench.engine.leave()
+    assert run(bench.engine.reconcile()) == []
+    assert bench.broker.reads == 0
+
+
 async def test_a_comparison_that_is_asked_for_during_recovery_waits_for_it(bench: Bench) -> None:
     gate = bench.broker.gate = Gate("book")
     recovery = asyncio.create_task(bench.engine.recover())
