@@ -80,12 +80,15 @@ class BrokerSide:
         for connection in self.connections.values():
             await connection.aclose()
 
-    def attach(self, engine: LiveTradingEngine) -> None:
-        """The desk that is open now; prices go to it where it knows what it holds."""
-        self._engine = engine
+    def begin(self) -> None:
+        """A desk is about to be opened, the one before is closed."""
         for name in self._shut:
             self.connections[name].read_only = ""
         self._shut.clear()
+
+    def attach(self, engine: LiveTradingEngine) -> None:
+        """The desk that is open now; prices go to it where it knows what it holds."""
+        self._engine = engine
         told, self._to_tell = self._to_tell, []
         for text in told:
             engine.alert(text)

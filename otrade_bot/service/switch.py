@@ -59,17 +59,25 @@ def another_user(state_dir: Path, broker: str, user: str) -> str:
     before = known.get(broker, "")
     if not user or user == before:
         return ""
-    said = ""
-    if before and days(state_dir):
-        folder = _unused(state_dir / f"journal.{broker}-{before}")
-        (state_dir / "journal").rename(folder)
-        (state_dir / "journal").mkdir(mode=0o700)
-        said = (
-            f"the account at {broker} is {user}, before it was {before}: its diaries are kept as {folder.name}, new "
-            "ones begin, and nobody watches what it holds"
-        )
+    said = _exchanged(state_dir, broker, before, user) if before and days(state_dir) else ""
     write_state(state_dir / USERS, {**known, broker: user}, durable=True)
     return said
+
+
+def _exchanged(state_dir: Path, broker: str, before: str, user: str) -> str:
+    """The new account's own diaries come back, where it has been here before."""
+    journal, own_ones = state_dir / "journal", state_dir / f"journal.{broker}-{user}"
+    kept = _unused(state_dir / f"journal.{broker}-{before}")
+    journal.rename(kept)
+    again = own_ones.exists()
+    if again:
+        own_ones.rename(journal)
+    else:
+        journal.mkdir(mode=0o700)
+    return (
+        f"the account at {broker} is {user}, before it was {before}: its diaries are kept as {kept.name}, "
+        f"{'its own of before go on' if again else 'new ones begin'}, and nobody watches what {before} holds"
+    )
 
 
 def _users(state_dir: Path) -> dict[str, str]:

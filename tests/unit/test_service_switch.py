@@ -110,23 +110,35 @@ def test_the_journal_of_another_account_is_kept_under_its_name_and_counts_for_no
     assert own(lines, "paper") == []
 
 
-def test_the_diaries_of_another_persons_account_are_kept_under_its_name_and_count_for_nothing(tmp_path: Path) -> None:
+def test_the_diaries_of_another_persons_account_are_kept_under_its_name_until_it_is_back(tmp_path: Path) -> None:
     ran(tmp_path, "kite")
+    before = day_path(tmp_path, DAY).read_bytes()
     for user in ("AB1234", "", "AB1234"):  # '' = nobody knows
         assert another_user(tmp_path, "kite", user) == ""
     assert another_user(tmp_path, "upstox", "2ABCDE") == ""
-    assert len(read_day(tmp_path, DAY)) == 1
-    for times, folder in ((1, "journal.kite-AB1234"), (2, "journal.kite-AB1234-2")):
-        said = another_user(tmp_path, "kite", "ZZ9999")
-        assert "at kite is ZZ9999, before it was AB1234" in said
-        assert folder in said
-        assert (tmp_path / folder / f"{DAY}.jsonl").exists()
-        assert read_day(tmp_path, DAY) == []
-        assert another_user(tmp_path, "kite", "ZZ9999") == ""
-        ran(tmp_path, "kite")
-        assert another_user(tmp_path, "kite", "AB1234") if times == 1 else True
-        ran(tmp_path, "kite")
+    assert day_path(tmp_path, DAY).read_bytes() == before
+    said = another_user(tmp_path, "kite", "ZZ9999")
+    assert "the account at kite is ZZ9999, before it was AB1234" in said
+    assert "journal.kite-AB1234" in said
+    assert read_day(tmp_path, DAY) == []
+    assert another_user(tmp_path, "kite", "ZZ9999") == ""
+    ran(tmp_path, "kite", date(2026, 9, 17))
+    assert "its own of before go on" in another_user(tmp_path, "kite", "AB1234")
+    assert day_path(tmp_path, DAY).read_bytes() == before
+    assert read_day(tmp_path, date(2026, 9, 17)) == []
+    assert [path.name for path in tmp_path.glob("journal*/*")] == ["2026-09-16.jsonl", "2026-09-17.jsonl"]
     assert (tmp_path / "accounts.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_kill_between_the_two_steps_of_a_change_believes_nothing_of_the_other_account(tmp_path: Path) -> None:
+    ran(tmp_path, "kite")
+    another_user(tmp_path, "kite", "AB1234")
+    noted = (tmp_path / "accounts.json").read_bytes()
+    another_user(tmp_path, "kite", "ZZ9999")
+    (tmp_path / "accounts.json").write_bytes(noted)  # killed before it was written
+    another_user(tmp_path, "kite", "ZZ9999")
+    assert read_day(tmp_path, DAY) == []
+    assert len(list((tmp_path / "journal.kite-AB1234").iterdir())) == 1
 
 
 @pytest.mark.parametrize("torn", [b"", b"[]", b"[" * 100_000, b"\xff"])

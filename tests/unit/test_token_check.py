@@ -194,7 +194,7 @@ async def test_a_desk_of_another_account_orders_nothing_with_the_new_ones_token(
             assert await side.connections["kite"].cancel("1") == Refused(
                 "not sent: the account is being changed", "read_only"
             )
-            side.attach(Bench.paper(tmp_path / "paper2.jsonl").engine)
+            side.begin()  # the new desk, which may have to protect what it finds
             assert side.connections["kite"].read_only == ""
         assert room.kite.hits("cancel") == 0
         await asyncio.gather(*side._tasks)
