@@ -141,6 +141,13 @@ class Service:
     def engine(self) -> LiveTradingEngine:
         return self.today.engine
 
+    async def ready(self, seconds: float) -> bool:
+        """A desk is open that acts on what it is told; waits so long for it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._opened.wait()
+        return self._opened.is_set()
+
     def stop(self, reason: str) -> None:
         """End in good order: the first reason counts."""
         self.reason = self.reason or reason

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["Mouths", "Phones", "Terminals", "introduction", "mouths_for"]
 
 Task = tuple[str, Callable[[], Awaitable[None]]]
+#: A command waits so long for a desk that is being opened again: what it told the old one nobody would remember.
+OPENS = 15.0
+AGAIN = "Stops stay at the broker. Send it once more in a moment."
 
 
 class Mouths(Protocol):
@@ -80,12 +83,18 @@ class Answers:
         self._confirmations = Confirmations(travels=travels)
 
     async def by_phone(self, caller: Caller, line: str) -> Reply:
+        opened = await self._service.ready(OPENS)
         if self._service.reason:  # what is done now could not be told truly any more
             return lines(italic(self.label()), bold("The service is stopping: nothing was done."), "Stops stay.")
-        return await answer(self._context(caller.name, caller.role, caller.session), line)
+        return await answer(self._context(caller.name, caller.role, caller.session), line) if opened else self._unopened
 
     async def at_terminal(self, line: str) -> Reply:
-        return await answer(self._context("terminal", Role.ADMIN, "terminal"), line)
+        opened = await self._service.ready(OPENS)
+        return await answer(self._context("terminal", Role.ADMIN, "terminal"), line) if opened else self._unopened
+
+    @property
+    def _unopened(self) -> Reply:
+        return lines(italic(self.label()), bold("The day is being opened again: nothing was done."), AGAIN)
 
     def label(self) -> str:
         """The mode, as it stands in every message."""

@@ -34,8 +34,11 @@ class Engine(FakeEngine):
 
 def answers(rehearsal: object = None) -> tuple[Answers, Engine]:
     engine = Engine()
+    async def ready(seconds: float) -> bool:
+        return True
+
     service: Any = SimpleNamespace(
-        engine=engine, reason="", desk=object(), config=None, clock=SimpleNamespace(now_ns=lambda: NOON),
+        ready=ready, engine=engine, reason="", desk=object(), config=None, clock=SimpleNamespace(now_ns=lambda: NOON),
         health=SimpleNamespace(checks=tuple, delivery=str), logins=None,
         setting=SimpleNamespace(rehearsal=rehearsal, state_dir=Path("state"), source=None, brokers=None),
     )  # fmt: skip

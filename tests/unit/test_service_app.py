@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import pytest
 from harness.bench import DAY, OPEN, config, kernel
+from stream_room import until
 
 from otrade_bot.config.models import BrokerConfig, Config
 from otrade_bot.control.auth import Role
@@ -21,7 +22,7 @@ from otrade_bot.control.reply import Reply
 from otrade_bot.core.clock import SECOND, at_ist, ist_date
 from otrade_bot.core.errors import TradingException
 from otrade_bot.core.events import Event, Observer
-from otrade_bot.core.model import Product
+from otrade_bot.core.model import Block, Product
 from otrade_bot.service import app
 from otrade_bot.service.app import Service, Setting, trading_day
 from otrade_bot.service.clockwatch import ClockWatch, Reading, read_clocks
@@ -416,6 +417,48 @@ async def test_a_command_that_comes_while_it_stops_is_not_half_done(tmp_path: Pa
     await running(service, lambda: service.desk is not None)
     assert "The service is stopping: nothing was done." in said[0]
     assert not service.control.paused
+
+
+async def test_a_command_that_comes_while_the_day_is_opened_again_is_meant_for_the_new_desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = service_at(tmp_path, Room(), None)
+    answers = Answers(service, travels=True)
+    owner = Caller(7, 7, "owner", Role.ADMIN)
+    opening, quick, asked, before = asyncio.Event(), service.open, [], []
+
+    async def slow() -> Any:
+        if before:
+            asked.append(asyncio.create_task(answers.by_phone(owner, "/pause")))
+            await opening.wait()
+        return await quick()
+
+    monkeypatch.setattr(service, "open", slow)
+    task = asyncio.create_task(service.run())
+    await until(lambda: service._opened.is_set())
+    before.append(service.engine)
+    service._want_again("a test")
+    await until(lambda: bool(asked))
+    await asyncio.sleep(0)
+    assert not asked[0].done()
+    opening.set()
+    assert "paused" in (await asked[0]).to_plain().lower()
+    assert service.engine is not before[0]
+    assert Block.PAUSED in service.engine.blocks
+    assert service.control.paused
+    service.stop("enough")
+    await asyncio.wait_for(task, 30)
+
+
+async def test_nothing_is_done_where_the_day_does_not_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("otrade_bot.service.mouths.OPENS", 0.01)
+    service = service_at(tmp_path, Room(), OPEN, 60)
+    answers = Answers(service, travels=True)
+    await service.open()
+    said = await answers.by_phone(Caller(7, 7, "owner", Role.ADMIN), "/pause")
+    assert "The day is being opened again: nothing was done." in said.to_plain()
+    assert not service.control.paused
+    service.close()
 
 
 async def test_the_books_of_a_stopped_service_are_those_it_opens_again(tmp_path: Path) -> None:
