@@ -58,7 +58,7 @@ async def test_a_day_is_told_to_everybody_as_it_happened_once_in_order_and_ends_
     reasons = Counter(trade["exit_reason"] for trade in report["trades"])
     assert set(reasons) == {"stop", "target", "square_off"}, reasons
     assert all(push.time == "14:55:00" for push in told if push.head == "Closed" and "square off" in push.rest)
-    assert Counter(push.head for push in told)["Stop moved"] > 3
+    assert Counter(push.head for push in told)["Stop level moved"] > 3
 
 
 @pytest.mark.skipif(not (TICKS / "RELIANCE.csv").exists(), reason="the recorded ticks are not beside the project")
@@ -106,7 +106,7 @@ SESSION = {
     "square_off_warning": "Square-off", "square_off": "Square-off", "next": "Next session",
 }  # fmt: skip
 PLAIN = {"alert": "Alert", "signal": "Signal", "refusal": "Refused", "trade": "Closed", "day": "Day ended"}
-STOP = {"armed": "Stop armed", "moved": "Stop moved", "resized": "Stop resized", "missing": "STOP MISSING"}
+STOP = {"armed": "Stop level set", "moved": "Stop level moved", "resized": "Stop resized", "missing": "STOP MISSING"}
 
 
 def _expected(journal: Sequence[Line]) -> Iterator[tuple[str, str, str]]:

@@ -129,7 +129,7 @@ async def bought(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bought")
     async with service(folder, 30) as scene:
         await scene.started()
-        await scene.api.until(lambda: sum(sent.text.count("Stop armed") for sent in scene.api.to(OWNER)) == 3, 60)
+        await scene.api.until(lambda: sum(sent.text.count("Stop level set") for sent in scene.api.to(OWNER)) == 3, 60)
         assert await scene.room.stop() == 0
         stopped = next(push for push in scene.told() if push.head == "Stopped")
         assert stopped.time < "15:15:00"

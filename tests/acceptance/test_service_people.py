@@ -66,7 +66,7 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
             settings={"trading.json": eager(5, 20), "telegram.json": {"users": USERS + MEMBERS}},
         )  # fmt: skip
         await room.start()
-        await api.until(lambda: sum(sent.text.count("Stop armed") for sent in api.to(OWNER)) == 3, 60)
+        await api.until(lambda: sum(sent.text.count("Stop level set") for sent in api.to(OWNER)) == 3, 60)
         question = await Hand(api, OPERATOR, GROUP).ask("/flatten", "Close 3 positions?")
         yield Scene(api, room, question, time.monotonic())
         assert await room.stop() == 0

@@ -304,7 +304,7 @@ def _notice(kind: EventKind, text_: str = "", **data: object) -> str:
         ("fill", {"quantity": 3, "ordered": 9, "value_paise": 30_000}, "Partly filled M&M 3 of 9 @ ₹100.00"),
         ("fill", {"quantity": 9, "ordered": 9, "value_paise": 90_000, "rung": 2}, "Filled M&M P2 9 @ ₹100.00"),
         ("stop", {"state": "missing", "rung": 1, "quantity": 9}, "STOP MISSING M&M P1 for 9"),
-        ("stop", {"state": "moved", "rung": 3, "level_paise": 9_750}, "Stop moved M&M P3 at ₹97.50"),
+        ("stop", {"state": "moved", "rung": 3, "level_paise": 9_750}, "Stop level moved M&M P3 at ₹97.50"),
         (
             "trade",
             {

@@ -150,8 +150,8 @@ def _fill(data: Data) -> _Said:
 
 
 _STOPS = {
-    "armed": "Stop armed",
-    "moved": "Stop moved",
+    "armed": "Stop level set",
+    "moved": "Stop level moved",
     "resized": "Stop resized",
     "missing": "STOP MISSING",
 }
