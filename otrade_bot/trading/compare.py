@@ -2,8 +2,10 @@
 
 Positions at a broker lag behind its reports, and an order may fill while the books are read. So a symbol is not
 judged while a write of it is open or in doubt, nor where anything happened to it during the reading, and a
-difference is believed only when it is seen again a while later. The first comparison, after a recovery, reads the
-book once more instead, and waits like any other where something has filled a moment ago that may explain it.
+difference is believed only when it is seen again a while later. One that others' orders in the book account for to
+the share is believed at once: a stop that waits for what somebody has sold already would sell it twice. The first
+comparison, after a recovery, reads the book once more instead, and waits like any other where something has filled a
+moment ago that may explain it.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from otrade_bot.core.clock import SECOND, to_ist
 from otrade_bot.core.errors import BrokerException, TokenException
-from otrade_bot.core.model import BrokerOrder
+from otrade_bot.core.model import BrokerOrder, Product
 from otrade_bot.core.money import Paise
 from otrade_bot.trading.doubt import force_hint, in_doubt, settle_book, settle_history, unsettled
 from otrade_bot.trading.guards import settle_gtts, wants_gtts
 from otrade_bot.trading.orders import Order
 from otrade_bot.trading.rungs import RungLife
+from otrade_bot.trading.tagless import OUTSIDE
 
 if TYPE_CHECKING:
     from otrade_bot.trading.engine import LiveTradingEngine
@@ -52,12 +55,13 @@ async def compare(engine: LiveTradingEngine, *, first: bool = False, over: bool 
     seen, engine.suspects = engine.suspects, {}
     said = []
     for key, external in found.items():
-        if manager.stirred[key[0]] != before[key[0]] or _open(engine, key[0]):
+        explained = _explained(engine, key, external, book)
+        if manager.stirred[key[0]] != before[key[0]] or (_open(engine, key[0]) and not explained):
             continue
         now = engine.clock.now_ns()
         since = seen[key][1] if key in seen and seen[key][0] == external else now
         again = key in seen and seen[key][0] == external and (over or now - since >= SEEN_AGAIN)
-        if not (again or (first and not _may_lag(engine, key, external, book))):
+        if not (explained or again or (first and not _may_lag(engine, key, external, book))):
             engine.suspects[key] = external, since
             continue
         said += _believe(engine, key, external, book, first)
@@ -126,14 +130,31 @@ def _differing(engine: LiveTradingEngine, net: dict[Key, int]) -> dict[Key, int]
     return {key: external for key, external in found.items() if external != engine.external.get(key, 0)}
 
 
+def _explained(engine: LiveTradingEngine, key: Key, external: int, book: Sequence[BrokerOrder]) -> bool:
+    """Orders of others account for all that is not ours. Intraday alone: what a day begins with is nothing."""
+    if key[1] != Product.MIS:
+        return False
+    manager = engine.manager
+    mine = [order for order in manager.orders if (order.instrument.symbol, str(order.request.product)) == key]
+    outside = sum(int(order.side) * order.filled for order in mine if order.tag.startswith(OUTSIDE))
+    lives = (life for life in manager.lives.values() if (manager.symbol(life), str(life.product)) == key)
+    claimed = sum(int(life.side) * o.filled for life in lives for o in life.entries if not o.tag)
+    return bool(_theirs(engine, key, book) - outside - claimed == external)
+
+
+def _theirs(engine: LiveTradingEngine, key: Key, book: Sequence[BrokerOrder]) -> int:
+    """What orders of others have filled of it today, signed."""
+    others = (told for told in book if (told.symbol, str(told.product)) == key)
+    return sum(int(told.side) * told.filled for told in others if engine.manager.orders.find(told) is None)
+
+
 def _may_lag(engine: LiveTradingEngine, key: Key, external: int, book: Sequence[BrokerOrder]) -> bool:
     """Something of ours has filled a moment ago, and no order of anybody else's accounts for the difference."""
     manager, since = engine.manager, engine.clock.now_ns() - LAG
     same = [o for o in manager.orders if (o.instrument.symbol, str(o.request.product)) == key]
     if not any(o.filled and o.updated_ns >= since for o in same):
         return False
-    theirs = (told for told in book if (told.symbol, str(told.product)) == key and manager.orders.find(told) is None)
-    return sum(int(told.side) * told.filled for told in theirs) != external
+    return _theirs(engine, key, book) != external
 
 
 def _believe(

@@ -7,6 +7,7 @@ call, say) wait in a queue, so each is seen by a consistent state, in order.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ LIMIT_WORDS = {
     abi.L_NO_SHORT: ("no_short", "short positions are not allowed here"),
     abi.L_STALE: ("stale", "the last price is too old to act on"),
 }
+#: After a fill of somebody else's the net is compared at once, and again as positions may lag.
+FOREIGN = (0, 2 * SECOND, 5 * SECOND, 15 * SECOND)
 PriceListener = Callable[[str, int, Paise, int], None]
 #: Puts on the disk what a human decided, before anyone is told; returns why it could not, '' if it is there.
 Keeper = Callable[[Event], str]
@@ -134,6 +137,7 @@ class LiveTradingEngine:
         self._differences: list[str] = []
         self.asking: asyncio.Task[None] | None = None  #: a look at the broker's orders between two comparisons
         self._asked = self._ask_ns = 0
+        self._foreign: list[int] = []  #: when the net is to be compared because of somebody else's fill (ns)
         risk = config.risk
         limits = RiskLimits(
             risk.max_order_quantity, to_paise(risk.max_order_value), risk.price_band_percent,
@@ -354,6 +358,11 @@ class LiveTradingEngine:
 
     def _listen(self, now: int) -> None:
         """What should have been heard by now is asked for before the minute's comparison comes, ever more slowly."""
+        if self._foreign and now >= self._foreign[0] and (self.asking is None or self.asking.done()):
+            self._foreign = [due for due in self._foreign if due > now]
+            with contextlib.suppress(RuntimeError):  # a day without a loop compares each minute
+                self.asking = asyncio.get_running_loop().create_task(self._reconcile_now())
+                return
         if not overdue(self.manager, now):
             self._asked = 0
             return
@@ -366,6 +375,15 @@ class LiveTradingEngine:
         self._asked += 1
         self._ask_ns = now + min(LONGEST, SECOND << min(self._asked - 1, 10))
         self.asking = loop.create_task(self.look())
+
+    async def _reconcile_now(self) -> None:
+        """What cannot be read is tried again, and said by the minute's comparison."""
+        try:
+            await self.reconcile()
+        except BrokerException:
+            pass
+        except Exception as error:
+            self.critical(f"a comparison with the broker failed: {type(error).__name__}: {error}")
 
     async def look(self) -> None:
         """One read of the broker's orders, taken as reports. What fails is tried again."""
@@ -390,6 +408,8 @@ class LiveTradingEngine:
         self.not_sent(told)
         if not told.tag and told.filled:
             self.alert(f"{told.symbol}: an order that is not ours filled ({told.side.name} {told.filled})", told.symbol)
+            now = self.clock.now_ns()
+            self._foreign = [now + after for after in FOREIGN]  # it may be what our stop waits to sell
 
     def not_sent(self, told: BrokerOrder) -> None:
         """An order with a tag like ours that this program has not sent: a second one trades on the account."""
