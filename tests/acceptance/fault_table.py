@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from tests.acceptance.live_room import LiveRoom, live_room
 
-__all__ = ["ROWS", "Expected", "Row", "cases", "judge", "row"]
+__all__ = ["ROWS", "Expected", "Row", "cases", "header", "judge", "load", "page", "row"]
 
 BROKERS = ("kite", "upstox")
 Play = Callable[[LiveRoom], Awaitable[None]]
@@ -98,6 +99,49 @@ async def judge(broker: str, name: str, folder: Path) -> str:
         return line
 
 
+def load() -> None:
+    """Every file of rows."""
+    for path in sorted(Path(__file__).parent.glob("fault_rows_*.py")):
+        import_module(f"tests.acceptance.{path.stem}")
+
+
+def page() -> str:
+    """docs/faults.md: what each row expects, as the rows say it."""
+    lines = [
+        "# Named faults",
+        "",
+        f"{len(ROWS)} faults, {len(cases())} runs: each at both brokers where it applies, through their own clients "
+        "and real sockets, on a clock of the test's own.",
+        "*Sent*: requests to place an order. *At the broker*: orders in its book in the end. *Position* and *stop*: at "
+        "the exchange. A dot: not judged by itself.",
+        "Always judged: no order placed twice, never more on its way out than is held, our books equal to the "
+        "exchange's.",
+        "",
+        "`pytest tests/acceptance -k faults -s` runs and prints the table; this page is written by "
+        "`python -m tests.acceptance.fault_table`.",
+        "",
+        "| fault | brokers | sent | at the broker | position | stop | the phone is told |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*lines, *(_page_line(one, brokers) for one in ROWS.values() for brokers in _alike(one))]) + "\n"
+
+
+def _alike(one: Row) -> list[tuple[str, ...]]:
+    """Its brokers, together where they expect the same."""
+    same = len({repr(one.at(broker)) for broker in one.brokers}) == 1
+    return [one.brokers] if same else [(broker,) for broker in one.brokers]
+
+
+def _page_line(one: Row, brokers: tuple[str, ...]) -> str:
+    expected = one.at(brokers[0])
+    position = "·" if expected.position is None else f"{expected.position:+d}" if expected.position else "0"
+    stop = "·" if expected.position is None else f"₹{expected.stop / 100:,.2f}" if expected.stop else "none"
+    counts = ("·" if value is None else str(value) for value in (expected.sent, expected.orders))
+    told = "; ".join((*expected.told, *expected.once)) or "·"
+    cells = (one.name, ", ".join(brokers), *counts, position, stop, told)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
 def header() -> str:
     """Above the lines."""
     return _columns("fault", "broker", "sent", "orders", "position", "stop", "the phone was told")
@@ -155,3 +199,10 @@ def _columns(*cells: Any) -> str:
 def _story(room: LiveRoom) -> list[str]:
     return ["--- phone", *room.phone, "--- at the exchange", *(str(one) for one in room.venue.orders()),
             *(str(one) for one in room.venue.guards())]  # fmt: skip
+
+
+if __name__ == "__main__":
+    from tests.acceptance import fault_table  # rows enter themselves there, not into the module that is run
+
+    fault_table.load()
+    (Path(__file__).parents[2] / "docs" / "faults.md").write_text(fault_table.page(), encoding="utf-8")

@@ -6,7 +6,6 @@ then name something doubled, lost, unprotected or untold.
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ from otrade_bot.trading.recover import Recovery
 from otrade_bot.trading.refusals import Storm, Trouble
 from tests.acceptance import fault_table
 
-for path in sorted(Path(__file__).parent.glob("fault_rows_*.py")):
-    import_module(f"tests.acceptance.{path.stem}")
+fault_table.load()
 
 
 def nothing(*_: Any, **__: Any) -> None:

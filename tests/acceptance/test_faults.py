@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance import fault_table
 
-for path in sorted(Path(__file__).parent.glob("fault_rows_*.py")):
-    import_module(f"tests.acceptance.{path.stem}")
+fault_table.load()
 
 
 @pytest.fixture(scope="module")
@@ -26,3 +24,9 @@ def table() -> list[str]:
 async def test_fault(broker: str, name: str, tmp_path: Path, table: list[str]) -> None:
     table.append(await fault_table.judge(broker, name, tmp_path))
     print(f"\n{table[-1]}", end="")
+
+
+def test_the_page_of_faults_is_the_table() -> None:
+    page = Path(__file__).parents[2] / "docs" / "faults.md"
+    assert page.read_text(encoding="utf-8") == fault_table.page(), "python -m tests.acceptance.fault_table writes it"
+    assert len(fault_table.ROWS) >= 45
