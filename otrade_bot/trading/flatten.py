@@ -17,6 +17,7 @@ from otrade_bot.core.model import Block, OrderType
 from otrade_bot.core.money import rupees_text
 from otrade_bot.core.session import Phase
 from otrade_bot.kernel import state as abi
+from otrade_bot.trading.compare import LAG
 from otrade_bot.trading.rungs import RungLife
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ __all__ = ["Flattener"]
 #: How long the human waits for an answer; exits go on being worked after it.
 PATIENCE_WALL = 20.0
 PATIENCE_MARKET = 120 * SECOND
+#: Seconds between two looks at positions that a fill of a moment ago has not reached yet.
+LAGS = (0.5, 1.0, 2.0)
 
 
 class Flattener:
@@ -183,7 +186,7 @@ class Flattener:
     async def _verdict(self, lives: list[RungLife], nothing: str) -> str:
         """What the broker's own book says."""
         try:
-            left = [*await self._residue(), *self._pending()]
+            left = [*await self._settled_residue(), *self._pending()]
         except BrokerException as error:
             text = f"NOT CONFIRMED: the broker's book cannot be read ({error}). {self._pause_text()}"
             self._say("unconfirmed", text, "")
@@ -213,6 +216,20 @@ class Flattener:
         gain = int(life.side) * (life.exit_value - life.entry_value * life.exited // life.entered)
         done = f"{life.exited} of {life.entered} closed"
         return f"{name}: {done}, {rupees_text(gain, sign=True)} before charges" if life.exited else f"{name}: {done}"
+
+    async def _settled_residue(self) -> list[str]:
+        """What is still there once positions have had time to follow the last fills."""
+        left = await self._residue()
+        for pause in LAGS:
+            if not left or self.lives() or not self._filled_just_now():
+                break
+            await asyncio.sleep(pause)
+            left = await self._residue()
+        return left
+
+    def _filled_just_now(self) -> bool:
+        since = self.engine.clock.now_ns() - LAG
+        return any(order.filled and order.updated_ns >= since for order in self.engine.manager.orders)
 
     async def _residue(self) -> list[str]:
         """Every net quantity at the broker that is not recorded as external, with the reason it is there."""

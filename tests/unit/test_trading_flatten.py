@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -189,7 +190,31 @@ async def test_an_exit_in_doubt_is_the_reason(slow: Bench) -> None:
     assert "outcome is unknown" in await asked
 
 
-async def test_it_never_says_flat_while_the_broker_shows_a_position(slow: Bench) -> None:
+async def test_positions_that_are_behind_the_last_fill_are_asked_again_before_the_verdict(
+    slow: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otrade_bot.trading.flatten.LAGS", (0.0, 0.0))
+    stop, now = hold(slow), slow.broker.get_positions
+    looks: list[int] = []
+
+    async def late() -> Sequence[BrokerPosition]:
+        looks.append(len(looks))
+        return await now() if len(looks) > 2 else [BrokerPosition(SHARE.symbol, Product.MIS, 30, 0)]
+
+    monkeypatch.setattr(slow.broker, "get_positions", late)
+    asked = asyncio.create_task(slow.engine.flatten("owner"))
+    await turns()
+    slow.broker.accept()
+    slow.broker.deliver_all()
+    slow.broker.fill(stop)
+    assert "Flat: the broker's book" in await asked
+    assert states(slow) == ["started", "flat"]
+
+
+async def test_it_never_says_flat_while_the_broker_shows_a_position(
+    slow: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otrade_bot.trading.flatten.LAGS", (0.0, 0.0))
     stop = hold(slow)
     slow.broker.external.append(BrokerPosition(SHARE.symbol, Product.MIS, 5, 0))
     asked = asyncio.create_task(slow.engine.flatten("owner"))
