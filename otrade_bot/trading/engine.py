@@ -409,6 +409,7 @@ class LiveTradingEngine:
         if not told.tag and told.filled:
             self.alert(f"{told.symbol}: an order that is not ours filled ({told.side.name} {told.filled})", told.symbol)
             now = self.clock.now_ns()
+            self.manager.foreign_exit(told)
             self._foreign = [now + after for after in FOREIGN]  # it may be what our stop waits to sell
 
     def not_sent(self, told: BrokerOrder) -> None:

@@ -49,6 +49,8 @@ REPRICE = 3 * SECOND
 PATIENCE = 30 * SECOND
 GROW_EVERY = 1 * SECOND
 RETRY = 1 * SECOND
+#: So long, and no more often, exits of what somebody else has sold wait for the broker's net.
+NET, NET_AGAIN = 2 * SECOND, 30 * SECOND
 #: An accepted cancel whose end nobody reports is asked for again after this.
 CANCEL_AGAIN = 10 * SECOND
 #: The same refusal is said again after this.
@@ -293,6 +295,15 @@ class OrderManager:
         self.tell(abi.ADOPT, life, abi.ENTRY, life.held, life.entry_value * life.held // life.entered, ts)
         return life
 
+    def foreign_exit(self, told: BrokerOrder) -> None:
+        """Somebody else has sold (bought back) what may be ours: until the net is known the stop stays as it rests,
+        and nothing is sold beside it."""
+        now = self.clock.now_ns()
+        for life in self.lives.values():
+            same = (self.symbol(life), life.product, life.side.opposite) == (told.symbol, told.product, told.side)
+            if same and life.held > 0 and now - life.foreign_ns >= NET_AGAIN:
+                life.foreign_ns, life.retry_ns = now, max(life.retry_ns, now + NET)
+
     def taken_outside(self, life: RungLife, quantity: int, price: Paise) -> None:
         """The broker or a human has closed ``quantity`` of the rung: its exit, as if it had been ours."""
         now = self.clock.now_ns()
@@ -302,6 +313,7 @@ class OrderManager:
         )  # fmt: skip
         order = self._register(life, request, Leg.EXIT)
         order.status, order.filled, order.value = OrderStatus.COMPLETE, quantity, quantity * price
+        life.retry_ns = 0
         self._alert(life, f"{quantity} closed outside this program, taken as closed at {rupees_text(price)}")
         self._follow(order, now, True)
 

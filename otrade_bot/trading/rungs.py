@@ -107,6 +107,7 @@ class RungLife:
     told_end: bool = False
     closed: bool = False
     retry_ns: int = 0  #: not before this moment, after a refusal
+    foreign_ns: int = 0  #: when exits last waited because somebody else had closed some of it
     said: str = ""  #: the last refusal that was said, and when
     said_ns: int = 0
     tight: bool = False  #: the broker takes no price beyond the day's circuit: exits are priced at the last price

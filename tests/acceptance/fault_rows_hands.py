@@ -31,6 +31,15 @@ async def squared_off_in_doubt(room: LiveRoom) -> None:
     assert "Flat: the broker's book" in await asked
 
 
+@row("by hand: sold at the broker, and flattened in the same moment", sent=2, position=0, stop=None,
+     told=("10 closed outside",))  # fmt: skip
+async def sold_and_flattened(room: LiveRoom) -> None:
+    await room.buy()
+    room.venue.by_hand(room.symbol, -1, 10, room.product)
+    await room.settle()
+    assert "Flat: the broker's book" in await room.flatten()
+
+
 @row("by hand: part of it sold at the broker, the stop keeps the rest", sent=2, position=20, stop=98_000,
      told=("10 closed outside",))  # fmt: skip
 async def sold_in_part(room: LiveRoom) -> None:
