@@ -12,11 +12,12 @@ from tests.venues.telegram import BotApi, Button, Sent
 #: Headlines of pushes, the longest first, so that a headline is not taken for the beginning of another one.
 HEADS = sorted(
     (
-        "Started", "Stopped", "Before the open", "Market open", "No more entries today", "Square-off", "Market closed",
-        "Continuous trading ended", "Next session", "Day ended", "Signal", "Refused", "Order accepted", "Order changed",
-        "Order REFUSED", "Order cancelled", "Stop triggered", "Partly filled", "Filled", "Stop level set",
-        "Stop level moved", "Stop resized", "STOP MISSING", "Closed", "Entries BLOCKED", "Block lifted",
-        "Flatten queued", "Flatten remembered", "Flatten started", "Flatten done", "NOT FLAT", "Recovered", "RECOVERED", "Alert", "ALERT",
+        "Started", "Stopped", "Before the open", "Market open", "No more entries today", "Square-off",
+        "Market closed", "Continuous trading ended", "Next session", "Day ended", "Signal", "Refused",
+        "Order accepted", "Order changed", "Order REFUSED", "Order cancelled", "Stop triggered", "Partly filled",
+        "Filled", "Stop level set", "Stop level moved", "Stop resized", "STOP MISSING", "Closed", "Entries BLOCKED",
+        "Block lifted", "Flatten queued", "Flatten remembered", "Flatten started", "Flatten done", "NOT FLAT",
+        "Recovered", "RECOVERED", "Alert", "ALERT",
     ),
     key=len, reverse=True,
 )  # fmt: skip
