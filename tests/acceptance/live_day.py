@@ -203,11 +203,12 @@ class DayRoom(LiveRoom):
         del self._minutes[: len(due)]
         for ts in due:
             self.engine.on_time(ts)
+        if due:
+            await self._at_rest()  # what a comparison finds is not a matter of who was faster
         if due and self._due("book") and self._armed is None:
             await self._die_reading(self.kills.pop(0))
         elif (due and due[-1] // MINUTE % self.compare_every == 0) or self.engine.in_doubt:
             self.spawn(self.compare())
-        if due:
             await self._at_rest()
 
     async def _at_rest(self) -> None:
