@@ -63,6 +63,7 @@ async def compare(engine: LiveTradingEngine, *, first: bool = False, over: bool 
         again = key in seen and seen[key][0] == external and (over or now - since >= SEEN_AGAIN)
         if not (explained or again or (first and not _may_lag(engine, key, external, book))):
             engine.suspects[key] = external, since
+            engine.compare_at(since + SEEN_AGAIN)
             continue
         said += _believe(engine, key, external, book, first)
     return said

@@ -137,7 +137,7 @@ class LiveTradingEngine:
         self._differences: list[str] = []
         self.asking: asyncio.Task[None] | None = None  #: a look at the broker's orders between two comparisons
         self._asked = self._ask_ns = 0
-        self._foreign: list[int] = []  #: when the net is to be compared because of somebody else's fill (ns)
+        self._compare_at: list[int] = []  #: when the net is to be compared besides each minute (ns), in order
         risk = config.risk
         limits = RiskLimits(
             risk.max_order_quantity, to_paise(risk.max_order_value), risk.price_band_percent,
@@ -358,8 +358,8 @@ class LiveTradingEngine:
 
     def _listen(self, now: int) -> None:
         """What should have been heard by now is asked for before the minute's comparison comes, ever more slowly."""
-        if self._foreign and now >= self._foreign[0] and (self.asking is None or self.asking.done()):
-            self._foreign = [due for due in self._foreign if due > now]
+        if self._compare_at and now >= self._compare_at[0] and (self.asking is None or self.asking.done()):
+            self._compare_at = [due for due in self._compare_at if due > now]
             with contextlib.suppress(RuntimeError):  # a day without a loop compares each minute
                 self.asking = asyncio.get_running_loop().create_task(self._reconcile_now())
                 return
@@ -375,6 +375,11 @@ class LiveTradingEngine:
         self._asked += 1
         self._ask_ns = now + min(LONGEST, SECOND << min(self._asked - 1, 10))
         self.asking = loop.create_task(self.look())
+
+    def compare_at(self, ts: int) -> None:
+        """Between two minutes, with the pulse that comes then."""
+        if ts > self.clock.now_ns():
+            self._compare_at = sorted({*self._compare_at, ts})
 
     async def _reconcile_now(self) -> None:
         """What cannot be read is tried again, and said by the minute's comparison."""
@@ -410,7 +415,7 @@ class LiveTradingEngine:
             self.alert(f"{told.symbol}: an order that is not ours filled ({told.side.name} {told.filled})", told.symbol)
             now = self.clock.now_ns()
             self.manager.foreign_exit(told)
-            self._foreign = [now + after for after in FOREIGN]  # it may be what our stop waits to sell
+            self._compare_at = [now + after for after in FOREIGN]  # it may be what our stop waits to sell
 
     def not_sent(self, told: BrokerOrder) -> None:
         """An order with a tag like ours that this program has not sent: a second one trades on the account."""

@@ -8,6 +8,7 @@ next open, because a night changes what a person wants.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from otrade_bot.core.clock import SECOND, to_ist
@@ -28,6 +29,8 @@ __all__ = ["Flattener"]
 #: How long the human waits for an answer; exits go on being worked after it.
 PATIENCE_WALL = 20.0
 PATIENCE_MARKET = 120 * SECOND
+#: Before anything is sold the broker's net is read, for so long at most.
+LOOK_WALL = 2.0
 #: Seconds between two looks at positions that a fill of a moment ago has not reached yet.
 LAGS = (0.5, 1.0, 2.0)
 
@@ -110,7 +113,8 @@ class Flattener:
             self.demand()
             return  # a day without a loop has nobody to tell
         lives = self.lives()
-        self._begin(lives, "")
+        self._announce(lives, "")
+        self.demand()
         self._task = loop.create_task(self._end(lives))
 
     def demand(self) -> None:
@@ -135,14 +139,21 @@ class Flattener:
         if waiting:
             self._say("queued" if self.queued else "remembered", waiting, by)
             return waiting
-        self._begin(lives, by)
+        self._announce(lives, by)
+        await self._look_first()
+        self.demand()
         return await self._end(lives)
 
-    def _begin(self, lives: list[RungLife], by: str) -> None:
+    async def _look_first(self) -> None:
+        """What somebody else has closed meanwhile is not sold again. A broker that does not answer holds nothing up."""
+        with contextlib.suppress(BrokerException, TimeoutError):
+            async with asyncio.timeout(LOOK_WALL):
+                await self.engine.reconcile()
+
+    def _announce(self, lives: list[RungLife], by: str) -> None:
         """Said, and so on the disk, before anything is sent."""
         many = "1 position" if len(lives) == 1 else f"{len(lives)} positions"
         self._say("started", f"closing {many}" + ("" if by else ", as was asked before"), by)
-        self.demand()
 
     async def _end(self, lives: list[RungLife]) -> str:
         await self._until_closed(lives)

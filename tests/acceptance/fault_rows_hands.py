@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from tests.acceptance.fault_table import row
 from tests.acceptance.live_room import LiveRoom
 from tests.acceptance.live_venues import Reset
@@ -24,11 +22,10 @@ async def sold_then_fall(room: LiveRoom) -> None:
 async def squared_off_in_doubt(room: LiveRoom) -> None:
     await room.buy()
     room.fail("modify", Reset())
-    asked = asyncio.create_task(room.engine.flatten("owner"))
+    room.engine.exit_row(room.engine.by_symbol[room.symbol])
     await room.pass_time(1)
     room.venue.by_hand(room.symbol, -1, 30, room.product)
     await room.pass_time(130)
-    assert "Flat: the broker's book" in await asked
 
 
 @row("by hand: sold at the broker, and flattened in the same moment", sent=2, position=0, stop=None,
@@ -37,6 +34,17 @@ async def sold_and_flattened(room: LiveRoom) -> None:
     await room.buy()
     room.venue.by_hand(room.symbol, -1, 10, room.product)
     await room.settle()
+    assert "Flat: the broker's book" in await room.flatten()
+
+
+@row("by hand: sold while the stream was away, and flattened before anybody heard of it", sent=2, position=0, stop=None,
+     told=("10 closed outside",))  # fmt: skip
+async def sold_unheard(room: LiveRoom) -> None:
+    await room.buy()
+    room.venue.updates.lose()
+    room.venue.by_hand(room.symbol, -1, 10, room.product)
+    await room.settle()
+    room.venue.updates.well()
     assert "Flat: the broker's book" in await room.flatten()
 
 

@@ -145,12 +145,15 @@ async def test_an_entry_that_has_not_filled_is_cancelled_and_said(slow: Bench) -
     assert "entry cancelled, nothing was bought" in await asked
 
 
-async def test_an_entry_of_which_nobody_knows_may_still_fill_and_is_not_flat(slow: Bench) -> None:
+async def test_an_entry_of_which_nobody_knows_may_still_fill_and_is_not_flat(
+    slow: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otrade_bot.trading.flatten.PATIENCE_MARKET", 5 * SECOND)
     slow.signal()
-    slow.broker.doubt(lost=False)
+    slow.broker.doubt(lost=True)
     asked = asyncio.create_task(slow.engine.flatten("owner"))
     await turns()
-    slow.clock.advance_to(slow.now + 121 * SECOND)
+    slow.clock.advance_to(slow.now + 6 * SECOND)
     slow.engine.pulse(slow.now)
     text = await asked
     assert f"NOT FLAT: {SHARE.symbol} P1 (an entry's outcome is unknown" in text
