@@ -47,21 +47,13 @@ def health_checks(
 ) -> list[Check]:
     """What the engine's own values tell of its health."""
     unknown = [one for one in orders if one.unknown]
-    bare = [one for one in held if not (one.stop_resting or one.external)]
     cold = [one for one in rows if one.strategy and one.bars < one.warm]
     reasons = blocks(state).to_plain().replace("• ", "").replace("\n", "; ")
     return [
         _feed_check(state),
         _quiet_check(rows),
         Check("Entries", not reasons, reasons or "allowed"),
-        Check(
-            "Stops",
-            not bare,
-            _stops(held, bare),
-        ),
-        Check(
-            "Orders", not unknown, _named("outcome unknown", [f"{_short(one)} {one.tag}" for one in unknown])
-        ),
+        *_books_checks(state, held, unknown),
         Check(
             "Warm-up",
             not cold,
@@ -69,6 +61,15 @@ def health_checks(
         ),
         Check("Prices", True, words.dropped_text(state.dropped)),
     ]
+
+
+def _books_checks(state: StatusView, held: Sequence[Position], unknown: Sequence[OrderView]) -> list[Check]:
+    """Nothing is fine of what nobody has read."""
+    if state.unread:
+        return [Check(name, False, "not known: the broker's books cannot be read") for name in ("Stops", "Orders")]
+    bare = [one for one in held if not (one.stop_resting or one.external)]
+    doubts = _named("outcome unknown", [f"{_short(one)} {one.tag}" for one in unknown])
+    return [Check("Stops", not bare, _stops(held, bare)), Check("Orders", not unknown, doubts)]
 
 
 def _stops(held: Sequence[Position], bare: Sequence[Position]) -> str:

@@ -57,16 +57,19 @@ class DayJobs:
             engine.pulse(now)
 
     async def _token_check(self) -> None:
-        """Would the broker take an order? Until it would, there are no entries."""
+        """Would the broker take an order? Until it would, there are no entries. No answer says nothing of the token."""
         engine = self._desk().engine
+        name = engine.broker.name
         try:
             fault = await engine.broker.session_fault()
         except BrokerException as error:
-            fault = f"the broker cannot be asked: {error}"
+            if not engine.unread:
+                engine.alert(f"{name} cannot be asked whether it takes orders: {error}. otrade-bot doctor asks again")
+            return
         if fault:
             if engine.block(Block.TOKEN) or not engine.unread:
-                engine.alert(f"no session at {engine.broker.name}: {fault}. Send /login")
-        else:
+                engine.alert(f"no session at {name}: {fault}. Send /login")
+        elif name != "paper" or not engine.unread:  # on paper it is the prices' token that is missing
             engine.release(Block.TOKEN)
 
     async def _card(self) -> None:
