@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import re
+
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.model import Accepted, Outcome, Unknown
 
 __all__ = ["doubtful", "said", "taken"]
 
 _LONGEST = 300
+#: What requests and urllib3 wrap the reason in, and what is left of it.
+_WRAPPED = (
+    (re.compile(r"HTTPS?ConnectionPool\(host='[^']*', port=\w+\): "), ""),
+    (re.compile(r"Max retries exceeded with url: \S+ \(Caused by \w+\((['\"])(.*)\1\)\)"), r"\2"),
+    (re.compile(r"Max retries exceeded with url: \S+ "), ""),
+    (re.compile(r"HTTPS?Connection\(host='[^']*', port=\w+\): |<urllib3\.[^>]*>: "), ""),
+    (re.compile(r"\('Connection aborted\.', \w+\((?:\d+, )?(['\"])([^'\"]*)\1\)\)"), r"Connection aborted: \2"),
+)
 
 
 def said(text: str) -> str:
     """One line, without secrets, not longer than a phone reads."""
-    line = mask_text(" ".join(text.split()))
+    line = " ".join(text.split())
+    for wrapping, left in _WRAPPED:
+        line = wrapping.sub(left, line)
+    line = mask_text(line)
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
 
 
