@@ -56,7 +56,7 @@ async def compare(engine: LiveTradingEngine, *, first: bool = False, over: bool 
     said = []
     for key, external in found.items():
         explained = _explained(engine, key, external, book)
-        if manager.stirred[key[0]] != before[key[0]] or (_open(engine, key[0]) and not explained):
+        if manager.stirred[key[0]] != before[key[0]] or (_open(engine, key[0], book) and not explained):
             continue
         now = engine.clock.now_ns()
         since = seen[key][1] if key in seen and seen[key][0] == external else now
@@ -113,11 +113,15 @@ def _hear(engine: LiveTradingEngine, told: BrokerOrder) -> None:
         engine.not_sent(told)
 
 
-def _open(engine: LiveTradingEngine, symbol: str) -> bool:
-    """A write of the symbol is under way or in doubt: the books are legitimately apart."""
-    manager = engine.manager
+def _open(engine: LiveTradingEngine, symbol: str, book: Sequence[BrokerOrder]) -> bool:
+    """A write of the symbol is under way or in doubt, or an order of it that works is not in the book yet: the books
+    are legitimately apart."""
+    manager, shown = engine.manager, {told.order_id for told in book}
     if any(life.gtt and (life.gtt.writing or life.gtt.unknown) for life in manager.lives.values()
            if manager.symbol(life) == symbol):  # fmt: skip
+        return True
+    late = (o for o in manager.orders if o.live and o.order_id not in shown)
+    if any(order.instrument.symbol == symbol for order in late):
         return True
     return any(o.instrument.symbol == symbol and (o.writing or o.unknown) for o in manager.orders)
 

@@ -385,7 +385,8 @@ class OrderManager:
             self._grow(life, order, now)
             return
         if order.trigger != life.level:
-            self._modify(order, now, self._total(life, order), None, None, life.level)
+            limit = self._stop_limit(life) if order.order_type is OrderType.SL else None
+            self._modify(order, now, self._total(life, order), None, limit, life.level)
             return
         self._grow(life, order, now)
 
@@ -434,11 +435,15 @@ class OrderManager:
         if life.wanted is not None or life.level == 0 or self.beyond(life):
             kind, price, trigger = OrderType.LIMIT, self._exit_price(life), 0
         elif row.instrument.kind is InstrumentKind.OPTION:  # exchanges take no SL-M in options
-            limit = protected(side, life.level, protection_ppm(life.level, 1), row.instrument.tick)
-            kind, price, trigger = OrderType.SL, limit, life.level
+            kind, price, trigger = OrderType.SL, self._stop_limit(life), life.level
         else:
             kind, price, trigger = OrderType.SL_M, 0, life.level
         return OrderRequest(tag, row.instrument, side, quantity, life.product, kind, price, trigger, reduces=True)
+
+    def _stop_limit(self, life: RungLife) -> Paise:
+        """Of an option's stop: inside the protection band of its level."""
+        tick = self.rows[life.row].instrument.tick
+        return protected(life.side.opposite, life.level, protection_ppm(life.level, 1), tick)
 
     def beyond(self, life: RungLife) -> bool:
         """The last price has passed the stop; False while none is known."""

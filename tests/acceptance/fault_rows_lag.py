@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from otrade_bot.core.model import Product
 from tests.acceptance.fault_table import row
 from tests.acceptance.live_room import LiveRoom
 from tests.venues.faults import Accept, Fault
@@ -56,3 +57,14 @@ async def sold_by_hand(room: LiveRoom) -> None:
     room.venue.by_hand(room.symbol, -1, 30, room.product)
     await room.restart()
     assert room.stops() == [], "a difference that an order explains waits for nothing"
+
+
+@row("positions: ahead of the exit's order, which nobody hears of and the book shows late", orders=2, position=0,
+     options={"product": Product.CNC}, untold=("closed outside", "not ours"))  # fmt: skip
+async def ahead_of_the_book(room: LiveRoom) -> None:
+    await room.buy()
+    await room.at(9, 30, 55)  # two comparisons come while the book lacks it
+    room.venue.updates.lose()
+    room.venue.api.exchange.late_s = 45
+    room.engine.exit_row(room.engine.by_symbol[room.symbol])
+    await room.pass_time(200)

@@ -67,6 +67,19 @@ def test_an_options_stop_is_a_limit_inside_the_protection_band() -> None:
     assert request.price == 9_800 - 9_800 * 3 // 100 // 5 * 5
 
 
+def test_an_options_stop_is_moved_with_its_limit() -> None:
+    settings = config(symbols=[OPTION.symbol], product=Product.MIS)
+    bench = Bench(lambda b: FakeVenue(b.clock), settings, [OPTION])
+    bench.broker.fill(entered(bench))
+    bench.broker.accept()
+    bench.broker.deliver_all()
+    life = bench.life()
+    bench.price(10_300)
+    bench.manager.set_stop(life.row, life.rung, life.cycle, 10_200, life.target)
+    changes = bench.broker.last("modify").request
+    assert (changes["trigger"], changes["price"]) == (10_200, 10_200 - 10_200 * 2 // 100 // 5 * 5)
+
+
 def test_an_entry_without_an_answer_is_cancelled_as_soon_as_it_has_an_id(bench: Bench) -> None:
     bench.signal()
     leave(bench)
