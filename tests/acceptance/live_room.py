@@ -165,6 +165,8 @@ class LiveRoom(Barrier):
         """The process is gone: no goodbye, no answer that is still to come, nothing more written."""
         assert self._streams is not None
         self._leave()
+        for pool in self.venue.pools(self.client):
+            pool.shutdown(wait=False, cancel_futures=True)
         looks = [self.engine.asking] if self.engine.asking is not None else []
         tasks = [self._streams, *self._tasks, *self.client._tasks, *looks]
         for task in tasks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -77,6 +78,9 @@ class Venue(Protocol):
     def client(self, clock: Clock, sleep: Any, writers: int = 8) -> UnifiedBrokerMiddleware:
         """A new process's account, with the token that is right now. ``writers``: writes under way at once."""
 
+    def pools(self, client: UnifiedBrokerMiddleware) -> list[ThreadPoolExecutor]:
+        """Where the client's requests are made, those that have not begun waiting."""
+
     def wires(self, client: UnifiedBrokerMiddleware) -> list[tuple[Stream, str]]:
         """The client's connections, each with the path of its links at the venue."""
 
@@ -150,6 +154,10 @@ class KiteSide:
             clock=lambda: clock.now_ns() / 1e9,
         )  # fmt: skip
         return UnifiedBrokerMiddleware(broker, streams, Budget(KITE), clock=clock, sleep=sleep)
+
+    def pools(self, client: UnifiedBrokerMiddleware) -> list[ThreadPoolExecutor]:
+        broker: Any = client.inner
+        return [broker._orders._pool, broker._reads._pool]
 
     def wires(self, client: UnifiedBrokerMiddleware) -> list[tuple[Stream, str]]:
         return [(client.streams._stream.wire, "/")]  # type: ignore[attr-defined]
@@ -257,6 +265,10 @@ class UpstoxSide:
             clock=lambda: clock.now_ns() / 1e9,
         )  # fmt: skip
         return UnifiedBrokerMiddleware(broker, streams, Budget(UPSTOX), clock=clock, sleep=sleep)
+
+    def pools(self, client: UnifiedBrokerMiddleware) -> list[ThreadPoolExecutor]:
+        broker: Any = client.inner
+        return [broker._wire.writes, broker._wire.reads]
 
     def wires(self, client: UnifiedBrokerMiddleware) -> list[tuple[Stream, str]]:
         streams: Any = client.streams
