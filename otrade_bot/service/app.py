@@ -31,7 +31,7 @@ from otrade_bot.kernel.compile import Kernel
 from otrade_bot.service.accounts import Account, PaperAccount
 from otrade_bot.service.brokerside import BrokerSide
 from otrade_bot.service.clockwatch import ClockWatch
-from otrade_bot.service.clockwork import Clockwork, compare, feed, metronome
+from otrade_bot.service.clockwork import Clockwork, books_away, compare, feed, metronome
 from otrade_bot.service.control_state import ControlState
 from otrade_bot.service.day import inputs, prices
 from otrade_bot.service.desk import Desk, Strategies
@@ -354,11 +354,12 @@ class Service:
         self.engine.keeper = None
         self.today.close()
         planned, before = self._planned, self.clock.now_ns()
+        lost = bool(self.fault) or books_away(self.engine)
         await self.open()
         self._start_feed()
         self._opened.set()
         self.health.beat()  # its age is judged by a clock that may just have been set
-        self._say_run("reopened", why)
+        self._say_run("reopened", why, known_again=lost and not self.fault)
         self._say_missed(planned, before)
 
     def _say_missed(self, planned: Sequence[Job], now: int) -> None:
@@ -396,7 +397,7 @@ class Service:
 
     # --- beginning and end -----------------------------------------------------------------------------
 
-    def _say_run(self, state: str, why: str = "") -> None:
+    def _say_run(self, state: str, why: str = "", **more: Any) -> None:
         engine, trading = self.engine, self.config.trading
         restored = "; ".join(self._restored) if state != "stopped" else ""
         closed = not self.calendar.is_trading_day(ist_date(self.clock.now_ns())) and state != "stopped"
@@ -413,6 +414,7 @@ class Service:
                 }
                 for p in engine.positions()
             ],
+            **more,
         }))  # fmt: skip
 
     async def _farewell(self, market: Sequence[asyncio.Task[None]]) -> None:

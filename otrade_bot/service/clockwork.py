@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from otrade_bot.core.clock import IST, SECOND, Clock, to_ist
 from otrade_bot.core.errors import BrokerException
@@ -20,7 +21,7 @@ from otrade_bot.trading.recover import HistoryTick
 if TYPE_CHECKING:
     from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-__all__ = ["Clockwork", "feed", "metronome"]
+__all__ = ["Clockwork", "books_away", "compare", "feed", "metronome"]
 
 #: A sleeping feed looks at the clock at least this often: the clock may be set meanwhile.
 GLANCE = 1.0
@@ -103,12 +104,28 @@ async def metronome(
             looking.cancel()
 
 
+#: Told that their books could not be read, and not yet that they can.
+_AWAY: WeakSet[LiveTradingEngine] = WeakSet()
+
+
+def books_away(engine: LiveTradingEngine) -> bool:
+    """The last comparison had no answer."""
+    return engine in _AWAY
+
+
 async def compare(engine: LiveTradingEngine) -> None:
-    """One look at the broker's books; a book that cannot be read is told and asked again next minute."""
+    """One look at the broker's books; one that cannot be read is told once, asked again next minute, and told when it
+    can be read again."""
     try:
         await engine.reconcile()
     except BrokerException as error:
-        engine.alert(f"the broker's books cannot be read: {error}")
+        if engine not in _AWAY:
+            _AWAY.add(engine)
+            engine.alert(f"the broker's books cannot be read ({error}): asked again every minute, told when they can")
+        return
+    if engine in _AWAY:
+        _AWAY.discard(engine)
+        engine.alert("the broker's books can be read again")
 
 
 async def feed(engine: LiveTradingEngine, clock: Clock, steps: Iterable[HistoryTick]) -> None:

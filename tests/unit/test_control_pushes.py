@@ -212,6 +212,15 @@ def test_a_stop_says_what_stays_open() -> None:
     assert said(EventKind.RUN, state="stopped", positions=[]) == "Stopped\nNothing is open"
 
 
+def test_books_that_are_known_again_are_told_with_what_is_open_and_a_day_opened_anew_is_not() -> None:
+    held = {"state": "reopened", "mode": "live", "broker": "kite", "positions": HELD[:1]}
+    assert said(EventKind.RUN, "logged in to kite", **held, known_again=True) == (
+        "Orders and positions are known\nlogged in to kite\n1 position open\n"
+        "RELIANCE P1 BUY 1,200, stop rests at ₹2,086.50"
+    )
+    assert describe(Event(EventKind.RUN, NOON, text="the clock was set", data=held)) is None
+
+
 def test_the_card_before_the_open_keeps_its_lines() -> None:
     card = "NOT READY, 1 point\nOpens 09:15\n!! token: expired"
     assert said(EventKind.SESSION, card, boundary="card") == f"Before the open {card}"

@@ -12,6 +12,7 @@ from otrade_bot.control.views_checks import health_checks
 from otrade_bot.core.errors import BrokerException
 from otrade_bot.core.events import EventKind
 from otrade_bot.core.model import Block
+from otrade_bot.service.clockwork import books_away, compare
 from otrade_bot.service.jobs import DayJobs
 
 
@@ -77,3 +78,31 @@ def test_what_is_not_known_is_not_called_fine() -> None:
         found = next(one for one in checks if one.name == name)
         assert not found.well
         assert found.said == "not known: the broker's books cannot be read"
+
+
+class Away(FakeVenue):
+    """Its book of orders cannot be read while ``fault`` is one."""
+
+    fault = ""
+
+    async def get_orderbook(self) -> Any:
+        if self.fault:
+            raise BrokerException(self.fault)
+        return await super().get_orderbook()
+
+
+def test_books_that_cannot_be_read_are_told_once_and_so_is_their_return() -> None:
+    """Not every minute of an outage: who reads the same line sixty times reads none."""
+    bench = Bench(lambda made: Away(made.clock))
+    told: list[list[str]] = []
+    for fault in ("", "no way there", "still none", "", "", "no way again"):
+        before = len(bench.events(EventKind.ALERT))
+        bench.broker.fault = fault
+        run(compare(bench.engine))
+        told.append([event.text for event in bench.events(EventKind.ALERT)[before:]])
+        assert books_away(bench.engine) is bool(fault)
+    lost = "the broker's books cannot be read ({}): asked again every minute, told when they can"
+    assert told == [
+        [], [lost.format("no way there")], [], ["the broker's books can be read again"], [],
+        [lost.format("no way again")],
+    ]  # fmt: skip

@@ -232,8 +232,10 @@ def _flatten(data: Data) -> _Said:
 
 
 def _run(data: Data) -> _Said | None:
-    """Of a run that says where it begins and where it ends."""
+    """Of a run that says where it begins and where it ends, and of books that were not known."""
     state = word(data, "state")
+    if state == "reopened" and data.get("known_again") is True:
+        return _Said("Orders and positions are known", "", tuple(run_lines(data)))
     if state not in ("started", "stopped"):
         return None
     version = prefixed("version", word(data, "version")) if state == "started" else ""
