@@ -83,7 +83,8 @@ def _brokers(config: Config) -> Iterator[Fault]:
     brokers, live = config.brokers, config.trading.mode == "live"
     if live and brokers.primary == "paper":
         yield Fault(
-            "brokers.json", ("primary",), "mode is live", brokers.primary, "kite, upstox; or mode paper"
+            "brokers.json", ("primary",), "mode is live: it is the broker that takes real orders", brokers.primary,
+            "kite, upstox; or mode paper",
         )
     if live and brokers.feed in ("simulated", "replay"):
         text = "mode is live: real orders need real prices"

@@ -189,7 +189,8 @@ class ServiceLogins:
     def _named(self, broker: str) -> str:
         name = broker or (self._brokers[0] if self._brokers else "")
         if name not in self._brokers:
-            raise CommandException(f"There is a login for {' and '.join(self._brokers) or 'no broker'} here.")
+            known = " and ".join(self._brokers) or "no broker"
+            raise CommandException(f"There is a login for {known} here{f', none for {name}' if name else ''}.")
         return name
 
     async def _ready(self, name: str) -> Login:

@@ -391,7 +391,8 @@ class Recovery:
         if not found and not differences:
             return
         names = ", ".join(f"{engine.manager.symbol(life)} P{life.rung + 1} {life.held}" for life in open_lives)
-        text = f"recovered: {len(open_lives)} open ({names or 'none'}), {len(found)} rungs today"
+        today = f"{len(found)} rung{'s' if len(found) != 1 else ''} today"
+        text = f"recovered: {len(open_lives)} open ({names}), {today}" if names else f"recovered: nothing open, {today}"
         if differences:
             text += "; " + "; ".join(differences)
         data = {"open": len(open_lives), "cycles": len(found), "differences": differences}
