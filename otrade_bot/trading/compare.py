@@ -148,8 +148,9 @@ def _explained(engine: LiveTradingEngine, key: Key, external: int, book: Sequenc
 
 
 def _theirs(engine: LiveTradingEngine, key: Key, book: Sequence[BrokerOrder]) -> int:
-    """What orders of others have filled of it today, signed."""
-    others = (told for told in book if (told.symbol, str(told.product)) == key)
+    """What orders of others have filled of it today, signed: by the book, and as heard of those that it lacks yet."""
+    known = {told.order_id: told for told in sorted((*engine.heard.values(), *book), key=lambda told: told.filled)}
+    others = (told for told in known.values() if (told.symbol, str(told.product)) == key)
     return sum(int(told.side) * told.filled for told in others if engine.manager.orders.find(told) is None)
 
 

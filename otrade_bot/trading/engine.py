@@ -137,6 +137,7 @@ class LiveTradingEngine:
         self._differences: list[str] = []
         self.asking: asyncio.Task[None] | None = None  #: a look at the broker's orders between two comparisons
         self._asked = self._ask_ns = 0
+        self.heard: dict[str, BrokerOrder] = {}  #: orders of others that have filled, newest report by id
         self._compare_at: list[int] = []  #: when the net is to be compared besides each minute (ns), in order
         risk = config.risk
         limits = RiskLimits(
@@ -414,6 +415,7 @@ class LiveTradingEngine:
         if not told.tag and told.filled:
             self.alert(f"{told.symbol}: an order that is not ours filled ({told.side.name} {told.filled})", told.symbol)
             now = self.clock.now_ns()
+            self.heard[told.order_id] = told
             self.manager.foreign_exit(told)
             self._compare_at = [now + after for after in FOREIGN]  # it may be what our stop waits to sell
 

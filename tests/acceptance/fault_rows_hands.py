@@ -48,6 +48,17 @@ async def sold_unheard(room: LiveRoom) -> None:
     assert "Flat: the broker's book" in await room.flatten()
 
 
+@row("by hand: sold, heard, and not in the book yet when it is flattened", sent=2, position=0, stop=None,
+     told=("30 closed outside",))  # fmt: skip
+async def heard_before_the_book(room: LiveRoom) -> None:
+    await room.buy()
+    await room.pass_time(70)
+    room.venue.api.exchange.late_s = 60
+    room.venue.by_hand(room.symbol, -1, 30, room.product)
+    await room.settle()
+    assert "Flat: the broker's book" in await room.flatten()
+
+
 @row("by hand: part of it sold at the broker, the stop keeps the rest", sent=2, position=20, stop=98_000,
      told=("10 closed outside",))  # fmt: skip
 async def sold_in_part(room: LiveRoom) -> None:
