@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from otrade_bot.core.clock import IST, SECOND, Clock, to_ist
 from otrade_bot.core.errors import BrokerException
@@ -104,8 +104,8 @@ async def metronome(
             looking.cancel()
 
 
-#: Told that their books could not be read, and not yet that they can.
-_AWAY: WeakSet[LiveTradingEngine] = WeakSet()
+#: Told that their books could not be read, and not yet that they can; with the note that each had before.
+_AWAY: WeakKeyDictionary[LiveTradingEngine, str] = WeakKeyDictionary()
 
 
 def books_away(engine: LiveTradingEngine) -> bool:
@@ -120,11 +120,13 @@ async def compare(engine: LiveTradingEngine) -> None:
         await engine.reconcile()
     except BrokerException as error:
         if engine not in _AWAY:
-            _AWAY.add(engine)
+            _AWAY[engine] = engine.note
+            since = f"BROKER NOT READ SINCE {to_ist(engine.clock.now_ns()):%H:%M}"
+            engine.note = " · ".join(filter(None, (engine.note, since)))  # what is shown meanwhile is of before
             engine.alert(f"the broker's books cannot be read ({error}): asked again every minute, told when they can")
         return
     if engine in _AWAY:
-        _AWAY.discard(engine)
+        engine.note = _AWAY.pop(engine)
         engine.alert("the broker's books can be read again")
 
 

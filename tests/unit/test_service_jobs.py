@@ -101,6 +101,8 @@ def test_books_that_cannot_be_read_are_told_once_and_so_is_their_return() -> Non
         run(compare(bench.engine))
         told.append([event.text for event in bench.events(EventKind.ALERT)[before:]])
         assert books_away(bench.engine) is bool(fault)
+        note = "BROKER NOT READ SINCE 09:15" if fault else ""
+        assert bench.engine.status().note == note  # what is shown meanwhile is of before
     lost = "the broker's books cannot be read ({}): asked again every minute, told when they can"
     assert told == [
         [], [lost.format("no way there")], [], ["the broker's books can be read again"], [],
