@@ -199,7 +199,8 @@ class Flattener:
         try:
             left = [*await self._settled_residue(), *self._pending()]
         except BrokerException as error:
-            text = f"NOT CONFIRMED: the broker's book cannot be read ({error}). {self._pause_text()}"
+            text = (f"NOT CONFIRMED: the broker's book cannot be read ({error}). Send /flatten again when it can. "
+                    f"{self._pause_text()}")  # fmt: skip
             self._say("unconfirmed", text, "")
             return text
         flat = f"{nothing} Flat: the broker's book shows no position of ours.".strip()

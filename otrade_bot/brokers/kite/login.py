@@ -96,5 +96,5 @@ def _fault(what: str, error: Exception, lane: Lane) -> BrokerException:
     seen = lane.seen()
     status = f" (HTTP {seen.status})" if seen else ""
     if isinstance(error, KiteException) and seen is not None and seen.error_type in REFUSALS and seen.status < 500:
-        return TokenException(f"Kite refuses {what}{status}: {said(str(error))}")
+        return TokenException(f"Kite refuses {what}{status}: {said(str(error)).rstrip('.')}")
     return BrokerException(f"Kite could not be asked for {what}{status}: {type(error).__name__}")

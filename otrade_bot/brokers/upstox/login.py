@@ -127,5 +127,6 @@ def _fault(what: str, error: Exception) -> BrokerException:
         return BrokerException(f"Upstox could not be asked for {what}: {type(error).__name__}")
     found = objections(getattr(error, "body", None) or b"")
     if found and 400 <= status < 500 and status != 429:
-        return TokenException(f"Upstox refuses {what} (HTTP {status}): {said('; '.join(text for _, text in found))}")
+        why = said("; ".join(text for _, text in found)).rstrip(".")
+        return TokenException(f"Upstox refuses {what} (HTTP {status}): {why}")
     return BrokerException(f"Upstox could not be asked for {what} (HTTP {status})")
