@@ -190,7 +190,7 @@ class LiveTradingEngine:
             self.journal.append(event, durable=event.kind in _DURABLE)
         except JournalException as error:
             self.journal_fault = self.journal_fault or str(error)
-            text = f"the journal cannot be written: {error}; entries stopped"
+            text = f"the journal cannot be written: {error}; entries stopped until /resume"
             if self._set_block(Block.ERROR, True, error=text):
                 self.on_event(Event(EventKind.ALERT, self.clock.now_ns(), text=text, severity=Severity.RISK))
         self.on_event(event)
