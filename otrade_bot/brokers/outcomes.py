@@ -10,8 +10,9 @@ from otrade_bot.core.model import Accepted, Outcome, Unknown
 __all__ = ["doubtful", "said", "taken"]
 
 _LONGEST = 300
-#: What requests and urllib3 wrap the reason in, and what is left of it.
+#: What requests, urllib3 and kiteconnect wrap the reason in, and what is left of it.
 _WRAPPED = (
+    (re.compile(r"(Unknown Content-Type \([^)]*\)) with response: .*"), r"\1"),
     (re.compile(r"HTTPS?ConnectionPool\(host='[^']*', port=\w+\): "), ""),
     (re.compile(r"Max retries exceeded with url: \S+ \(Caused by \w+\((['\"])(.*)\1\)\)"), r"\2"),
     (re.compile(r"Max retries exceeded with url: \S+ "), ""),

@@ -53,7 +53,8 @@ _CODES = {
 #: In this order; brokers' own words vary, and none is documented for the address.
 _WORDS = (
     (Trouble.ADDRESS, re.compile(r"\b(static|unregistered|registered|whitelisted|allowed|source|this)\W+ips?\b|"
-                                 r"\bips?\W+([\da-f.:]+\W+)?(address|is|not|isn|was|mismatch|configured)", re.IGNORECASE)),
+                                 r"\bips?\W+([\da-f.:]+\W+)?(address|is|not|isn|was|mismatch|configured)",
+                                 re.IGNORECASE)),
     (Trouble.TOKEN, re.compile(r"\baccess[_ ]token\b|\binvalid token\b|\btoken (is |has )?(invalid|expired)\b",
                                re.IGNORECASE)),
     (Trouble.MODIFICATIONS, re.compile(r"\b(max\w*|limit\w*|exceed\w*)\b.*\bmodif|\bmodif\w*\b.*\b(max|limit|exceed)",

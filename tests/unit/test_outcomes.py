@@ -40,6 +40,11 @@ POOL = "HTTPSConnectionPool(host='api.kite.trade', port=443): "
             "ConnectionError: ('Connection aborted.', ConnectionResetError(104, 'Connection reset by peer'))",
             "ConnectionError: Connection aborted: Connection reset by peer",
         ),
+        (
+            "kite instruments: HTTP 503, DataException: Unknown Content-Type (text/html) with response: (b'<html>\\r\\n"
+            "<head><title>503</title></head>\\r\\n</html>\\r\\n')",
+            "kite instruments: HTTP 503, DataException: Unknown Content-Type (text/html)",
+        ),
         ("HTTP 400, OrderException: No. (a 'quoted' word)", "HTTP 400, OrderException: No. (a 'quoted' word)"),
     ],
 )
