@@ -84,6 +84,7 @@ class ExitReason(StrEnum):
     DAILY_LOSS = "daily_loss"
     FLATTEN = "flatten"
     CLOSE = "close"
+    OUTSIDE = "outside"  #: not by this program: by hand, or by the broker
 
 
 @dataclass(frozen=True, slots=True)

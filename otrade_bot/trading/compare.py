@@ -22,7 +22,6 @@ from otrade_bot.trading.doubt import force_hint, in_doubt, settle_book, settle_h
 from otrade_bot.trading.guards import settle_gtts, wants_gtts
 from otrade_bot.trading.orders import Order
 from otrade_bot.trading.rungs import RungLife
-from otrade_bot.trading.tagless import OUTSIDE
 
 if TYPE_CHECKING:
     from otrade_bot.trading.engine import LiveTradingEngine
@@ -141,7 +140,7 @@ def _explained(engine: LiveTradingEngine, key: Key, external: int, book: Sequenc
         return False
     manager = engine.manager
     mine = [order for order in manager.orders if (order.instrument.symbol, str(order.request.product)) == key]
-    outside = sum(int(order.side) * order.filled for order in mine if order.tag.startswith(OUTSIDE))
+    outside = sum(int(order.side) * order.filled for order in mine if order.outside)
     lives = (life for life in manager.lives.values() if (manager.symbol(life), str(life.product)) == key)
     claimed = sum(int(life.side) * o.filled for life in lives for o in life.entries if not o.tag)
     return bool(_theirs(engine, key, book) - outside - claimed == external)

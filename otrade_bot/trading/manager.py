@@ -36,12 +36,11 @@ from otrade_bot.kernel.fills import fill_price, protected, protection_ppm
 from otrade_bot.trading import doubt
 from otrade_bot.trading.delivery import cancel_gtt, converge_gtt, cure_of
 from otrade_bot.trading.guards import GuardDesk, gtt_leg
-from otrade_bot.trading.orders import Order, OrderBook, Tags, merge
+from otrade_bot.trading.orders import OUTSIDE, Order, OrderBook, Tags, merge
 from otrade_bot.trading.refusals import OWN, Pauses, Storm, Trouble, beyond_circuit, trouble_of
 from otrade_bot.trading.risk import Approved, Quote, RiskManager, freeze_lots, slices
 from otrade_bot.trading.rungs import RungLife
 from otrade_bot.trading.table import Row
-from otrade_bot.trading.tagless import OUTSIDE
 
 __all__ = ["OrderManager"]
 

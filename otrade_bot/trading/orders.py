@@ -14,8 +14,10 @@ from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.model import BrokerOrder, Instrument, Leg, OrderRequest, OrderStatus, OrderType, Side
 from otrade_bot.core.money import Paise
 
-__all__ = ["TAG_LIMIT", "TRANSITIONS", "Order", "OrderBook", "TagParts", "Tags", "fits", "merge"]
+__all__ = ["OUTSIDE", "TAG_LIMIT", "TRANSITIONS", "Order", "OrderBook", "TagParts", "Tags", "fits", "merge"]
 
+#: Begins the name that an exit of somebody else's gets in our own book.
+OUTSIDE = "OUT"
 S = OrderStatus
 _WORKING = (S.PENDING, S.OPEN, S.TRIGGER_PENDING)
 _FINAL = (S.COMPLETE, S.CANCELLED, S.REJECTED)
@@ -88,6 +90,11 @@ class Order:
     @property
     def side(self) -> Side:
         return self.request.side
+
+    @property
+    def outside(self) -> bool:
+        """Somebody else's exit, taken into our book: its name is longer than any tag that leaves."""
+        return self.tag.startswith(OUTSIDE) and len(self.tag) > TAG_LIMIT
 
     @property
     def live(self) -> bool:

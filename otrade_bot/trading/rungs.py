@@ -180,6 +180,8 @@ class RungLife:
     @property
     def reason(self) -> ExitReason:
         """Why the rung was left."""
+        if any(order.outside for order in self.exits) and self.wanted is None:
+            return ExitReason.OUTSIDE
         if self.stopped or self.wanted is None:
             return ExitReason.STOP
         return self.wanted

@@ -13,12 +13,9 @@ from typing import Any
 
 from otrade_bot.core.model import BrokerOrder, Leg, OrderStatus, OrderType, Product, Side
 from otrade_bot.core.money import Paise
-from otrade_bot.trading.orders import TagParts, Tags, strategy_code
+from otrade_bot.trading.orders import OUTSIDE, TagParts, Tags, strategy_code
 
-__all__ = ["OUTSIDE", "Tagless", "known_again", "tagless_exits"]
-
-#: Begins the name that an exit of somebody else's gets in our own book.
-OUTSIDE = "OUT"
+__all__ = ["Tagless", "known_again", "tagless_exits"]
 
 
 @dataclass(frozen=True, slots=True)

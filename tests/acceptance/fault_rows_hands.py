@@ -8,7 +8,7 @@ from tests.acceptance.live_venues import Reset
 
 
 @row("by hand: sold at the broker, then the price falls through the stop", sent=2, position=0, stop=None,
-     told=("closed outside",))  # fmt: skip
+     told=("closed outside", "outside of this program, BUY"), untold=(", stop, BUY",))  # fmt: skip
 async def sold_then_fall(room: LiveRoom) -> None:
     await room.buy()
     room.venue.by_hand(room.symbol, -1, 30, room.product)

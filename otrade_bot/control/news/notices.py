@@ -171,7 +171,9 @@ def _trade(data: Data) -> _Said:
     way = " → ".join(piece for piece in (rupees(data, "entry_price"), rupees(data, "exit_price")) if piece)
     size = join(word(data, "side"), amount(data), prefixed("×", way))
     charges = prefixed("charges", paise(data, "charges_paise"))
-    return _Said("Closed", commas(result, word(data, "exit_reason").replace("_", " "), size, charges))
+    reason = word(data, "exit_reason").replace("_", " ")
+    why = "outside of this program" if reason == "outside" else reason
+    return _Said("Closed", commas(result, why, size, charges))
 
 
 def _block(data: Data) -> _Said:
