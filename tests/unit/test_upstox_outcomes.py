@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from otrade_bot.brokers.upstox.outcomes import answered, raised
 from otrade_bot.brokers.upstox.wire import UpstoxSettings, Wire
 from otrade_bot.core.model import Accepted, GttLeg, GttRequest, OrderType, Outcome, Product, Refused, Side, Unknown
-from tests.unit.upstox_room import SHARE, UpstoxBroker, upstox, wanted
+from tests.unit.upstox_room import KEYS, SHARE, UpstoxBroker, until, upstox, wanted
 from tests.venues.faults import Fault
 from tests.venues.upstox import (
     BadGateway,
@@ -289,3 +289,20 @@ async def test_a_write_after_the_end_is_unknown_and_nothing_is_raised() -> None:
         outcome = await wire.write(wire.orders.place_order, {"quantity": 10})
         assert isinstance(outcome, Unknown)
         assert api.calls == []
+
+
+async def test_a_write_that_stands_behind_others_when_the_end_comes_is_never_sent() -> None:
+    async with UpstoxApi() as api:
+        hang = Hang(after=True)
+        api.fail("place", hang)
+        broker = UpstoxBroker(KEYS, UpstoxSettings(host=api.root, order_host=api.root, threads=1), api.token)
+        first = asyncio.create_task(broker.place(wanted(tag="T1")))
+        await until(lambda: hang.holding > 0)
+        second = asyncio.create_task(broker.place(wanted(tag="T2")))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(broker.aclose())
+        assert await second == Unknown("RuntimeError: the broker was closed before it was sent")
+        hang.release()
+        await closing
+        assert isinstance(await first, Accepted)
+        assert len(api.called("place")) == 1

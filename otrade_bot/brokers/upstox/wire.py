@@ -81,9 +81,10 @@ class Wire:
         self._client.configuration.access_token = token
 
     async def close(self) -> None:
-        """Wait for what is under way (each bounded by its timeouts), then close the connections."""
+        """Wait for what is under way (each bounded by its timeouts), then close the connections. What has not begun
+        is not sent any more."""
         for pool in (self.writes, self.reads):
-            await asyncio.to_thread(pool.shutdown)
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
         self._client.pool.close()
         self._client.pool.join()
         self._client.rest_client.pool_manager.clear()
@@ -140,6 +141,8 @@ class Wire:
         if not done:
             future.cancel()
             raise TimeoutError(f"no answer within {self._settings.deadline_s:g} s")
+        if future.cancelled():
+            raise RuntimeError("the broker was closed before it was sent")
         return future.result()
 
     def _ask(self, call: Callable[..., Any], args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[int, bytes]:
