@@ -22,14 +22,14 @@ from otrade_bot import __version__
 from otrade_bot.config.models import Config
 from otrade_bot.control.reply import bold, lines
 from otrade_bot.core.clock import Clock, ManualClock, SystemClock, ist_date, midnight_ns, to_ist
-from otrade_bot.core.errors import ConfigException
+from otrade_bot.core.errors import ConfigException, TokenException
 from otrade_bot.core.events import Event, EventKind, Observer
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.model import Block
 from otrade_bot.core.session import Calendar
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.service.accounts import Account, PaperAccount
-from otrade_bot.service.brokerside import BrokerSide
+from otrade_bot.service.brokerside import ANSWERS, BrokerSide
 from otrade_bot.service.clockwatch import ClockWatch
 from otrade_bot.service.clockwork import Clockwork, books_away, compare, feed, metronome
 from otrade_bot.service.control_state import ControlState
@@ -292,13 +292,28 @@ class Service:
         if self.brokers is not None:
             self.brokers.attach(opened.desk.engine)
         if self.fault:
-            cure = ": send /login" if Block.TOKEN in self.engine.blocks else ", asked again every few seconds"
-            self.engine.alert(f"{self.account.name} tells nothing of orders and positions ({self.fault}){cure}; until "
-                              "then there are no entries. Stops that rest at the broker hold")  # fmt: skip
+            self._say_unread()
         before = opened.before
         self._done |= {(day, "report") for line in before if line.get("kind") == "day"}
         self._done |= {(day, "next_session") for line in before if line.get("boundary") == "next"}
         return self._plan(opened.desk, now, began=bool(before))
+
+    def _say_unread(self) -> None:
+        cure = ": send /login" if Block.TOKEN in self.engine.blocks else ", asked again every few seconds"
+        self.engine.alert(f"{self.account.name} tells nothing of orders and positions ({self.fault}){cure}; until "
+                          "then there are no entries. Stops that rest at the broker hold")  # fmt: skip
+
+    async def _still_unread(self) -> bool:
+        """The broker answers, but not all that a desk is opened with: the same reason is not told again."""
+        found = await self.opener.fault(self._day(self.clock.now_ns())) if self.fault else None
+        if found is None:
+            return False
+        if str(found) != self.fault:
+            self.fault = self.engine.unread = str(found)
+            if isinstance(found, TokenException):
+                self.engine.restore({Block.TOKEN})
+            self._say_unread()
+        return True
 
     def _begin(self, desk: Desk, before: Sequence[dict[str, Any]]) -> list[Observer]:
         self.desk = desk  # from its first word on, messages ask it for their label
@@ -340,6 +355,8 @@ class Service:
         get_logger().info("the desk is opened again", why=why)
         self._again = ""
         self.watch.busy()
+        if why.endswith(ANSWERS) and await self._still_unread():
+            return
         if self.brokers is not None:  # a broker's candles take minutes, in which exits must go on
             self.engine.leave()
             await self.opener.ahead(self._day(self.clock.now_ns()), self.engine.by_symbol)

@@ -32,6 +32,8 @@ GAP = 60 * SECOND
 CONNECTS = 5 * SECOND
 #: A broker that could not be asked is asked again after this.
 ASK_AGAIN = 15 * SECOND
+#: The end of a reason to open the desk again: it may yet be that not all is answered.
+ANSWERS = "answers again"
 TOKEN_WATCH = 2 * SECOND
 #: Orders that leaving one rung may take: its exit, and one more where a stop had to be placed anew.
 EXITS_A_RUNG = 2
@@ -238,7 +240,7 @@ class BrokerSide:
         connection = self.connections.get(self.trading) or next(iter(self.connections.values()))
         try:
             if not await connection.session_fault():
-                self.again(f"{connection.name} answers again")
+                self.again(f"{connection.name} {ANSWERS}")
         except BrokerException:
             return
 

@@ -93,6 +93,10 @@ class Opener:
         fault = await self._recover(desk, stream, known, before, now)
         return Opened(desk, stream, before, restored, now, fault)
 
+    async def fault(self, day: date) -> BrokerException | None:
+        """What would still keep that day's books and prices from being known."""
+        return (await self._ask(day, self.clock.now_ns())).error
+
     async def ahead(self, day: date, symbols: Iterable[str]) -> None:
         """Fetch most of what the next ``open`` asks for while another desk still trades."""
         with contextlib.suppress(BrokerException):  # it will meet the same, and say so

@@ -17,13 +17,14 @@ from test_service_app import Room
 
 from otrade_bot.config.models import BrokerConfig
 from otrade_bot.config.secrets import Secrets
-from otrade_bot.core.clock import MINUTE, at_ist, ist_date, to_ist
+from otrade_bot.core.clock import MINUTE, SECOND, at_ist, ist_date, to_ist
 from otrade_bot.core.model import Block
-from otrade_bot.service import app
+from otrade_bot.service import app, brokerside
 from otrade_bot.service.app import Service, Setting
 from otrade_bot.service.broker_setup import broker_parts
 from otrade_bot.trading import setup
 from tests.venues.kite import Kite
+from tests.venues.kite_faults import html
 
 SETTINGS = replace(config("ema_crossover", (RELIANCE, INFY), "1m"), brokers=BrokerConfig(feed="kite"))
 
@@ -46,6 +47,7 @@ class Live:
     service: Service
     venue: Kite
     clock: Elsewhen
+    room: Room
     price: int = 100_000
 
     def trade(self, symbol: str = RELIANCE) -> None:
@@ -73,8 +75,9 @@ def paise(rupees: float) -> int:
 
 
 @asynccontextmanager
-async def live(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Live]:
-    """Started on a day of which an hour is over."""
+async def live(folder: Path, monkeypatch: pytest.MonkeyPatch, *, unlisted: int = 0) -> AsyncIterator[Live]:
+    """Started on a day of which an hour is over. ``unlisted``: so often the list of instruments is a page for people.
+    """
     clock = Elsewhen()
     monkeypatch.setattr(app, "SystemClock", lambda: clock)
     venue = Kite(clock=clock)
@@ -85,6 +88,8 @@ async def live(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[L
         bars = venue.tape._lived.setdefault(symbol, {})
         bars |= {now - now % MINUTE - k * MINUTE: [100_000 + k * 5] * 4 + [100] for k in range(40, 0, -1)}
         venue.exchange.price(symbol, 100_005)
+    if unlisted:
+        venue.fail("instruments", *[html(503)] * unlisted)
     secrets = Secrets(
         _env_file=None, kite_api_key=Kite.API_KEY, kite_access_token=venue.token, kite_root=venue.root,
         kite_ws_root=venue.ws_root,
@@ -98,7 +103,7 @@ async def live(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[L
     try:
         await until(lambda: service._opened.is_set() or running.done())
         assert not running.done(), running
-        yield Live(service, venue, clock)
+        yield Live(service, venue, clock, room)
     finally:
         service.stop("the test is over")
         await running
@@ -137,3 +142,22 @@ async def test_bars_are_the_exchanges_whatever_moment_the_day_is_opened_at(
         assert found == wanted, to_ist(at.clock.now_ns())
         assert at.service.engine.blocks == set()
         assert at.service.engine.status().feed == "kite"
+
+
+async def test_a_start_that_goes_on_failing_is_told_once_and_so_is_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that says who we are and not what it lists: asked again and again, and not told each time."""
+    monkeypatch.setattr(brokerside, "ASK_AGAIN", SECOND // 100)
+    async with live(tmp_path, monkeypatch, unlisted=9) as at:
+        assert "HTTP 503" in at.service.fault
+        first, asked = at.service.engine, at.venue.hits("instruments")
+        await until(lambda: at.venue.hits("instruments") > asked + 3)
+        assert at.service.engine is first
+        assert [text.partition(" (")[0] for text in at.room.texts("alert")].count(
+            f"{first.broker.name} tells nothing of orders and positions"
+        ) == 1
+        assert len([event for event in at.room.events if event.kind == "session"]) <= 1  # the open, once
+        await until(lambda: at.service.fault == "" and at.service._opened.is_set())
+        await until(lambda: [e.data["state"] for e in at.room.events if e.kind == "run"] == ["started", "reopened"])
+        assert next(e for e in reversed(at.room.events) if e.kind == "run").data["known_again"] is True
