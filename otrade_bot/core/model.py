@@ -168,6 +168,7 @@ class BrokerOrder:
     updated_ns: int = 0
     reason: str = ""  #: why it was rejected or cancelled, in the broker's words
     modifications: int = 0
+    strange: bool = False  #: nobody knows its word: it counts as working, and a human is told
 
 
 @dataclass(frozen=True, slots=True)

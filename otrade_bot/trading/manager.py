@@ -87,6 +87,7 @@ class OrderManager:
     pauses: Pauses = field(default_factory=Pauses)
     guards: GuardDesk = field(default_factory=GuardDesk)
     leftovers: list[Order] = field(default_factory=list)  #: working orders that serve no rung of ours
+    strange: set[str] = field(default_factory=set)  #: words for a status that nobody knows, once said
     stirred: Counter[str] = field(default_factory=Counter)  #: by symbol: writes, answers and news so far
 
     # --- what the kernel intends -----------------------------------------------------------------
@@ -162,6 +163,10 @@ class OrderManager:
         order = self.orders.find(told)
         if order is None:
             return gtt_leg(self, told)
+        if told.strange and told.status_word not in self.strange:
+            self.strange.add(told.status_word)
+            what = f"the broker says {told.status_word!r} of it, which nobody here knows; it is taken for working"
+            self._alert_order(order, f"{what}: compare with the broker's app")
         before, shown, filled = order.status, _telling(order), order.filled
         presumed, order.contradicted = order.presumed, False
         if merge(order, told):

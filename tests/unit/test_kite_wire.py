@@ -137,6 +137,16 @@ def test_every_word_for_a_state_has_one_and_a_strange_one_means_open(word: str, 
     found = order_of({**ROW, "status": word})
     assert found is not None
     assert (found.status, found.status_word) == (OrderStatus(status), word)
+    assert found.strange is (word in ("NOT HEARD BEFORE", "", "complete"))
+
+
+@pytest.mark.parametrize("word", ["MODIFY PENDING", "CANCEL PENDING", "UPDATE", "NOT HEARD BEFORE", ""])
+def test_a_stop_without_a_fill_has_gone_off_by_the_word_open_alone(word: str) -> None:
+    stop = {**ROW, "order_type": "SL-M", "trigger_price": 1490, "filled_quantity": 0}
+    for said, status in ((word, OrderStatus.TRIGGER_PENDING), ("OPEN", OrderStatus.OPEN)):
+        found = order_of({**stop, "status": said})
+        assert found is not None
+        assert found.status is status
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,7 @@ async def test_a_stop_on_its_way_has_not_gone_off(word: str) -> None:
             api.fail("book", with_row(status=word, filled_quantity=filled))
             (order,) = await broker.get_orderbook()
             assert (order.status, order.status_word) == (status, word)
+            assert order.strange is (word == "moonlit")
 
 
 @pytest.mark.parametrize("word", STATUS_WORDS)

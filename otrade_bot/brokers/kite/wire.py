@@ -48,10 +48,10 @@ FOREIGN = frozenset({"CO", "BO", "MTF"})
 _FINAL = {
     "COMPLETE": OrderStatus.COMPLETE, "CANCELLED": OrderStatus.CANCELLED, "REJECTED": OrderStatus.REJECTED,
 }  # fmt: skip
-#: On the way. Of a stop without a fill they do not say that it has triggered.
-_PASSING = frozenset(
-    {"PUT ORDER REQ RECEIVED", "VALIDATION PENDING", "OPEN PENDING", "MODIFY VALIDATION PENDING", "MODIFY PENDING",
-     "MODIFIED", "CANCEL PENDING", "AMO REQ RECEIVED", "UPDATE"}
+#: Every word that is documented or was seen.
+_KNOWN = frozenset(
+    {*_FINAL, "OPEN", "TRIGGER PENDING", "PUT ORDER REQ RECEIVED", "VALIDATION PENDING", "OPEN PENDING",
+     "MODIFY VALIDATION PENDING", "MODIFY PENDING", "MODIFIED", "CANCEL PENDING", "AMO REQ RECEIVED", "UPDATE"}
 )  # fmt: skip
 _GTT_STATUS = {
     "active": GttStatus.ACTIVE, "triggered": GttStatus.TRIGGERED, "cancelled": GttStatus.CANCELLED,
@@ -160,7 +160,7 @@ def order_of(row: Mapping[str, Any], modifications: int = 0) -> BrokerOrder | No
         trigger=_paise(row.get("trigger_price")), tag=tag_of(row),
         placed_ns=min((time for time in times if time), default=0), updated_ns=max(times),
         reason=str(row.get("status_message") or ""),
-        modifications=max(modifications, 1 if row.get("modified") else 0),
+        modifications=max(modifications, 1 if row.get("modified") else 0), strange=word not in _KNOWN,
     )  # fmt: skip
 
 
@@ -171,9 +171,10 @@ def tag_of(row: Mapping[str, Any]) -> str:
 
 
 def _status(word: str, kind: OrderType, filled: int) -> OrderStatus:
+    """A stop without a fill has gone off where Kite says OPEN, and by no other word, known or not."""
     if word in _FINAL:
         return _FINAL[word]
-    waits = word == "TRIGGER PENDING" or (word in _PASSING and kind in STOPS and not filled)
+    waits = word == "TRIGGER PENDING" or (word != "OPEN" and kind in STOPS and not filled)
     return OrderStatus.TRIGGER_PENDING if waits else OrderStatus.OPEN
 
 

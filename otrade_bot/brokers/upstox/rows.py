@@ -64,6 +64,8 @@ GTT_WORDS = {
     "EXPIRED": GttStatus.EXPIRED,
     "FAILED": GttStatus.REJECTED,
 }
+#: Parts of the words for what is neither resting nor ended.
+_ON_ITS_WAY = ("pending", "received", "modif", "not cancelled", "update")
 _STOPS = frozenset({OrderType.SL, OrderType.SL_M})
 
 
@@ -111,8 +113,13 @@ def order(row: Row, names: Names) -> BrokerOrder:
         status_word=" ".join(part for part in (word, strange_kind, strange_side) if part), filled=filled,
         value=to_paise(amount(row, "average_price") * filled), price=to_paise(amount(row, "price")),
         trigger=to_paise(amount(row, "trigger_price")), tag=str(row.get("tag") or ""), placed_ns=placed,
-        updated_ns=max(placed, updated), reason=str(row.get("status_message") or ""),
+        updated_ns=max(placed, updated), reason=str(row.get("status_message") or ""), strange=_strange(word),
     )  # fmt: skip
+
+
+def _strange(word: str) -> bool:
+    plain = word.strip().lower()
+    return plain not in STATUS_WORDS and not any(part in plain for part in _ON_ITS_WAY)
 
 
 def _status(word: str, kind: OrderType, filled: int) -> OrderStatus:
