@@ -48,7 +48,7 @@ def run_login(args: argparse.Namespace) -> int:
 
 def _by_page(desk: ServiceLogins, broker: str) -> int:
     page = asyncio.run(desk.begin(HERE, broker))
-    print(page.url)
+    print(page.url, flush=True)  # a program that reads it from a pipe must not wait for our end
     _hint(
         f"Open this address, log in to {broker.capitalize()}, then paste the whole address of the page that the "
         "browser ends up at; an error is what it may show."
@@ -104,7 +104,7 @@ async def _await_consent(
 
 def _settled(desk: ServiceLogins, said: str, account: str) -> int:
     """Another account asks back."""
-    print(said)
+    print(said, flush=True)
     if not account:
         return 0 if said.startswith("Logged in") else 1
     _hint(f"Trade with the account {account} from now on? Positions of the one before are watched by nobody then.")
