@@ -11,7 +11,6 @@ import asyncio
 import random
 import re
 import signal
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,13 +21,13 @@ from typing import Any
 
 import pytest
 
-from otrade_bot.core.clock import SECOND, to_ist
+from otrade_bot.core.clock import to_ist
 from otrade_bot.core.model import Leg, Product
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.trading.orders import Tags
+from tests.acceptance.daytime import DayTime
 from tests.acceptance.live_venues import FINAL, VENUES, Seen, Venue
 from tests.acceptance.service_room import OWNER, ServiceRoom
-from tests.acceptance.test_service_faketime import LIBRARY, faked
 from tests.venues.faults import Accept, Fault
 from tests.venues.loopback import Answer, Drop
 from tests.venues.shares import listed
@@ -184,21 +183,6 @@ def left_of(said: str) -> list[str]:
     return re.findall(r"[^;(]+\([^)]*\)", verdict.removeprefix("NOT FLAT: "))
 
 
-class DayTime:
-    """The machine's clock; at night, where no session of today fits around it, moved back by whole hours to the
-    afternoon, for the service as well."""
-
-    def __init__(self) -> None:
-        hour = to_ist(time.time_ns()).hour
-        self.hours = 0 if 8 <= hour < 23 else (hour - 15) % 24
-
-    def now_ns(self) -> int:
-        return time.time_ns() - self.hours * 3600 * SECOND
-
-    def environment(self) -> dict[str, str]:
-        return {} if not self.hours else faked(f"-{self.hours}h")
-
-
 CLOCK = DayTime()
 
 
@@ -260,8 +244,7 @@ async def heart(venue: Venue) -> None:
 @pytest.fixture(scope="module")
 def days(tmp_path_factory: pytest.TempPathFactory, kernel: Kernel) -> dict[str, LiveDay]:
     """Both brokers at once. ``kernel``: compiled by now, so that no start has to."""
-    if CLOCK.hours and LIBRARY is None:
-        pytest.skip("it is night in India, and without libfaketime no process can be told otherwise")
+    CLOCK.environment()  # or skip
     folder = tmp_path_factory.mktemp("live")
 
     async def both() -> dict[str, LiveDay]:
