@@ -25,7 +25,7 @@ from otrade_bot.core.errors import JournalException
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.model import Instrument, Product
 from otrade_bot.kernel.compile import Kernel
-from otrade_bot.strategies.loader import build_kernel, load_strategy
+from otrade_bot.strategies.loader import TradingStrategy, build_kernel, load_strategy
 from otrade_bot.trading import setup
 from otrade_bot.trading.engine import LiveTradingEngine
 from otrade_bot.trading.recover import HistoryTick
@@ -47,6 +47,12 @@ RISK = {"cooldown_seconds": 0, "stale_price_seconds": 600, "duplicate_window_sec
 def kernel() -> Kernel:
     """Both shipped strategies, in the order that every test uses."""
     return build_kernel([load_strategy("ema_crossover"), load_strategy("momentum_ladder")])
+
+
+@cache
+def shipped(names: tuple[str, ...]) -> dict[str, TradingStrategy]:
+    """Checked once: a property makes thousands of benches."""
+    return {name: load_strategy(name) for name in names}
 
 
 class Diary:
@@ -105,7 +111,7 @@ class Bench:
         self.day = day
         self.clock = ManualClock(at_ist(day, 9, 15))
         self.diary = Diary()
-        strategies = setup.load_strategies(self.config, None)
+        strategies = dict(shipped(tuple(given.name for given in self.config.trading.strategies)))
         self.rows = setup.build_rows(self.config, strategies, self.instruments.__getitem__, self.instruments)
         self.broker: Any = make(self)
         self.engine = LiveTradingEngine(
