@@ -1,4 +1,4 @@
-"""A whole live day of 200 shares at each broker, from before the open to after the close, with faults all along.
+"""A whole live day of 60 shares at each broker, from before the open to after the close, with faults all along.
 
 Answers are lost, streams are cut and fall silent, books cannot be read, the process is killed: whatever happened,
 the day ends flat at the exchange, each order was placed once, and the trades add up to the exchange's own sums.
@@ -21,7 +21,7 @@ from tests.acceptance.live_room import DAY, LiveRoom, live_room
 from tests.acceptance.live_venues import Closed, Reset
 from tests.harness.bench import config as bench_config
 
-SHARES = 200
+SHARES = 60
 STEP = 5  #: market seconds between two looks
 PRICES = 30  #: ... and between two prices of every share
 
@@ -77,7 +77,7 @@ def _mischief(room: LiveRoom) -> dict[str, Callable[[], object]]:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("broker", ["kite", "upstox"])
-async def test_a_whole_day_of_200_shares_ends_flat_with_every_order_placed_once(broker: str, tmp_path: Path) -> None:
+async def test_a_whole_day_of_60_shares_with_much_mischief_ends_flat_with_every_order_placed_once(broker: str, tmp_path: Path) -> None:
     options = {"shares": SHARES + 1, "traded": SHARES, "settings": _settings, "start": (9, 14), "writers": 1}
     async with live_room(broker, tmp_path, **options) as room:
         struck = await _live(room)
@@ -87,7 +87,7 @@ async def test_a_whole_day_of_200_shares_ends_flat_with_every_order_placed_once(
         assert not room.engine.positions()
         lines = read_day(room.folder, DAY)
         trades = [line for line in lines if line["kind"] == "trade"]
-        assert len(trades) == len({line["trade_id"] for line in trades}) > 100
+        assert len(trades) == len({line["trade_id"] for line in trades}) > 40
         assert sum(line["gross_paise"] for line in trades) == _earned(room)
         assert sum(said.count(" Closed ") for said in room.phone) >= len(trades)
         print(_summary(room, struck, len(trades)))
