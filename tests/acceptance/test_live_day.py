@@ -77,7 +77,7 @@ def _mischief(room: LiveRoom) -> dict[str, Callable[[], object]]:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("broker", ["kite", "upstox"])
-async def test_a_whole_day_of_60_shares_with_much_mischief_ends_flat_with_every_order_placed_once(broker: str, tmp_path: Path) -> None:
+async def test_a_day_full_of_mischief_ends_flat_with_every_order_placed_once(broker: str, tmp_path: Path) -> None:
     options = {"shares": SHARES + 1, "traded": SHARES, "settings": _settings, "start": (9, 14), "writers": 1}
     async with live_room(broker, tmp_path, **options) as room:
         struck = await _live(room)
