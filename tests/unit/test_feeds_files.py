@@ -182,7 +182,7 @@ def test_a_whole_volume_may_be_written_as_a_decimal(tmp_path: Path, volume: str)
         (b"timestamp;ltp;volume\n2021-06-01 09:15:00;1;0\n", "columns found|no header"),
         (b"timestamp,ltp,volume\nx,1,0\n2021-06-01 09:15:00,0,0\n", "1 bad_price, 1 bad_timestamp"),
         (b"\x00\x01\x02\x03", "binary"),
-        (gzip.compress(b"timestamp,ltp,volume\n"), "gzip"),
+        (gzip.compress(b"timestamp,ltp,volume\n", mtime=0), "gzip"),
         ("timestamp,ltp,volume\n".encode("utf-16"), "UTF-16"),
         (b"\xe9\xe9,ltp,volume\n", "not text"),
     ],
