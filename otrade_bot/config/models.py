@@ -22,6 +22,7 @@ from otrade_bot.core.money import to_paise
 from otrade_bot.core.session import Calendar, SessionKind, SpecialSession, SquareOffRule
 
 __all__ = [
+    "Approval",
     "BrokerConfig",
     "ChargeRow",
     "ChargesConfig",
@@ -101,6 +102,10 @@ class StrategyConfig(_Model):
     """Length of its bars; tick = every price is a bar."""
     params: dict[str, JsonValue] = Field(default_factory=dict)
     """Its own parameters; the strategy checks names and bounds."""
+    enabled: bool = True
+    """false: it enters nothing; what it holds is still watched and closed."""
+    capital_per_position: int | None = Field(default=None, ge=1, le=100_000_000)
+    """Rupees that buy one rung of this strategy; null = the one of trading.json."""
 
 
 def _default_strategies() -> tuple[StrategyConfig, ...]:
@@ -109,6 +114,17 @@ def _default_strategies() -> tuple[StrategyConfig, ...]:
         StrategyConfig(name="momentum_ladder", instruments=ladder, timeframe="15m"),
         StrategyConfig(name="ema_crossover", instruments=("NSE:SBIN",), timeframe="1m"),
     )
+
+
+class Approval(_Model):
+    """Whether a person is asked before an entry."""
+
+    ask: bool = False
+    """true: each entry waits for Approve or Skip on the phone."""
+    seconds: int = Field(default=20, ge=5, le=300)
+    """So long an entry waits."""
+    unanswered: Literal["skip", "enter"] = "skip"
+    """What becomes of it where nobody answers."""
 
 
 class TradingConfig(_Model):
@@ -126,6 +142,8 @@ class TradingConfig(_Model):
     """The strategies and their instruments."""
     strategies_dir: str | None = Field(default=None, min_length=1, max_length=4096)
     """Folder of your own strategies; a relative path starts beside the config folder."""
+    approval: Approval = Approval()
+    """Entries that wait for a yes from the phone."""
 
 
 # --- risk.json ----------------------------------------------------------------------------------------
@@ -474,6 +492,12 @@ class User(_Model):
     """viewer reads; operator also pauses, closes and flattens; admin also changes settings."""
     name: str = Field(default="", max_length=64)
     """For the audit trail."""
+    topic: int | None = Field(default=None, ge=1, le=2**52)
+    """In a group with topics the one in which this person is heard; null = every one."""
+    blocked: bool = False
+    """true: treated as a stranger, and nobody is told of it."""
+    language: Literal["en", "hi"] = "en"
+    """What this person is told in: English or Hindi."""
 
 
 class Notifications(_Model):
@@ -500,6 +524,8 @@ class Notifications(_Model):
     """The day's summary."""
     alert: Loudness = "on"
     """Warnings that are no risk."""
+    extra: Literal["risk", "warning", "info", "off"] = "risk"
+    """From which severity on the channels of OTRADE_APPRISE_URLS are told too."""
 
 
 class TelegramConfig(_Model):
@@ -508,6 +534,12 @@ class TelegramConfig(_Model):
     users: tuple[User, ...] = Field(default=(), max_length=100)
     """Nobody else is answered."""
     notifications: Notifications = Notifications()
+    stale_seconds: int = Field(default=60, ge=10, le=3600)
+    """A command older than this when it arrives is not simply done."""
+    commands_per_minute: int = Field(default=30, ge=1, le=1000)
+    """Of one person; /pause and /flatten always pass."""
+    card: bool = True
+    """One pinned message in each private chat, edited as things change."""
 
 
 # --- all of it ----------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 
-__all__ = ["LIMIT", "Action", "Part", "Reply", "Run", "bold", "code", "italic", "lines", "pre", "text"]
+__all__ = ["LIMIT", "Action", "Part", "Picture", "Reply", "Run", "bold", "code", "italic", "lines", "pre", "text"]
 
 #: Telegram's longest message. Lengths here are UTF-16 units of the HTML, never less than what it counts.
 LIMIT = 4096
@@ -41,11 +41,25 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class Action:
     """Something a person may do next: a button where the transport has buttons. ``line`` is a command. A button with a
-    ``url`` opens that instead; it is in no record and no repr."""
+    ``url`` opens that instead; it is in no record and no repr.
+
+    ``edit``: the answer takes the place of the message with the button (the next page, a refresh); for reading only.
+    ``lasting``: it may be pressed at any time and again, by everybody who is heard there, since what it does is
+    harmless or asks back first."""
 
     label: str
     line: str
     url: str = field(default="", repr=False)
+    edit: bool = False
+    lasting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A PNG. ``name`` is a file name without a folder; what the picture shows in words is the reply's text."""
+
+    name: str
+    png: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +68,12 @@ class Reply:
 
     runs: tuple[Run, ...] = ()
     actions: tuple[Action, ...] = field(default=())
+    picture: Picture | None = None  #: shown with the text under it
 
     def __add__(self, other: Part) -> Reply:
         tail = other if isinstance(other, Reply) else text(other)
-        return Reply(_merged((*self.runs, *tail.runs)), (*self.actions, *tail.actions))
+        picture = self.picture or tail.picture
+        return Reply(_merged((*self.runs, *tail.runs)), (*self.actions, *tail.actions), picture)
 
     def __bool__(self) -> bool:
         return bool(self.runs)
@@ -73,8 +89,8 @@ class Reply:
     def split(self, limit: int = LIMIT) -> list[Reply]:
         """Parts whose HTML is at most ``limit`` UTF-16 units, together exactly this reply.
 
-        Prefers to break after a line, then after a space. The actions stay with the last part. An empty
-        reply has no parts; a part may be all white space. Raises ValueError for a limit below SHORTEST.
+        Prefers to break after a line, then after a space. The actions stay with the last part, the picture is in none.
+        An empty reply has no parts; a part may be all white space. Raises ValueError for a limit below SHORTEST.
         """
         if limit < SHORTEST:
             raise ValueError(f"a limit of {limit} is too short for a message; at least {SHORTEST}")
@@ -94,13 +110,15 @@ def text(*parts: Part) -> Reply:
     """Parts one after the other; a str is plain text."""
     runs: list[Run] = []
     actions: list[Action] = []
+    picture = None
     for part in parts:
         if isinstance(part, str):
             runs.append(Run(_clean(part)))
         else:
             runs.extend(part.runs)
             actions.extend(part.actions)
-    return Reply(_merged(runs), tuple(actions))
+            picture = picture or part.picture
+    return Reply(_merged(runs), tuple(actions), picture)
 
 
 def bold(*parts: Part) -> Reply:
@@ -128,7 +146,7 @@ def lines(*parts: Part) -> Reply:
 
 def _styled(tag: str, parts: tuple[Part, ...]) -> Reply:
     inner = text(*parts)
-    return Reply(_merged(Run(run.text, _nested(tag, run.tags)) for run in inner.runs), inner.actions)
+    return Reply(_merged(Run(run.text, _nested(tag, run.tags)) for run in inner.runs), inner.actions, inner.picture)
 
 
 def _nested(tag: str, inside: tuple[str, ...]) -> tuple[str, ...]:
