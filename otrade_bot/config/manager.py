@@ -118,10 +118,12 @@ class ConfigManager:
             self._current = config
             return config
 
-    def put(self, file: str, key: str, value: str, *, dry: bool = False) -> str:
-        """Set one outermost key in the file where it is read, the overlay where that holds it, and leave the rest
-        of that file as it was, byte for byte; the path of the file. Checked as a whole before; ``dry`` writes
-        nothing. Raises ConfigException, and nothing has changed."""
+    def put(self, file: str, key: str, value: Any, *, dry: bool = False) -> str:
+        """Set one outermost key to any JSON value in the file where it is read, the overlay where that holds it, and
+        leave the rest of that file as it was, byte for byte, also what inside of the value stays the same; the path of
+        the file. Checked as a whole before; ``dry`` writes nothing. Raises ConfigException, and nothing has changed."""
+        if file not in FILES:
+            raise ConfigException("no such settings file", file=file, allowed=", ".join(FILES))
         with self._lock:
             sources = self._read()
             base, over = sources[file]
@@ -132,6 +134,7 @@ class ConfigManager:
             made = edit.replaced(there, key, value)
             new = there._replace(raw=made, values=files.parse(made, there.path))
             sources[file] = sources[file]._replace(**{"overlay" if there is over else "base": new})
+            self._demand_effect(file, sources[file], key, new.values[key])
             config = self._accept(sources, self._check)
             if not dry:
                 files.write(there.path, made)
@@ -191,6 +194,12 @@ class ConfigManager:
         except ValidationError as error:
             values = source.overlay.values if source.overlay is not None else None
             raise explain(error, FILES[name], base, over, values) from error
+
+    def _demand_effect(self, name: str, source: _Source, key: str, value: Any) -> None:
+        """Objects of the overlay are laid over the base's: what is to go may stand in the other file."""
+        base, over = source
+        if base is not None and over is not None and not edit.same(files.merge(base.values, over.values)[key], value):
+            raise ConfigException(f"is partly in {over.path}: change it by hand", file=base.path, key=key)
 
     def _changed(self, name: str, source: _Source, changes: Mapping[str, Any]) -> Document:
         """The base document after the changes, not yet checked."""
