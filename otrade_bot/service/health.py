@@ -24,13 +24,13 @@ from otrade_bot.core.masking import mask_text
 from otrade_bot.core.money import rupees
 from otrade_bot.service.clockwatch import ClockWatch
 from otrade_bot.service.control_state import ControlState
+from otrade_bot.service.heart import FILE, host
 from otrade_bot.service.loopwatch import LoopWatch
 from otrade_bot.service.statefile import write_state
 from otrade_bot.trading.snapshot import Position, TradingView
 
 __all__ = ["FILE", "Health", "Line", "LoopWatch", "Queue", "Sources", "memory_mb"]
 
-FILE = "heartbeat.json"
 EVERY_S = 5.0
 #: What deserves a look: the loop's lag, a heartbeat's age, memory, free disk, a message's age, a job overdue.
 LAG_MS, SILENT_S, MEMORY_MB, DISK_MB, WAITING_S, LATE_S = 1_000, 20.0, 500, 200, 60.0, 60.0
@@ -140,6 +140,8 @@ class Health:
         return {
             "running": running,
             "pid": os.getpid(),
+            "host": host(),
+            "rehearsal": not sources.scheduled,
             "version": __version__,
             "at": iso(sources.wall_ns()),
             "market": iso(sources.clock.now_ns()),

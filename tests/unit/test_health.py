@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -93,7 +94,7 @@ def test_the_heartbeat_holds_what_a_watchdog_must_know(sources: Sources, bench: 
     found = heart(made)
     assert found.pop("rss_mb") > 10
     assert found == {
-        "running": True, "pid": os.getpid(), "version": __version__,
+        "running": True, "pid": os.getpid(), "version": __version__, "host": socket.gethostname(), "rehearsal": False,
         "at": "2026-09-16T10:00:00+05:30", "market": "2026-09-16T09:15:08+05:30",
         "mode": "paper", "broker": "venue", "feed": "simulated", "phase": "open", "paused": True,
         "blocks": [Block.PAUSED.value], "feed_age_s": 2.0,
