@@ -116,6 +116,19 @@ class ControlState:
         apply(self._now, event)
         return self._save(name)
 
+    def part(self, key: str) -> Mapping[str, Any]:
+        """What another part of the house keeps here under a key of its own; empty where that is no object. It checks
+        the values itself."""
+        found = self._now.get(key)
+        return deepcopy(found) if isinstance(found, dict) else {}
+
+    def keep_part(self, key: str, value: Mapping[str, Any]) -> str:
+        """Put it there, on the disk at once. Returns why it may not survive a restart, '' if it does. Nothing secret
+        may be among it."""
+        assert key not in _FRESH, f"{key} is the engine's"
+        self._now[key] = deepcopy(dict(value))
+        return self._save(key)
+
     def retry(self) -> str:
         """Where the disk has failed: try again. Returns the news where it went well, else ''."""
         if not self.unsaved or self._save("what was decided"):
