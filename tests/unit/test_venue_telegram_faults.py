@@ -187,8 +187,8 @@ async def test_an_update_that_telegram_would_not_send_fails_the_test() -> None:
 async def test_a_method_that_is_not_here_is_told_beside_the_error_it_caused() -> None:
     with pytest.raises(InvalidToken, match="Not Found") as told:
         async with BotApi() as api, client(api) as bot:
-            await bot.pin_chat_message(7, 1)
-    assert told.value.__notes__ == ["not the Bot API:\npinChatMessage: not among the methods of this venue"]
+            await bot.unpin_chat_message(7, 1)
+    assert told.value.__notes__ == ["not the Bot API:\nunpinChatMessage: not among the methods of this venue"]
 
 
 @needs_schema

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .faults import Fault
 from .loopback import Answer, Drop
@@ -18,6 +18,7 @@ class Call:
     params: dict[str, str]  #: as they came over the wire
     at: float  #: wall, s
     outcome: str = "under way"
+    files: dict[str, tuple[str, bytes]] = field(default_factory=dict)  #: name and content, by field
 
     @property
     def chat_id(self) -> int | None:

@@ -10,10 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .messages import Refusal, Sent, Version, as_message, content, inline_rows, markup
+from .messages import Refusal, Sent, Version, as_message, caption, content, inline_rows, markup
+from .photos import NoPhotoError, Photo, photo
 from .updates import Terminated, Updates
 
 Params = dict[str, str]
+Files = dict[str, tuple[str, bytes]]
+Scope = tuple[tuple[str, Any], ...]
 
 BOT_ID = 7_700_000_001
 ME = {
@@ -47,7 +50,9 @@ class Chats:
     def __init__(self) -> None:
         self.sent: list[Sent] = []
         self.answers: dict[str, CallbackAnswer] = {}
-        self.commands: list[dict[str, str]] = []
+        self.menus: dict[Scope, list[dict[str, str]]] = {}
+        self.pinned: dict[int, list[int]] = {}
+        self._gone: set[tuple[int, int]] = set()
         self._webhook = ""
         self.updates = Updates()
         self._chats: dict[int, dict[str, Any]] = {}
@@ -120,8 +125,60 @@ class Chats:
             raise Refusal("BOT_COMMAND_INVALID")
         if not all(1 <= len(each["description"]) <= 256 for each in found):
             raise Refusal("BOT_COMMAND_DESCRIPTION_INVALID")
-        self.commands = found
+        self.menus[self._scope(params)] = found
         return True
+
+    def delete_my_commands(self, params: Params) -> bool:
+        self.menus.pop(self._scope(params), None)
+        return True
+
+    def _scope(self, params: Params) -> Scope:
+        """() for everybody."""
+        raw = json.loads(params.get("scope", "{}"))
+        if raw.get("type", "default") == "default":
+            return ()
+        if "chat_id" in raw and raw["chat_id"] not in self._chats:
+            raise Refusal("chat not found")
+        if raw["type"] == "chat_member" and raw["chat_id"] > 0:
+            raise Refusal("can't change commands of a member of a private chat")
+        return tuple(sorted(raw.items()))
+
+    def menu(self, user_id: int, chat_id: int) -> list[dict[str, str]]:
+        """The nearest scope wins, as documented under BotCommandScope."""
+        chat = {"type": "chat", "chat_id": chat_id}
+        member = {"type": "chat_member", "chat_id": chat_id, "user_id": user_id}
+        kind = {"type": "all_private_chats" if chat_id > 0 else "all_group_chats"}
+        scopes = [tuple(sorted(scope.items())) for scope in (member, chat, kind)]
+        return next((self.menus[scope] for scope in scopes if scope in self.menus), self.menus.get((), []))
+
+    def get_chat(self, params: Params) -> dict[str, Any]:
+        chat = self._known(params)
+        gifts = dict.fromkeys(
+            ("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription", "gifts_from_channels"), False
+        )
+        full = {**chat, "accent_color_id": 0, "max_reaction_count": 11, "accepted_gift_types": gifts}
+        if pinned := self.pinned.get(chat["id"]):
+            found = next(sent for sent in self.sent if (sent.chat_id, sent.message_id) == (chat["id"], pinned[-1]))
+            full["pinned_message"] = self.shown(found)
+        return full
+
+    def pin_chat_message(self, params: Params) -> bool:
+        chat = self._known(params)
+        sent = self._own(params, chat["id"], "pin")
+        pinned = self.pinned.setdefault(chat["id"], [])
+        if sent.message_id in pinned:
+            pinned.remove(sent.message_id)
+        pinned.append(sent.message_id)
+        return True
+
+    def forget(self, chat_id: int, message_id: int) -> None:
+        """A person deleted it."""
+        self._gone.add((chat_id, message_id))
+        self.pinned[chat_id] = [each for each in self.pinned.get(chat_id, []) if each != message_id]
+
+    def shown(self, sent: Sent) -> dict[str, Any]:
+        """As updates carry it."""
+        return as_message(sent, self._chats[sent.chat_id], ME)
 
     def send_message(self, params: Params) -> dict[str, Any]:
         text, html, entities = content(params)
@@ -130,15 +187,43 @@ class Chats:
         chat = self._known(params)
         reply_to = self._replied(params, chat["id"])
         first = Version(text, html, entities, rows, time.time())
+        return self._keep(params, first, chat, {} if rows else keys, reply_to)
+
+    def send_photo(self, params: Params, files: Files) -> dict[str, Any]:
+        text, html, entities = caption(params)
+        keys = markup(params)
+        rows = inline_rows(keys)
+        chat = self._known(params)
+        reply_to = self._replied(params, chat["id"])
+        shown = _photo(params.get("photo", ""), files)
+        first = Version(text, html, entities, rows, time.time(), shown)
+        return self._keep(params, first, chat, {} if rows else keys, reply_to)
+
+    def _keep(
+        self, params: Params, first: Version, chat: dict[str, Any], keyboard: dict[str, Any], reply_to: int | None
+    ) -> dict[str, Any]:
         silent = params.get("disable_notification") == "true"
-        keyboard = {} if rows else keys
         sent = Sent(next(self._message_ids), chat["id"], silent, [first], reply_to, keyboard)
         self.sent.append(sent)
         return as_message(sent, chat, ME)
 
     def edit_message_text(self, params: Params) -> dict[str, Any]:
         text, html, entities = content(params)
-        return self._edit(params, lambda old: replace(old, text=text, html=html, entities=entities))
+
+        def change(old: Version) -> Version:
+            if old.photo is not None:
+                raise Refusal("there is no text in the message to edit")
+            return replace(old, text=text, html=html, entities=entities)
+
+        return self._edit(params, change)
+
+    def edit_message_media(self, params: Params, files: Files) -> dict[str, Any]:
+        media = json.loads(params["media"])
+        if media.get("type") != "photo":
+            raise Refusal("this venue knows photos only")
+        text, html, entities = caption({key: value for key, value in media.items() if isinstance(value, str)})
+        shown = _photo(media.get("media", ""), files)
+        return self._edit(params, lambda old: replace(old, text=text, html=html, entities=entities, photo=shown))
 
     def edit_message_reply_markup(self, params: Params) -> dict[str, Any]:
         return self._edit(params, lambda old: old)
@@ -148,15 +233,18 @@ class Chats:
         chat = self._known(params)
         sent = self._own(params, chat["id"])
         new = replace(change(sent.now), rows=rows, at=time.time())
-        if (new.text, new.entities, new.rows) == (sent.text, sent.entities, sent.now.rows):
+        if (new.text, new.entities, new.rows, new.photo) == (sent.text, sent.entities, sent.now.rows, sent.photo):
             raise Refusal(UNCHANGED)
         sent.versions.append(new)
         return as_message(sent, chat, ME)
 
     def delete_message(self, params: Params) -> bool:
-        """A person's message, in a private chat: elsewhere the bot has no right to. Its own ones are not done here."""
+        """One of its own; a person's in a private chat: elsewhere the bot has no right to."""
         chat = self._known(params)
         key = (chat["id"], int(params["message_id"]))
+        if any((sent.chat_id, sent.message_id) == key for sent in self.sent) and key not in self._gone:
+            self.forget(*key)
+            return True
         if key not in self._theirs:
             raise Refusal("message to delete not found")
         if chat["type"] != "private":
@@ -183,14 +271,14 @@ class Chats:
             raise Refusal("chat not found")
         return chat
 
-    def _own(self, params: Params, chat_id: int) -> Sent:
+    def _own(self, params: Params, chat_id: int, verb: str = "edit") -> Sent:
         asked = params.get("message_id", "")
         if not asked:
             raise Refusal("message identifier is not specified")
         found = next((s for s in self.sent if s.chat_id == chat_id and str(s.message_id) == asked), None)
-        if found is None:
+        if found is None or (chat_id, found.message_id) in self._gone:
             theirs = (chat_id, int(asked)) in self._theirs
-            raise Refusal("message can't be edited" if theirs else "message to edit not found")
+            raise Refusal("message can't be edited" if theirs else f"message to {verb} not found")
         return found
 
     def _replied(self, params: Params, chat_id: int) -> int | None:
@@ -204,14 +292,30 @@ class Chats:
         raise Refusal("message to be replied not found")
 
 
-METHODS: dict[str, Callable[[Chats, Params], Any]] = {
+def _photo(asked: str, files: Files) -> Photo:
+    if not asked.startswith("attach://") or asked.removeprefix("attach://") not in files:
+        raise Refusal("there is no photo in the request")
+    try:
+        return photo(*files[asked.removeprefix("attach://")])
+    except NoPhotoError as error:
+        raise Refusal(str(error)) from None
+
+
+#: These take files too.
+FILE_METHODS = frozenset({"sendphoto", "editmessagemedia"})
+METHODS: dict[str, Callable[..., Any]] = {
     "answercallbackquery": Chats.answer_callback_query,
     "deletemessage": Chats.delete_message,
+    "deletemycommands": Chats.delete_my_commands,
     "deletewebhook": Chats.delete_webhook,
+    "editmessagemedia": Chats.edit_message_media,
     "editmessagereplymarkup": Chats.edit_message_reply_markup,
     "editmessagetext": Chats.edit_message_text,
+    "getchat": Chats.get_chat,
     "getme": Chats.get_me,
     "getupdates": Chats.get_updates,
+    "pinchatmessage": Chats.pin_chat_message,
     "sendmessage": Chats.send_message,
+    "sendphoto": Chats.send_photo,
     "setmycommands": Chats.set_my_commands,
 }

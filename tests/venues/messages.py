@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .markup import Entity, MarkupError, parse_html, tidy, units
+from .photos import Photo
 
 LONGEST_TEXT = 4096  # UTF-16 units after parsing
+LONGEST_CAPTION = 1024
 LONGEST_SOURCE = 32768  # bytes
 LONGEST_DATA = 64  # bytes
 MOST_BUTTONS = 100
@@ -35,13 +37,14 @@ class Button:
 
 @dataclass(frozen=True)
 class Version:
-    """A message as it stood from ``at`` (wall, s) on."""
+    """A message as it stood from ``at`` (wall, s) on; of a photo the caption is its text."""
 
     text: str  #: as people read it: no tags
     html: str  #: as it was sent
     entities: tuple[Entity, ...]
     rows: tuple[tuple[Button, ...], ...]
     at: float
+    photo: Photo | None = None
 
 
 @dataclass
@@ -77,6 +80,10 @@ class Sent:
         return [button for row in self.now.rows for button in row]
 
     @property
+    def photo(self) -> Photo | None:
+        return self.now.photo
+
+    @property
     def at(self) -> float:
         """When it was accepted: wall, s."""
         return self.versions[0].at
@@ -98,23 +105,35 @@ class Sent:
 
 def content(params: dict[str, str]) -> tuple[str, str, tuple[Entity, ...]]:
     """Text, source and entities of a message to be. Raises Refusal."""
-    source = params.get("text", "")
-    mode = params.get("parse_mode", "")
-    if not source:
+    if not params.get("text"):
         raise Refusal("message text is empty")
+    text, source, entities = _read(params["text"], params.get("parse_mode", ""), params.get("entities", "[]"))
+    if not text.strip():
+        raise Refusal("text must be non-empty")
+    if units(text) > LONGEST_TEXT:
+        raise Refusal("message is too long")
+    return text, source, entities
+
+
+def caption(params: dict[str, str]) -> tuple[str, str, tuple[Entity, ...]]:
+    """The same of what stands under a picture, which may be nothing. Raises Refusal."""
+    said, mode = params.get("caption", ""), params.get("parse_mode", "")
+    text, source, entities = _read(said, mode, params.get("caption_entities", "[]"))
+    if units(text) > LONGEST_CAPTION:
+        raise Refusal("message caption is too long")
+    return text, source, entities
+
+
+def _read(source: str, mode: str, listed: str) -> tuple[str, str, tuple[Entity, ...]]:
     if len(source.encode()) > LONGEST_SOURCE:
         raise Refusal("text is too long")
     if mode.lower() not in ("", "html"):
         raise Refusal(f"unsupported parse_mode {mode}: this bot speaks HTML only")
     try:
-        text, entities = parse_html(source) if mode else (source, json.loads(params.get("entities", "[]")))
+        text, entities = parse_html(source) if mode else (source, json.loads(listed))
     except MarkupError as error:
         raise Refusal(f"can't parse entities: {error}") from None
     text, entities = tidy(text, entities)
-    if not text.strip():
-        raise Refusal("text must be non-empty")
-    if units(text) > LONGEST_TEXT:
-        raise Refusal("message is too long")
     return text, source, tuple(entities)
 
 
@@ -163,11 +182,21 @@ def _as_button(button: Button) -> dict[str, Any]:
 def as_message(sent: Sent, chat: dict[str, Any], bot: dict[str, Any]) -> dict[str, Any]:
     """A Message, as Telegram shows it to the bot."""
     now = sent.now
-    message = {"message_id": sent.message_id, "from": bot, "chat": chat, "date": int(sent.at), "text": now.text}
+    message: dict[str, Any] = {"message_id": sent.message_id, "from": bot, "chat": chat, "date": int(sent.at)}
+    if now.photo is not None:
+        message["photo"] = [_size(sent.message_id, now.photo)]
+    if now.text:
+        message["caption" if now.photo else "text"] = now.text
     if sent.edits:
         message["edit_date"] = int(now.at)
     if now.entities:
-        message["entities"] = list(now.entities)
+        message["caption_entities" if now.photo else "entities"] = list(now.entities)
     if now.rows:
         message["reply_markup"] = as_rows(now.rows)
     return message
+
+
+def _size(number: int, photo: Photo) -> dict[str, Any]:
+    """A PhotoSize."""
+    size = {"width": photo.width, "height": photo.height, "file_size": len(photo.content)}
+    return {"file_id": f"photo-{number}", "file_unique_id": f"unique-{number}", **size}

@@ -18,8 +18,12 @@ PRIMITIVES: dict[str, type | tuple[type, ...]] = {
     "Boolean": bool,
     "True": bool,
 }
-# Fields that later versions added to what bots send.
-NEWER = {"InlineKeyboardButton": {"style", "icon_custom_emoji_id"}, "KeyboardButton": {"style", "icon_custom_emoji_id"}}
+# Fields that later versions added.
+NEWER = {
+    "AcceptedGiftTypes": {"gifts_from_channels"},
+    "InlineKeyboardButton": {"style", "icon_custom_emoji_id"},
+    "KeyboardButton": {"style", "icon_custom_emoji_id"},
+}
 
 
 class Schema:

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from .calls import Call, Queued, outcome
-from .chats import BOT_ID, METHODS, CallbackAnswer, Chats
+from .chats import BOT_ID, FILE_METHODS, METHODS, CallbackAnswer, Chats
 from .faults import (
     BadGateway,
     BadRequest,
@@ -41,6 +41,7 @@ from .faults import (
 from .loopback import Answer, Drop, Loopback, Request
 from .markup import commands
 from .messages import Button, Refusal, Sent, Version
+from .photos import multipart
 from .schema import Schema, published
 
 __all__ = [
@@ -105,8 +106,16 @@ class BotApi:
 
     @property
     def commands(self) -> list[dict[str, str]]:
-        """The menu: the last setMyCommands."""
-        return self._chats.commands
+        """The menu of everybody: the last setMyCommands without a scope."""
+        return self._chats.menus.get((), [])
+
+    def menu(self, user_id: int, chat_id: int | None = None) -> list[str]:
+        """The commands that this person's phone offers in a chat (None: the private one), as Telegram looks them up."""
+        return [each["command"] for each in self._chats.menu(user_id, user_id if chat_id is None else chat_id)]
+
+    def pinned(self, chat_id: int) -> list[int]:
+        """Ids of the pinned messages, the newest last."""
+        return list(self._chats.pinned.get(chat_id, ()))
 
     @property
     def waiting(self) -> list[dict[str, Any]]:
@@ -211,6 +220,22 @@ class BotApi:
         self._queue("callback_query", pressed | {"chat_instance": str(sent.chat_id)})
         return query_id
 
+    def answer_to(self, user_id: int, message_id: int, text: str, chat_id: int | None = None, **more: Any) -> int:
+        """A person writes in reply to one of the bot's messages. ``more`` as of ``say``."""
+        sent = next(s for s in self.sent if s.message_id == message_id and chat_id in (None, s.chat_id))
+        extra = {"reply_to_message": self._chats.shown(sent), **more.pop("extra", {})}
+        return self.say(user_id, text, sent.chat_id, extra=extra, **more)
+
+    def unpin(self, chat_id: int, message_id: int) -> None:
+        """A person unpins a message."""
+        self._chats.pinned[chat_id].remove(message_id)
+        self._tell()
+
+    def remove(self, chat_id: int, message_id: int) -> None:
+        """A person deletes one of the bot's messages: it can no longer be edited."""
+        self._chats.forget(chat_id, message_id)
+        self._tell()
+
     # What goes wrong, and what is seen.
 
     def fail(self, method: str, fault: Fault, times: int | None = 1, *, chat_id: int | None = None) -> None:
@@ -265,7 +290,8 @@ class BotApi:
             return refusal(404, "Not Found")
         if found.group(1) != self.token:
             return refusal(401, "Unauthorized")
-        call = Call(found.group(2), self._params(request), time.time())
+        params, files = self._params(request)
+        call = Call(found.group(2), params, time.time(), files=files)
         self.calls.append(call)
         self._check(lambda schema: schema.request(call.method, call.params) if schema.knows(call.method) else [])
         self._tell()
@@ -279,13 +305,18 @@ class BotApi:
             self._tell()
         return answer
 
-    def _params(self, request: Request) -> dict[str, str]:
+    def _params(self, request: Request) -> tuple[dict[str, str], dict[str, tuple[str, bytes]]]:
+        """Parameters and files; a file that is a parameter's value itself stands in it as attach://FIELD."""
         if not request.body:
-            return request.query
+            return request.query, {}
+        if request.content_type == "multipart/form-data":
+            fields, files = multipart(request.headers["content-type"], request.body)
+            named = {name: f"attach://{name}" for name in files if not any(name in said for said in fields.values())}
+            return request.query | fields | named, files
         if request.content_type != "application/x-www-form-urlencoded":
             self.violations.append(f"{request.path.rpartition('/')[2]}: a body of type {request.content_type!r}")
-            return request.query
-        return request.query | request.form()
+            return request.query, {}
+        return request.query | request.form(), {}
 
     async def _answer(self, call: Call) -> Answer | Drop:
         async def accept() -> Answer:
@@ -307,7 +338,8 @@ class BotApi:
             self.violations.append(f"{call.method}: not among the methods of this venue")
             return refusal(404, "Not Found: method not found")
         try:
-            result = work(self._chats, call.params)
+            given = (call.params, call.files) if call.method.lower() in FILE_METHODS else (call.params,)
+            result = work(self._chats, *given)
             if isawaitable(result):
                 result = await result
         except Refusal as no:
