@@ -74,7 +74,7 @@ def test_the_readme_opens_with_two_commands_of_one_line_each() -> None:
     commands = [line for line in README.splitlines()[:20] if line.startswith(SET_UP)]
     assert commands == [
         SET_UP + ". && .venv/bin/otrade-bot demo --speed 600",
-        SET_UP + "'.[test]' && .venv/bin/python -m pytest -q -n 2",
+        SET_UP + "'.[test]' && .venv/bin/python -m pytest -q -n 4",
     ]
 
 
@@ -83,7 +83,7 @@ def test_ci_runs_the_readmes_test_command_and_no_other() -> None:
     pattern = re.search(r"grep -E '([^']+)' README\.md", script)
     assert pattern
     found = [line for line in README.splitlines() if re.search(pattern.group(1), line)]
-    assert found == [SET_UP + "'.[test]' && .venv/bin/python -m pytest -q -n 2"]
+    assert found == [SET_UP + "'.[test]' && .venv/bin/python -m pytest -q -n 4"]
     assert "pip install" not in script
 
 

@@ -61,7 +61,8 @@ def test_what_is_saved_is_there_for_the_next_process_and_nothing_of_it_is_readab
     raw = (tmp_path / FILE).read_bytes()
     for hidden in (SECRET, "AB1234", "another-value", "UX9", KEY):
         assert hidden.encode() not in raw
-        assert base64.b64encode(hidden.encode())[:-2] not in raw
+        whole = hidden.encode()[: len(hidden) // 3 * 3]  # what follows could change the characters of the rest
+        assert base64.b64encode(whole) not in raw
 
 
 def test_the_file_has_no_other_mode_for_a_moment_whatever_the_umask(
