@@ -158,6 +158,15 @@ class Teller:
             close = self.price[row]
             fields = {"value": close - b, "high": close + 9, "low": close - 9, "price": close, "qty": c}
             yield self._event(abi.BAR, row, **fields)
+        elif a == 5:
+            yield from self._by_hand(b, c)
+
+    def _by_hand(self, b: int, c: int) -> Iterator[Fields]:
+        """A human puts a level, or gives it back."""
+        for row, r in self._open(c):
+            level = self.price[row] * (1_000 + 2 * b) // 1_000 // 5 * 5
+            code, cycle = (abi.PHASE_STOP, abi.PHASE_TARGET)[c % 2], self.desk.get("cycle", row, r) + (b == 8)
+            yield self._event(abi.PHASE, row, code=code, value=level, rung=r, cycle=cycle, qty=int(b < 5))
 
     def _adopt(self, a: int, b: int, c: int) -> Iterator[Fields]:
         if self.adopting:

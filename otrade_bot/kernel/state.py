@@ -22,13 +22,13 @@ LIVE, WARM = 0, 1
 ENTRY, EXIT_LEG = 0, 1
 
 # PHASE codes.
-PHASE_DAY, PHASE_BLOCK, PHASE_EXIT, PHASE_ENABLE = 1, 2, 3, 4
+PHASE_DAY, PHASE_BLOCK, PHASE_EXIT, PHASE_ENABLE, PHASE_STOP, PHASE_TARGET = 1, 2, 3, 4, 5, 6
 
 # Intents.
 ENTER, EXIT, STOP, EVALUATED, LIMITED, HALTED, STRAY = 1, 2, 3, 4, 5, 6, 7
 
 # Exit reasons.
-R_STOP, R_TARGET, R_SIGNAL, R_SQUARE_OFF, R_DAILY_LOSS, R_FLATTEN = 1, 2, 3, 4, 5, 6
+R_STOP, R_TARGET, R_SIGNAL, R_SQUARE_OFF, R_DAILY_LOSS, R_FLATTEN, R_COMMAND = 1, 2, 3, 4, 5, 6, 7
 
 # What ``limits.entry_limit`` answers.
 (
@@ -76,7 +76,8 @@ EVENT = np.dtype(
 volume. FILL: leg, rung, cycle, qty and value cumulative for that leg of that cycle. REJECT, DONE: leg,
 rung, cycle, and qty = the leg's final quantity where the FILLs may still be under way (else 0). ADOPT:
 rung, cycle, code = side, qty = ordered quantity, price = reference price.
-PHASE: code, and value = day number, block mask, exit reason or 0/1. TIMER: qty = 1 for a full scan."""
+PHASE: code, and value = day number, block mask, exit reason or 0/1. PHASE_STOP, PHASE_TARGET: rung, cycle, value =
+level (target 0 = none), qty = 1 set by hand, 0 the strategy's own again. TIMER: qty = 1 for a full scan."""
 
 INTENT = np.dtype(
     [(name, _I) for name in "kind row rung cycle side qty price stop target code ts".split()]
@@ -126,7 +127,8 @@ _ROW: Fields = [
         (name, _I, (RUNGS,))
         for name in (
             "side cycle want ref filled entry_value exited exit_value exit_pending exit_retry "
-            "extreme stop sent_stop sent_ts target reserve charged realised entry_ts limited limited_ts"
+            "extreme stop sent_stop sent_ts target hand_stop hand_target reserve charged realised entry_ts "
+            "limited limited_ts"
         ).split()
     ),
     *((name, _I) for name in "next_cycle unrealised cool_until verdict".split()),

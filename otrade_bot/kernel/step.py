@@ -44,6 +44,8 @@ from otrade_bot.kernel.state import (
     PHASE_DAY,
     PHASE_ENABLE,
     PHASE_EXIT,
+    PHASE_STOP,
+    PHASE_TARGET,
     R_DAILY_LOSS,
     R_SIGNAL,
     R_SQUARE_OFF,
@@ -270,9 +272,12 @@ def target_hit(s: Any, r: int) -> bool:
 
 
 def trail(s: Any, a: Any, p: Any, row: int, ts: int, r: int, live: bool, out: Any, n: int) -> int:
-    """Move a runner's stop with the best price since entry; tell the exchange in steps, not at each tick."""
+    """Move a runner's stop with the best price since entry; tell the exchange in steps, not at each tick.
+    One set by hand stays where it was put."""
     side = s.side[r]
     s.extreme[r] = max(s.extreme[r], s.price) if side > 0 else min(s.extreme[r], s.price)
+    if s.hand_stop[r] != 0:
+        return n
     s.stop[r] = trailing_stop(s.extreme[r], p.stop_pct[r], side, p.tick, s.stop[r])
     if s.stop[r] == s.sent_stop[r] or s.exit_pending[r] != 0:
         return n
@@ -359,6 +364,8 @@ def open_rung(s: Any, a: Any, r: int, side: int, cycle: int, qty: int, price: in
     s.sent_stop[r] = 0
     s.sent_ts[r] = 0
     s.target[r] = 0
+    s.hand_stop[r] = 0
+    s.hand_target[r] = 0
     s.charged[r] = 0
     s.realised[r] = 0
     s.entry_ts[r] = 0
@@ -422,12 +429,14 @@ def on_entry_fill(s: Any, a: Any, p: Any, e: Any, out: Any, n: int) -> int:
 
 
 def arm(s: Any, p: Any, row: int, ts: int, r: int, average: int, out: Any, n: int) -> int:
-    """Stop and target from the average entry price; the stop never loosens."""
+    """Stop and target from the average entry price; the stop never loosens. What is set by hand stays."""
     side = s.side[r]
-    level = stop_level(average, p.stop_pct[r], side, p.tick)
-    if s.stop[r] == 0 or (side > 0 and level > s.stop[r]) or (side < 0 and level < s.stop[r]):
-        s.stop[r] = level
-    s.target[r] = target_level(average, p.target_pct[r], side, p.tick)
+    if s.hand_stop[r] == 0:
+        level = stop_level(average, p.stop_pct[r], side, p.tick)
+        if s.stop[r] == 0 or (side > 0 and level > s.stop[r]) or (side < 0 and level < s.stop[r]):
+            s.stop[r] = level
+    if s.hand_target[r] == 0:
+        s.target[r] = target_level(average, p.target_pct[r], side, p.tick)
     return send_stop(s, row, ts, r, out, n)
 
 
@@ -499,7 +508,7 @@ def on_end(s: Any, a: Any, p: Any, e: Any, n: int) -> int:
 
 
 def on_phase(s: Any, a: Any, p: Any, e: Any, out: Any, n: int) -> int:
-    """A new day, a block of entries, a demanded exit, a strategy switched on or off."""
+    """A new day, a block of entries, a demanded exit or level, a strategy switched on or off."""
     if e.code == PHASE_DAY:
         new_day(s, a, p, e.value)
     elif e.code == PHASE_BLOCK:
@@ -510,7 +519,23 @@ def on_phase(s: Any, a: Any, p: Any, e: Any, out: Any, n: int) -> int:
         for r in range(RUNGS):
             if s.side[r] != 0 and (e.rung < 0 or e.rung == r):
                 n = leave(s, e.row, e.ts, r, e.value, out, n)
+    elif e.code == PHASE_STOP or e.code == PHASE_TARGET:
+        n = set_level(s, e, out, n)
     return n
+
+
+def set_level(s: Any, e: Any, out: Any, n: int) -> int:
+    """A human puts the stop or the target of a rung, or gives it back; nothing of a rung that is being left."""
+    r = e.rung
+    if stray(s, e) or held(s, r) <= 0 or s.exit_pending[r] != 0:
+        return n
+    if e.code == PHASE_STOP:
+        s.stop[r] = e.value
+        s.hand_stop[r] = e.qty
+    else:
+        s.target[r] = e.value
+        s.hand_target[r] = e.qty
+    return send_stop(s, e.row, e.ts, r, out, n)
 
 
 def new_day(s: Any, a: Any, p: Any, day: int) -> None:

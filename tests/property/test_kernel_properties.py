@@ -194,14 +194,21 @@ def open_result(desk: Desk, row: int, now: dict[tuple[int, int], dict[str, int]]
 @modest
 @given(setting=settings_of_a_story, story=ops)
 def test_a_stop_never_loosens(setting: Setting, story: list[Op], kernel: Kernel) -> None:
-    """Neither the level that is kept nor the one that the exchange is told, within one cycle of a rung."""
+    """Neither the level that is kept nor the one that the exchange is told, within one cycle of a rung; a human
+    alone may loosen it, and one set by hand does not move at all."""
     desk = desk_for(kernel, setting)
     for row in range(ROWS):
         desk.params[row]["trail"] = 1
     kept: dict[tuple[int, int, int], int] = {}
     told: dict[tuple[int, int, int], int] = {}
-    for _, intents in tell(desk, story):
+    for fields, intents in tell(desk, story):
+        if fields.get("code") == abi.PHASE_STOP and fields["kind"] == abi.PHASE and of(intents, abi.STOP):
+            slot = fields["row"], fields["rung"], fields["cycle"]
+            kept[slot] = told[slot] = fields["value"]
+            assert of(intents, abi.STOP)[0].stop == fields["value"]
         for (row, r), now in numbers(desk).items():
+            if now["side"] and desk.get("hand_stop", row, r):
+                assert now["stop"] == kept[row, r, now["cycle"]]
             if now["side"]:
                 tighter(kept, (row, r, now["cycle"]), now["side"], now["stop"])
         for i in of(intents, abi.STOP):
