@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from otrade_bot.control.auth import Role
 from otrade_bot.control.confirm import Confirmations
+from otrade_bot.control.pictures import PictureDesk
 from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
 from otrade_bot.control.views import label
 from otrade_bot.control.views_checks import Check
@@ -79,6 +80,7 @@ class Context:
     audit: Callable[[Heard], None] = lambda heard: None
     mode: ModeDesk | None = None  #: None: the mode is not for changing here
     login: LoginDesk | None = None  #: None: no broker here wants a login
+    pictures: PictureDesk | None = None  #: None: nobody draws here
 
 
 Run = Callable[[Context, Arguments], Awaitable[Reply]]

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from otrade_bot.control import views, views_checks
 from otrade_bot.control.auth import Role
+from otrade_bot.control.charts import CHARTS, Look, pnl
 from otrade_bot.control.commands import Arguments, Command, Context, Table
 from otrade_bot.control.confirm import Verdict
 from otrade_bot.control.hands import HANDS
@@ -87,11 +88,6 @@ async def _logs(context: Context, arguments: Arguments) -> Reply:
 def _n(arguments: Arguments) -> int:
     assert isinstance(arguments, Count)
     return arguments.n
-
-
-async def _pnl(context: Context, _: Arguments) -> Reply:
-    view = context.view
-    return views.pnl(view.status(), view.positions(), view.trades())
 
 
 async def _pause(context: Context, _: Arguments) -> Reply:
@@ -196,13 +192,14 @@ COMMANDS = Table(
         Command("positions", Role.VIEWER, "open positions by symbol", _positions),
         Command("orders", Role.VIEWER, "orders of the day, newest first", _orders, Count, "[n]"),
         Command("trades", Role.VIEWER, "booked round trips, newest first", _trades, Count, "[n]"),
-        Command("pnl", Role.VIEWER, "profit and loss of the day, by symbol", _pnl),
+        Command("pnl", Role.VIEWER, "profit and loss of the day, by symbol", pnl, Look, "[dark]"),
         Command("why", Role.VIEWER, "why a symbol was bought or not", _why, Symbol, "SYMBOL"),
         Command("pause", Role.OPERATOR, "no new entries; exits go on", _pause),
         Command("resume", Role.OPERATOR, "allow entries again", _resume),
         Command(
             "flatten", Role.OPERATOR, "close everything, after a question", _flatten, Flatten, "[yes|no]"
         ),
+        *CHARTS,
         *HANDS,
         Command("config", Role.VIEWER, "settings in force, secrets masked", _config),
         Command("health", Role.VIEWER, "feed, stops, orders, warm-up", _health),

@@ -19,6 +19,7 @@ FIRST_RELEASE = (
     "start help status positions orders trades pnl pause resume flatten config health logs version why"
 )
 LIVE = "mode login force claim"
+PICTURES = "chart daily weekly monthly performance"
 OPERATOR = {"pause", "resume", "flatten", "force", "claim"}
 ADMIN = {"mode", "login"}
 
@@ -28,11 +29,11 @@ def say(ctx: Context, line: str) -> str:
 
 
 def line_of(name: str) -> str:
-    return f"/{name} M&M" if name in ("why", "force", "claim") else f"/{name}"
+    return f"/{name} M&M" if name in ("why", "force", "claim", "chart") else f"/{name}"
 
 
 def test_the_first_release_has_its_commands() -> None:
-    assert {command.name for command in COMMANDS} == set(f"{FIRST_RELEASE} {LIVE}".split())
+    assert {command.name for command in COMMANDS} == set(f"{FIRST_RELEASE} {LIVE} {PICTURES}".split())
     assert all(command.help for command in COMMANDS)
 
 
