@@ -25,6 +25,7 @@ class EventKind(StrEnum):
     RUN = "run"  #: a process began or resumed: mode, broker, feed, versions, instruments
     SESSION = "session"  #: a boundary: open, entries_stop, square_off_warning, square_off, close
     SIGNAL = "signal"  #: the kernel wants to enter: rung, side, quantity, price, stop, target
+    APPROVAL = "approval"  #: a signal that waited for a person is entered: who said so, and the price by then
     EVALUATION = "evaluation"  #: a strategy was asked: its state values and the verdict
     REFUSAL = "refusal"  #: a limit or the gate said no: code, reason
     ORDER = "order"  #: an order changed: tag, order_id, status, filled, ...
@@ -38,6 +39,7 @@ class EventKind(StrEnum):
     FLATTEN = "flatten"  #: progress and result of a flatten
     DAY = "day"  #: end of day: the totals
     CARRY = "carry"  #: a day was opened with these rungs of earlier days
+    SETTING = "setting"  #: a human changed settings of the run: which, from what to what, and what holds from when on
 
 
 @dataclass(frozen=True, slots=True)

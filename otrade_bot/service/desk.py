@@ -26,6 +26,7 @@ from otrade_bot.service.leftover import SHIPPED, LeftOver, exit_rows
 from otrade_bot.service.warm import warm_up
 from otrade_bot.strategies.loader import TradingStrategy, build_kernel, load_strategy
 from otrade_bot.trading import setup
+from otrade_bot.trading.adopt import numbers_then
 from otrade_bot.trading.carry import Carried, carry_in, remembered
 from otrade_bot.trading.engine import LiveTradingEngine
 from otrade_bot.trading.hands import claimed
@@ -78,6 +79,7 @@ class Desk:
             sent=sent_tags(before),
             exits=tagless_exits(before, self.engine.config.brokers.instance),
             known=written(before),
+            numbers=numbers_then(before),
         )
 
     def end(self) -> None:

@@ -19,16 +19,18 @@ import numpy.typing as npt
 from otrade_bot.brokers.base import BrokerInterface
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import MINUTE, SECOND, Clock, iso, midnight_ns
-from otrade_bot.core.errors import BrokerException, JournalException, TokenException
+from otrade_bot.core.errors import BrokerException, CommandException, JournalException, TokenException
 from otrade_bot.core.events import Event, EventKind, Observer, Severity
-from otrade_bot.core.model import Block, BrokerOrder, Instrument, OrderType, Side
-from otrade_bot.core.money import Paise, rupees, rupees_text, to_paise
+from otrade_bot.core.model import Block, BrokerOrder, Instrument, OrderType, Refused, Side
+from otrade_bot.core.money import Paise, rupees, rupees_text
 from otrade_bot.core.ports import Journal
 from otrade_bot.core.session import Calendar, DaySession, Phase, order_fault
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.strategies.loader import TradingStrategy
 from otrade_bot.trading import hands, setup
+from otrade_bot.trading.adopt import RungNumbers
+from otrade_bot.trading.approvals import Approvals
 from otrade_bot.trading.compare import compare, read_book
 from otrade_bot.trading.doubt import overdue
 from otrade_bot.trading.flatten import Flattener
@@ -36,9 +38,10 @@ from otrade_bot.trading.manager import OrderManager
 from otrade_bot.trading.orders import Tags
 from otrade_bot.trading.recover import CODES, Recovery
 from otrade_bot.trading.refusals import LONGEST, Storm, Trouble
-from otrade_bot.trading.risk import RiskLimits, RiskManager
+from otrade_bot.trading.risk import RiskManager
 from otrade_bot.trading.rungs import RungLife
-from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView, Trade, Wish
+from otrade_bot.trading.signals import KINDS, SignalBook
+from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, SignalView, StatusView, Trade, Wish
 from otrade_bot.trading.table import Row
 from otrade_bot.trading.unprotected import bare_lines
 from otrade_bot.trading.views import View
@@ -67,7 +70,7 @@ PriceListener = Callable[[str, int, Paise, int], None]
 #: Puts on the disk what a human decided, before anyone is told; returns why it could not, '' if it is there.
 Keeper = Callable[[Event], str]
 _KEPT = frozenset({EventKind.BLOCK, EventKind.FLATTEN})
-_DURABLE = frozenset({EventKind.TRADE, EventKind.COMMAND, EventKind.DAY, EventKind.CARRY})
+_DURABLE = frozenset({EventKind.TRADE, EventKind.COMMAND, EventKind.DAY, EventKind.CARRY, EventKind.SETTING})
 
 
 @dataclass(slots=True)
@@ -109,8 +112,7 @@ class LiveTradingEngine:
         self.day: date | None = None
         self.counters = Counters()
         self.trade_log: list[Trade] = []
-        self.evaluation_log: dict[str, deque[Evaluation]] = {}
-        self.refusal_log: dict[str, deque[tuple[int, str]]] = {}
+        self.book = SignalBook()  #: looks, signals and what became of them
         self.external: dict[tuple[str, str], int] = {}
         self.journal_fault = ""  #: why the journal is incomplete
         self.address_fault = ""  #: why the broker takes no orders from this machine
@@ -125,7 +127,7 @@ class LiveTradingEngine:
         self._boundaries: deque[tuple[int, str]] = deque()
         self.note = ""  #: what besides mode and feed every message says of this run
         self.keeper: Keeper | None = None  #: is given blocks and flattens first of all
-        self._observers: list[Observer] = []
+        self._observers: list[Observer] = [self.book.take]
         self._listeners: list[PriceListener] = []
         self.past_listeners: list[PriceListener] = []
         self._inbox: deque[Callable[[], None]] = deque()
@@ -140,18 +142,16 @@ class LiveTradingEngine:
         self.heard: dict[str, BrokerOrder] = {}  #: orders of others that have filled, newest report by id
         self._compare_at: list[int] = []  #: when the net is to be compared besides each minute (ns), in order
         risk = config.risk
-        limits = RiskLimits(
-            risk.max_order_quantity, to_paise(risk.max_order_value), risk.price_band_percent,
-            risk.stale_price_seconds * SECOND, risk.duplicate_window_seconds * SECOND,
-        )  # fmt: skip
         self.manager = OrderManager(
-            broker, RiskManager(limits, self.market_fault, lambda: self.available),
+            broker, RiskManager(setup.gate_limits(config), self.market_fault, lambda: self.available),
             Tags(config.brokers.instance), clock, rows,
             self._tell, self.emit, self.post, self._finished, self.critical,
             storm=Storm(risk.reject_storm, risk.reject_storm_seconds * SECOND), troubled=self._troubled,
         )  # fmt: skip
         self.view = View(self)
+        self.numbers = RungNumbers(self)
         self.flattener = Flattener(self)
+        self.approvals = Approvals(self)
         broker.report = self.on_report
 
     # --- observers -----------------------------------------------------------------------------------
@@ -243,6 +243,10 @@ class LiveTradingEngine:
             self.sessions[row.index] = session
             strategy = self.strategies.get(row.strategy)
             setup.row_params(self.params, row, self.kernel, self.config, strategy, session, day)
+        self.switch_off_again()
+
+    def switch_off_again(self) -> None:
+        """After the rows' numbers have been written anew."""
         for index in self._exits_only:
             self._switch_off(index)
 
@@ -311,6 +315,8 @@ class LiveTradingEngine:
         r.first = r.first or price
         r.ticks += 1
         self.counters.ticks += 1
+        if self.numbers.waiting:
+            self.numbers.settle(row)
 
     def on_time(self, ts: int) -> None:
         """A minute has passed, also where no price came."""
@@ -320,6 +326,7 @@ class LiveTradingEngine:
         self._notice(ts)
         self.manager.chase(ts)
         self._drain_inner()
+        self.numbers.settle_all()
         kept = self.state.copy(), self.account.copy()
         try:
             n = self.kernel.timer_all(self.state, self.account, self.params, ts, 1, abi.LIVE, self._out)
@@ -354,6 +361,7 @@ class LiveTradingEngine:
 
     def _pulse(self, ts: int) -> None:
         self._notice(ts)
+        self.approvals.look()
         self.manager.chase(ts)
         self._listen(ts)
 
@@ -447,6 +455,7 @@ class LiveTradingEngine:
 
     def retire(self) -> None:
         """Another engine takes over: nothing that still comes in (an answer, a report, a price) is acted on."""
+        self.approvals.stop("the day is opened again, or the program ends")
         self.retired = True
         self._inbox.clear()
         for task in self.manager.guards.tasks:
@@ -576,17 +585,33 @@ class LiveTradingEngine:
             self.critical(text)
 
     def _enter(self, i: _Intent) -> None:
+        if not self.approvals.take(i):
+            self.say_signal(i)
+            self.send_entry(i)
+
+    def say_signal(self, i: _Intent, **asked: Any) -> None:
+        """``asked``: that a person is asked about it, ``ref`` and ``seconds``."""
         row = self.table[i.row]
         self.counters.signals += 1
         self.emit(Event(EventKind.SIGNAL, i.ts, row.instrument.symbol, data={
             "strategy": row.strategy, "rung": i.rung + 1, "side": Side(i.side).name, "quantity": i.qty,
-            "price_paise": i.price, "stop_paise": i.stop, "target_paise": i.target,
+            "price_paise": i.price, "stop_paise": i.stop, "target_paise": i.target, **asked,
         }))  # fmt: skip
+
+    def send_entry(self, i: _Intent) -> Refused | None:
+        """Through the gate to the broker, now; a no is said and goes back to the kernel."""
         refused = self.manager.enter(i)
         if refused is not None:
-            self._refusal(i, refused.code, refused.reason)
+            self.refuse(i, refused.code, refused.reason)
+        return refused
+
+    def tell_rejected(self, i: _Intent) -> None:
+        """No order was made of it: the kernel's rung is free again."""
+        self._kernel(abi.REJECT, i.row, ts=self.clock.now_ns(), rung=i.rung, leg=abi.ENTRY, cycle=i.cycle)
 
     def _exit(self, i: _Intent) -> None:
+        if self.approvals.leave(i):
+            return
         self.manager.exit(i.row, i.rung, i.cycle, REASONS[i.code])
 
     def _stop(self, i: _Intent) -> None:
@@ -594,33 +619,36 @@ class LiveTradingEngine:
 
     def _evaluated(self, i: _Intent) -> None:
         row = self.table[i.row]
-        names = self.strategies[row.strategy].source.state
-        record = self.state[i.row]
-        values = tuple((n, float(record[n])) for n in names if record[n].ndim == 0)
-        look = Evaluation(i.ts, row.instrument.symbol, row.strategy, bool(i.code & 1), bool(i.code & 2), values)
-        self.evaluation_log.setdefault(look.symbol, deque(maxlen=50)).append(look)
-        self.emit(Event(EventKind.EVALUATION, i.ts, look.symbol, severity=Severity.DEBUG, data={
-            "strategy": row.strategy, "buy": look.buy, "sell": look.sell, "ltp_paise": i.price,
-            "close": float(record["close"]), "bars": int(record["bars"]), "values": dict(values),
+        strategy, record = self.strategies[row.strategy], self.state[i.row]
+        values = {name: float(record[name]) for name in strategy.source.state if record[name].ndim == 0}
+        met = {} if strategy.conditions is None else {"conditions": strategy.conditions.judge(record, row.params)}
+        self.emit(Event(EventKind.EVALUATION, i.ts, row.instrument.symbol, severity=Severity.DEBUG, data={
+            "strategy": row.strategy, "buy": bool(i.code & 1), "sell": bool(i.code & 2), "ltp_paise": i.price,
+            "close": float(record["close"]), "bars": int(record["bars"]), "values": values, **met,
         }))  # fmt: skip
 
     def _limited(self, i: _Intent) -> None:
-        code, words = LIMIT_WORDS[i.code]
-        if i.code == abi.L_BLOCKED:
-            words = f"{words}: {', '.join(sorted(b.value for b in self.blocks))}"
-        if i.code == abi.L_UNAFFORDABLE:
-            words = f"{words} ({rupees_text(i.price)})"
-        self._refusal(i, code, words)
+        self.refuse(i, *self.limit_words(i.code, i.price))
 
-    def _refusal(self, i: _Intent, code: str, reason: str) -> None:
+    def limit_words(self, limit: int, price: Paise) -> tuple[str, str]:
+        """(code, words) of a limit; ``price``: the capital of a position where that is too little."""
+        code, words = LIMIT_WORDS[limit]
+        if limit == abi.L_BLOCKED:
+            words = f"{words}: {', '.join(sorted(b.value for b in self.blocks))}"
+        if limit == abi.L_UNAFFORDABLE:
+            words = f"{words} ({rupees_text(price)})"
+        return code, words
+
+    def refuse(self, i: _Intent, code: str, reason: str, *, again: bool = False) -> None:
+        """No entry of what was wanted. ``again``: a person has heard of that signal already."""
         row = self.table[i.row]
         self.counters.refusals += 1
-        log = self.refusal_log.setdefault(row.instrument.symbol, deque(maxlen=50))
-        log.append((i.ts, reason))
-        self.emit(Event(EventKind.REFUSAL, i.ts, row.instrument.symbol, data={
-            "code": code, "reason": reason, "strategy": row.strategy, "rung": i.rung + 1,
-            "side": Side(i.side or 1).name,
-        }))  # fmt: skip
+        self.emit(Event(
+            EventKind.REFUSAL, i.ts, row.instrument.symbol, severity=Severity.DEBUG if again else Severity.INFO, data={
+                "code": code, "reason": reason, "strategy": row.strategy, "rung": i.rung + 1,
+                "side": Side(i.side or 1).name, **({"again": True} if again else {}),
+            },
+        ))  # fmt: skip
 
     def _halted(self, i: _Intent) -> None:
         a = self.account[0]
@@ -722,6 +750,9 @@ class LiveTradingEngine:
     def _apply_blocks(self) -> None:
         mask = sum(1 << i for i, why in enumerate(Block) if why in self.blocks)
         self.post(lambda: self._kernel(abi.PHASE, 0, code=abi.PHASE_BLOCK, value=mask))
+        if mask:
+            why = self.limit_words(abi.L_BLOCKED, 0)[1]
+            self.post(lambda: self.approvals.stop(why))
 
     def pause(self, by: str) -> bool:
         """Stop entries. Exits and stops are not touched."""
@@ -810,10 +841,42 @@ class LiveTradingEngine:
         return self.view.rows()
 
     def evaluations(self, symbol: str) -> list[Evaluation]:
-        return list(self.evaluation_log.get(symbol, ()))
+        return list(self.book.looks.get(symbol, ()))
 
     def refusals(self, symbol: str) -> list[tuple[int, str]]:
-        return list(self.refusal_log.get(symbol, ()))
+        return list(self.book.refusals.get(symbol, ()))
+
+    def signals(self) -> list[SignalView]:
+        return self.book.views(self.approvals.seconds)
+
+    def approve(self, ref: str, by: str) -> str:
+        return self._answered(lambda: self.approvals.approve(ref, by))
+
+    def skip(self, ref: str, by: str) -> str:
+        return self._answered(lambda: self.approvals.skip(ref, by))
+
+    def _answered(self, call: Callable[[], str]) -> str:
+        """A person's answer, in its place among the inputs. Raises CommandException."""
+        said: list[str] = []
+        faults: list[CommandException] = []
+
+        def answer() -> None:
+            try:
+                said.append(call())
+            except CommandException as fault:
+                faults.append(fault)
+
+        if not self._busy:
+            self.post(answer)
+        for fault in faults:
+            raise fault
+        if not said:
+            raise CommandException("Nothing was done: the day is being opened again, or is busy. Ask once more.")
+        return said[0]
+
+    def remember(self, events: Iterable[Event]) -> None:
+        """What the day's journal has of looks and signals, before anything new is said of them."""
+        self.book.take_all(event for event in events if event.kind in KINDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from otrade_bot.core.model import (
 )
 from otrade_bot.core.money import Paise
 from otrade_bot.kernel import state as abi
+from otrade_bot.trading.adopt import NumbersThen, Tables, entry_labels
 from otrade_bot.trading.carry import Carried
 from otrade_bot.trading.compare import compare
 from otrade_bot.trading.guards import adopt_guards
@@ -52,6 +53,8 @@ CODES = {
     ExitReason.FLATTEN: abi.R_FLATTEN,
 }
 
+#: A step that is no event of the kernel's: other numbers for the rungs.
+NUMBERS = 0
 #: (ts ns, row, price paise, day's volume); row -1: a minute timer.
 HistoryTick = tuple[int, int, Paise, int]
 
@@ -86,6 +89,7 @@ class Recovery:
         self._written: Written | None = None
         self._legs: dict[str, TagParts] = {}  #: whose an exit without a tag of ours is
         self._older: list[RungLife] = []  #: cycles that a newer one of their rung has followed
+        self._numbers: list[Tables] = []
         self._levels: dict[tuple[int, int, int], tuple[int, int]] = {}  #: target and stop when a cycle was left
 
     async def run(
@@ -97,13 +101,15 @@ class Recovery:
         sent: Iterable[str] = (),
         exits: Iterable[Tagless] = (),
         known: Written | None = None,
+        numbers: Sequence[NumbersThen] = (),
     ) -> None:
         """Rebuild. ``history``: today's prices so far, in order, with the minute timers among them.
 
         ``known_trades``: ids of trades that the journal has already; ``pending``: its lines of recent orders, which
         the book may not show yet; ``claims``: positions that a human made ours today; ``sent``: tags used today, for
         not all of them are in the book; ``exits``: those of today that bear none; ``known``: what the journal has of
-        orders and fills, the rest is said. Raises BrokerException if a book cannot be read: then nothing may be traded.
+        orders and fills, the rest is said; ``numbers``: of the strategies' rungs, as they were. Raises
+        BrokerException if a book cannot be read: then nothing may be traded.
         """
         engine = self.engine
         self._written = known
@@ -120,9 +126,11 @@ class Recovery:
         found = self._group([*book, *late])
         engine.manager.tags.resume([*(order.tag for order in (*shown, *late)), *sent])
         own = [*self._claim_steps(claims), *self._order_steps(found, fills)]
+        own += self._number_steps(numbers)
         steps = heapq.merge(sorted(own), self._price_steps(history))
         for step in steps:
             self._replay(step)
+        self._numbers_now()
         engine._out["kind"] = 0
         for item in found:
             self._take(item, fills)
@@ -229,6 +237,20 @@ class Recovery:
             kind = abi.TIMER if row < 0 else abi.TICK
             yield _Step(ts, 1 if row < 0 else 2, 0, row, kind, (("price", price), ("qty", volume)))
 
+    def _number_steps(self, numbers: Sequence[NumbersThen]) -> Iterator[_Step]:
+        """The first ones held from the day's beginning; each later change at its moment, before what was then."""
+        self._numbers = [tables for _, tables in numbers]
+        if numbers:
+            self.engine.numbers.put_all(self._numbers[0], entry_labels(self.engine.config), at_once=True)
+        for place, (ts, _) in enumerate(numbers[1:], start=1):
+            yield self._step(ts, -1, 0, NUMBERS, {"place": place})
+
+    def _numbers_now(self) -> None:
+        """What the settings say today; where something is held, once it is not any more."""
+        for row in self.engine.table if self._numbers else ():
+            if row.entry >= 0:
+                self.engine.numbers.put(row.index, row.params.rung_table())
+
     # --- playing it ------------------------------------------------------------------------------------
 
     def _replay(self, step: _Step) -> None:
@@ -236,7 +258,11 @@ class Recovery:
         engine, kernel = self.engine, self.engine.kernel
         state, account, params = engine.state, engine.account, engine.params
         fields = dict(step.fields)
+        if step.kind == NUMBERS:
+            engine.numbers.put_all(self._numbers[fields["place"]], entry_labels(engine.config))
+            return
         if step.kind == abi.TIMER:
+            engine.numbers.settle_all()
             kernel.timer_all(state, account, params, step.ts, 1, abi.WARM, engine._out)
             self._passed(step.ts)
             return

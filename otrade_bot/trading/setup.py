@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -18,10 +18,15 @@ from otrade_bot.core.money import to_paise
 from otrade_bot.core.session import Calendar, DaySession, day_session, intraday_times, segment_of
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.compile import Kernel
+from otrade_bot.strategies.base import Rung, StrategyParams
 from otrade_bot.strategies.loader import TradingStrategy, load_strategy, parse_params
+from otrade_bot.trading.risk import RiskLimits
 from otrade_bot.trading.table import Row
 
-__all__ = ["account_limits", "build_rows", "day_timers", "load_strategies", "row_params", "row_session", "timeframe_ns"]
+__all__ = [
+    "account_limits", "build_rows", "day_timers", "gate_limits", "load_strategies", "row_params", "row_rules",
+    "row_session", "row_size", "rung_numbers", "timeframe_ns",
+]  # fmt: skip
 
 _TIMEFRAMES = {"tick": 0, "1m": 1, "3m": 3, "5m": 5, "15m": 15, "30m": 30, "60m": 60}
 
@@ -44,13 +49,16 @@ def build_rows(
 ) -> list[Row]:
     """One row an instrument: those of the strategies in their order, then the merely watched ones."""
     rows: list[Row] = []
-    for given in config.trading.strategies:
+    for entry, given in enumerate(config.trading.strategies):
         params = parse_params(strategies[given.name], given.params)
         for symbol in given.instruments:
             known = instrument(symbol)
             strategy = given.name if known.tradable else ""
             rows.append(
-                Row(len(rows), known, strategy, params, timeframe_ns(given.timeframe), config.trading.product)
+                Row(
+                    len(rows), known, strategy, params, timeframe_ns(given.timeframe), config.trading.product,
+                    entry=entry,
+                )
             )
     have = {row.instrument.symbol for row in rows}
     rows += [Row(len(rows) + i, instrument(s)) for i, s in enumerate(s for s in watched if s not in have)]
@@ -91,24 +99,48 @@ def row_params(
     p["option"] = int(instrument.kind is InstrumentKind.OPTION)
     p["intraday"] = int(row.product.intraday)
     p["tf"] = row.timeframe_ns
-    p["capital"] = to_paise(config.trading.capital_per_position)
     _times(p, row, config, session)
     for name, value in charge_rates(config, row, day).items():
         p[name] = value
     p["sid"] = kernel.sids[row.strategy] if row.strategy else 0
-    p["enabled"] = int(bool(row.strategy))
+    row_size(p, row, config)
     if strategy is None:
         return
-    settings = row.params
+    row_rules(p, row.params, strategy)
+    rung_numbers(p, row.params.rung_table())
+
+
+def row_size(p: Any, row: Row, config: Config) -> None:
+    """With how much a row enters, and whether at all."""
+    given = config.trading.strategies[row.entry] if row.entry >= 0 else None
+    own = given.capital_per_position if given is not None else None
+    p["capital"] = to_paise(config.trading.capital_per_position if own is None else own)
+    p["enabled"] = int(bool(row.strategy) and (given is None or given.enabled))
+
+
+def row_rules(p: Any, settings: StrategyParams, strategy: TradingStrategy) -> None:
+    """What a strategy looks at and how it enters and leaves, less the numbers of its rungs."""
     p["short"], p["exit_on_signal"], p["scan"] = settings.short, settings.exit_on_signal, settings.scan
     p["warm"] = settings.warmup()
-    table = settings.rung_table()
+    for name in strategy.source.params:
+        p[name] = getattr(settings, name)
+
+
+def rung_numbers(p: Any, table: Sequence[Rung]) -> None:
+    """Stops, targets and additions of a position's rungs."""
     p["rungs"] = len(table)
     for i, rung in enumerate(table):
         p["stop_pct"][i], p["target_pct"][i] = rung.stop, rung.target
         p["trail"][i], p["add_pct"][i] = int(rung.trail), rung.add
-    for name in strategy.source.params:
-        p[name] = getattr(settings, name)
+
+
+def gate_limits(config: Config) -> RiskLimits:
+    """What the gate before the broker checks of each order."""
+    risk = config.risk
+    return RiskLimits(
+        risk.max_order_quantity, to_paise(risk.max_order_value), risk.price_band_percent,
+        risk.stale_price_seconds * SECOND, risk.duplicate_window_seconds * SECOND,
+    )  # fmt: skip
 
 
 def _times(p: Any, row: Row, config: Config, session: DaySession) -> None:

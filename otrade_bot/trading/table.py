@@ -26,3 +26,4 @@ class Row:
     ts_ns: int = 0
     volume: int = 0
     ticks: int = 0
+    entry: int = -1  #: which of the settings' strategies it is of; -1 = of none

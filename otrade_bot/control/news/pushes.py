@@ -23,7 +23,7 @@ _log = logging.getLogger("otrade.system")
 #: For the journal alone. Whoever gave a command has its answer.
 _NEVER = frozenset({EventKind.EVALUATION, EventKind.COMMAND})
 #: Nobody may miss whether it trades at all.
-_ALWAYS = frozenset({EventKind.BLOCK, EventKind.FLATTEN, EventKind.RUN})
+_ALWAYS = frozenset({EventKind.BLOCK, EventKind.FLATTEN, EventKind.RUN, EventKind.SETTING})
 #: Kinds without a wish of their own.
 _LIKE = {EventKind.CARRY: EventKind.SESSION}
 
