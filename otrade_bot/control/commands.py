@@ -18,16 +18,18 @@ from otrade_bot.control.auth import Role
 from otrade_bot.control.confirm import Confirmations
 from otrade_bot.control.pictures import PictureDesk
 from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
+from otrade_bot.control.stepup import StepUp
 from otrade_bot.control.views import label
 from otrade_bot.control.views_checks import Check
 from otrade_bot.control.words import short
 from otrade_bot.core.errors import CommandException
 from otrade_bot.core.masking import mask_text
+from otrade_bot.core.onetime import six_digits
 from otrade_bot.core.ports import LoginDesk, ModeDesk
 from otrade_bot.core.redirects import concealed, holds_code
 from otrade_bot.trading.snapshot import TradingView
 
-__all__ = ["Arguments", "Command", "Context", "Heard", "Table", "answer", "parse", "usage"]
+__all__ = ["Arguments", "Command", "Context", "Heard", "Table", "again", "answer", "parse", "usage"]
 
 
 class Arguments(BaseModel):
@@ -81,6 +83,22 @@ class Context:
     mode: ModeDesk | None = None  #: None: the mode is not for changing here
     login: LoginDesk | None = None  #: None: no broker here wants a login
     pictures: PictureDesk | None = None  #: None: nobody draws here
+
+    user_id: int = 0  #: at Telegram; 0 at the terminal
+    stepup: StepUp | None = None  #: None: nobody can prove himself here but at the terminal
+
+    def prove(self, line: str, what: str) -> Reply | None:
+        """None where who asks is at the machine, or has proven himself by a one-time code for exactly this line within
+        the last minute; else what to answer, and nothing may be done.
+
+        ``line`` is the command without the answer to its question ("/mode live"): the right code runs it again, in this
+        session. Ask it at every run, so before the question and again at its yes. ``what`` names it in a few translated
+        words. Raises CommandException where nobody can be asked."""
+        if self.session == "terminal":
+            return None
+        if self.stepup is None:
+            raise CommandException("This needs a one-time code, and codes cannot be taken here. Nothing was done.")
+        return self.stepup.demand(self.session, self.user_id, self.user, line, what)
 
 
 Run = Callable[[Context, Arguments], Awaitable[Reply]]
@@ -173,6 +191,8 @@ async def _dispatch(context: Context, line: str) -> Reply:
     name, pieces = parse(line)
     if holds_code(line):  # pasted, with or without the command before it
         name, pieces = "login", pieces if name == "login" else [line]
+    elif digits := six_digits(line):
+        name, pieces = "code", [digits]
     command = context.table.get(name)
     if command is None:
         _audit(context, line, "", "unknown")
@@ -192,10 +212,15 @@ async def _dispatch(context: Context, line: str) -> Reply:
     return await command.run(context, arguments)
 
 
+async def again(context: Context, line: str) -> Reply:
+    """Run another line in the same place, judged and recorded like every one. Raises as commands do."""
+    return await _dispatch(context, line)
+
+
 def _audit(context: Context, line: str, name: str, outcome: str) -> None:
     """A record that cannot be written is told, and stands in nobody's way: /flatten must work."""
     command = context.table.get(name)
-    said = f"/{name}" if command is not None and command.quiet else mask_text(line)
+    said = f"/{name}" if command is not None and command.quiet else mask_text(concealed(line))
     said = concealed(line) if holds_code(line) else said
     try:
         context.audit(Heard(context.user, context.role, context.session, said, name, outcome))

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from otrade_bot.control import views, views_checks
 from otrade_bot.control.auth import Role
 from otrade_bot.control.charts import CHARTS, Look, pnl
+from otrade_bot.control.code import CODE
 from otrade_bot.control.commands import Arguments, Command, Context, Table
 from otrade_bot.control.confirm import Verdict
 from otrade_bot.control.hands import HANDS
@@ -207,5 +208,6 @@ COMMANDS = Table(
         Command("version", Role.VIEWER, "which version runs", _version),
         Command("login", Role.ADMIN, "the broker's daily login", log_in, Login, "[kite|upstox]", quiet=True),
         Command("mode", Role.ADMIN, "paper or live at the next start", change_mode, Mode, "[live|paper]"),
+        CODE,
     )
 )

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
+from otrade_bot.core.onetime import veiled
+
 __all__ = ["PASTED", "Redirected", "came_home", "concealed", "holds_code", "redirected"]
 
 #: What stands in records in the place of such a line.
@@ -45,8 +47,8 @@ def came_home(line: str) -> bool:
 
 
 def concealed(line: str) -> str:
-    """The line, fit for records."""
-    return PASTED if holds_code(line) else line
+    """The line, fit for records: also without a one-time code."""
+    return PASTED if holds_code(line) else veiled(line)
 
 
 def redirected(text: str) -> Redirected | None:

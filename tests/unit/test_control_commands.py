@@ -20,6 +20,7 @@ FIRST_RELEASE = (
 )
 LIVE = "mode login force claim"
 PICTURES = "chart daily weekly monthly performance"
+PEOPLE = "code"
 OPERATOR = {"pause", "resume", "flatten", "force", "claim"}
 ADMIN = {"mode", "login"}
 
@@ -33,7 +34,7 @@ def line_of(name: str) -> str:
 
 
 def test_the_first_release_has_its_commands() -> None:
-    assert {command.name for command in COMMANDS} == set(f"{FIRST_RELEASE} {LIVE} {PICTURES}".split())
+    assert {command.name for command in COMMANDS} == set(f"{FIRST_RELEASE} {LIVE} {PICTURES} {PEOPLE}".split())
     assert all(command.help for command in COMMANDS)
 
 
