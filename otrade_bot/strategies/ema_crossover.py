@@ -31,6 +31,7 @@ class PARAMS(StrategyParams):
 
 
 STATE = ("fast", "slow", "fast_before", "slow_before")
+CHART = ("fast", "slow")
 
 
 def update(s: Any, p: Any) -> None:

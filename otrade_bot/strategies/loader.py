@@ -44,6 +44,7 @@ class TradingStrategy:
     path: Path
     params: type[StrategyParams]
     source: StrategySource
+    drawn: tuple[str, ...] = ()  #: of its STATE, what charts show on the price
 
 
 def load_strategy(name: str, folder: Path | None = None) -> TradingStrategy:
@@ -65,7 +66,8 @@ def load_strategy(name: str, folder: Path | None = None) -> TradingStrategy:
         what = f"PARAMS: {taken[0]!r} is a name that NumPy's records use; take another"
         raise StrategyException(what, file=str(path))
     _check(tree, path, set(state), set(fields))
-    return TradingStrategy(name, path, params, StrategySource(name, path, source, state, fields))
+    drawn = _drawn(module, path, state)
+    return TradingStrategy(name, path, params, StrategySource(name, path, source, state, fields), drawn)
 
 
 def find(name: str, folder: Path | None) -> Path:
@@ -171,6 +173,16 @@ def _state_of(module: Any, path: Path) -> dict[str, Any]:
     if not isinstance(state, Mapping):
         raise StrategyException("STATE must be a tuple of names, or a mapping of name to type", file=str(path))
     return {_identifier(name, path): _column(name, kind, path) for name, kind in state.items()}
+
+
+def _drawn(module: Any, path: Path, state: Mapping[str, Any]) -> tuple[str, ...]:
+    """CHART, where there is one: names of STATE that charts show on the price."""
+    names = getattr(module, "CHART", ())
+    if not isinstance(names, tuple | list):
+        raise StrategyException("CHART must be a tuple of names", file=str(path))
+    if strange := [name for name in names if name not in state or state[name] is not np.float64]:
+        raise StrategyException(f"CHART: {strange[0]!r} is no number of STATE", file=str(path))
+    return tuple(names)
 
 
 def _identifier(name: Any, path: Path) -> str:

@@ -41,6 +41,7 @@ class PARAMS(StrategyParams):
 
 
 STATE = ("ema9", "ema21", "ema50", "ema200", "breakout")
+CHART = ("ema9", "ema21", "ema50", "ema200")
 
 
 def update(s: Any, p: Any) -> None:

@@ -116,6 +116,20 @@ def test_what_is_missing_is_named_with_its_file(old: str, new: str, says: str, t
     assert str(caught.value).startswith(f"{path}: ")
 
 
+def test_charts_show_what_the_file_names(tmp_path: Path) -> None:
+    write(tmp_path, GOOD + '\nCHART = ("level",)\n')
+    assert load_strategy("mine", tmp_path).drawn == ("level",)
+    assert load_strategy("momentum_ladder").drawn == ("ema9", "ema21", "ema50", "ema200")
+
+
+@pytest.mark.parametrize(("chart", "says"), [('("nothing",)', "'nothing' is no number of STATE"), ('"level"', "tuple")])
+def test_charts_show_numbers_of_the_state_alone(chart: str, says: str, tmp_path: Path) -> None:
+    path = write(tmp_path, f"{GOOD}\nCHART = {chart}\n")
+    with pytest.raises(StrategyException, match=says) as caught:
+        load_strategy("mine", tmp_path)
+    assert str(path) in str(caught.value)
+
+
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(StrategyException, match=r"mine\.py: cannot be read"):
