@@ -64,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="is everything ready? each check green, or red with its cure")
     doctor.add_argument("--json", action="store_true", help="one JSON object on standard output")
     doctor.set_defaults(run=_doctor)
+    watch = commands.add_parser("watch", help="the watchdog: tells the phone when the service falls silent")
+    watch.set_defaults(run=_watch)
     report = commands.add_parser("report", help="what the journal says of a day")
     report.add_argument("--day", type=_day, help="YYYY-MM-DD; default: the newest day with a journal")
     report.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -159,6 +161,12 @@ def _doctor(args: argparse.Namespace) -> int:
     from otrade_bot.service.doctor_command import run_doctor
 
     return run_doctor(args)
+
+
+def _watch(args: argparse.Namespace) -> int:
+    from otrade_bot.service.watch_command import run_watch
+
+    return run_watch(args)
 
 
 def _report(args: argparse.Namespace) -> int:

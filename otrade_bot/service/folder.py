@@ -17,6 +17,8 @@ from otrade_bot.core.errors import ConfigException
 __all__ = ["GUESTS", "guest_folder", "mark_of", "only_one", "own_folder"]
 
 GUESTS = ("demo", "rehearsal")
+#: The watchdog's own in every state folder, also a new one.
+WATCH = "watch"
 #: An account, its diary, and what was decided about it. Messages that wait stay where they are delivered.
 ACCOUNT = ("paper.jsonl", "journal", "control.json", "control.json.broken", "heartbeat.json")
 
@@ -29,7 +31,7 @@ def mark_of(guest: str) -> str:
 def guest_folder(state: Path, guest: str) -> Path:
     """The folder for a ``guest``, made and marked. Raises ConfigException where it cannot be."""
     try:
-        mine = not state.exists() or (state / mark_of(guest)).exists() or not any(state.iterdir())
+        mine = not state.exists() or (state / mark_of(guest)).exists() or not _used(state)
         chosen = state if mine else state / guest
         chosen.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (chosen / mark_of(guest)).exists():
@@ -37,6 +39,11 @@ def guest_folder(state: Path, guest: str) -> Path:
     except OSError as error:
         raise _cannot(state, error) from error
     return chosen
+
+
+def _used(state: Path) -> bool:
+    """Something lies in it besides a watchdog's own folder."""
+    return any(one.name != WATCH for one in state.iterdir())
 
 
 def own_folder(state: Path) -> Path:

@@ -56,7 +56,7 @@ def read_heart(path: Path) -> Heart | None:
         raise DataException("it is no object")
     try:
         return _heart(found)
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise DataException(f"it is not as a service writes it ({type(error).__name__}: {error})") from None
 
 

@@ -22,6 +22,8 @@ __all__ = ["AHEAD", "LOOK_S", "REPEAT", "SILENT_S", "Finding", "Hours", "Kind", 
 
 #: How often is looked, and after how much silence an alarm is due: with both, the message leaves within 60 s.
 LOOK_S, SILENT_S = 5.0, 40.0
+#: One that was stopped in good order, or has yet to start, may need so long.
+PATIENT_S = 90.0
 #: A watch that has just begun waits so long for a first move.
 FIRST_S = 20.0
 #: From so long before the open the service should be there.
@@ -133,26 +135,27 @@ class Watch:
     def _kind(self, now: int) -> Kind | None:
         """What is wrong now; None where nothing is, or nobody can say yet."""
         heart = self.heart
-        if heart is not None and (self.guest or heart.rehearsal):
+        todays = heart is not None and ist_date(heart.at) == ist_date(now)
+        if heart is not None and (self.guest or (heart.rehearsal and todays)):
             return self._rehearsal(heart, now)
         session = self.session(now)
-        if self.guest or session is None or self.silent_s(now) < SILENT_S:
+        if self.guest or session is None:
             return None
-        if heart is None or (ist_date(heart.at) != ist_date(now) and not self.moved):
-            return Kind.ABSENT
+        if heart is None or not todays:
+            return Kind.ABSENT if self.silent_s(now) >= PATIENT_S else None
+        return self._quiet(heart, now) if now >= session[0] or heart.running else None
+
+    def _quiet(self, heart: Heart, now: int) -> Kind | None:
+        """It has run today, and may not any more."""
         if heart.running:
-            return Kind.SILENT
-        return Kind.STOPPED if _concerns(heart) and now >= session[0] else None
+            return Kind.SILENT if self.silent_s(now) >= SILENT_S else None
+        return Kind.STOPPED if _concerns(heart) and self.silent_s(now) >= PATIENT_S else None
 
     def _rehearsal(self, heart: Heart, now: int) -> Kind | None:
         """By its own market's phase: the market waits for the service."""
-        if heart.phase in _CLOSED or self.silent_s(now) < SILENT_S:
+        if heart.phase in _CLOSED or (not self.moved and abs(now - heart.at) > REHEARSED):
             return None
-        if not self.moved and abs(now - heart.at) > REHEARSED:
-            return None
-        if heart.running:
-            return Kind.SILENT
-        return Kind.STOPPED if _concerns(heart) else None
+        return self._quiet(heart, now)
 
     def session(self, now: int) -> tuple[int, int] | None:
         """(open, close) of the session that is on, or about to be; None else."""

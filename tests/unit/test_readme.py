@@ -220,9 +220,9 @@ def test_options_of_the_service_are_those_of_the_command_line() -> None:
     assert named == set(re.findall(r"--[a-z-]+", help_of("run"))) - {"--help"}
 
 
-def test_the_process_file_starts_the_service_and_nothing_else() -> None:
+def test_the_process_file_starts_the_service_and_its_watchdog() -> None:
     lines = (ROOT / "Procfile").read_text(encoding="utf-8").splitlines()
-    assert lines == ["worker: otrade-bot run"]
+    assert lines == ["worker: otrade-bot run", "watch: otrade-bot watch"]
     assert f"`{lines[0]}`" in section("Deployment")
     assert re.search(r"^    run  ", help_of(), re.MULTILINE)
 
