@@ -39,6 +39,8 @@ class EventKind(StrEnum):
     FLATTEN = "flatten"  #: progress and result of a flatten
     DAY = "day"  #: end of day: the totals
     CARRY = "carry"  #: a day was opened with these rungs of earlier days
+    LEVEL = "level"  #: a human set a stop or target, gave it back, or moved the square-off
+    CLOSE = "close"  #: a human closed a rung or a part of it, or what is left of that part is given up
     SETTING = "setting"  #: a human changed settings of the run: which, from what to what, and what holds from when on
 
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView, Trade, TradingView, Wish
+from otrade_bot.trading.snapshot import (
+    Evaluation,
+    OrderView,
+    Position,
+    RowView,
+    SignalView,
+    StatusView,
+    Trade,
+    TradingView,
+    Wish,
+)
 
 __all__ = ["CurrentView"]
 
@@ -35,6 +45,15 @@ class CurrentView:
 
     def refusals(self, symbol: str) -> list[tuple[int, str]]:
         return self._view().refusals(symbol)
+
+    def signals(self) -> list[SignalView]:
+        return self._view().signals()
+
+    def approve(self, ref: str, by: str) -> str:
+        return self._view().approve(ref, by)
+
+    def skip(self, ref: str, by: str) -> str:
+        return self._view().skip(ref, by)
 
     def pause(self, by: str) -> bool:
         return self._view().pause(by)

@@ -33,6 +33,11 @@ class PARAMS(StrategyParams):
 STATE = ("fast", "slow", "fast_before", "slow_before")
 CHART = ("fast", "slow")
 
+CONDITIONS = {
+    "EMA {fast} was not above EMA {slow} before": "s.fast_before <= s.slow_before",
+    "EMA {fast} is above EMA {slow} now": "s.fast > s.slow",
+}
+
 
 def update(s: Any, p: Any) -> None:
     s.fast_before = s.fast

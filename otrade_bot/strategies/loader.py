@@ -23,13 +23,14 @@ from otrade_bot.core.errors import ConfigException, StrategyException
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.compile import Kernel, Progress, StrategySource, load
 from otrade_bot.strategies.base import StrategyParams
+from otrade_bot.strategies.conditions import Conditions, agree, conditions_of
 
 __all__ = ["SHIPPED", "TradingStrategy", "build_kernel", "load_strategy", "parse_params"]
 
 SHIPPED = Path(__file__).parent
 _ROLES = ("update", "should_buy", "should_sell")
 _IMPORTS = {"otrade_bot.kernel.calculations", "otrade_bot.strategies.base", "math", "typing", "pydantic", "__future__"}
-_NOT_STRATEGIES = {"__init__", "base", "loader"}
+_NOT_STRATEGIES = {"__init__", "base", "conditions", "loader", "shaping"}
 #: Row fields that a strategy may read: prices and closed bars, nothing of the kernel's book-keeping.
 _READABLE = {
     *"ltp open high low close volume_bar bars day_pv day_v opens highs lows closes volumes ts".split(),
@@ -45,6 +46,7 @@ class TradingStrategy:
     params: type[StrategyParams]
     source: StrategySource
     drawn: tuple[str, ...] = ()  #: of its STATE, what charts show on the price
+    conditions: Conditions | None = None  #: what it must see to buy, in words, where the file says so
 
 
 def load_strategy(name: str, folder: Path | None = None) -> TradingStrategy:
@@ -67,7 +69,8 @@ def load_strategy(name: str, folder: Path | None = None) -> TradingStrategy:
         raise StrategyException(what, file=str(path))
     _check(tree, path, set(state), set(fields))
     drawn = _drawn(module, path, state)
-    return TradingStrategy(name, path, params, StrategySource(name, path, source, state, fields), drawn)
+    conditions = _conditions_of(module, tree, path, state, set(fields))
+    return TradingStrategy(name, path, params, StrategySource(name, path, source, state, fields), drawn, conditions)
 
 
 def find(name: str, folder: Path | None) -> Path:
@@ -183,6 +186,23 @@ def _drawn(module: Any, path: Path, state: Mapping[str, Any]) -> tuple[str, ...]
     if strange := [name for name in names if name not in state or state[name] is not np.float64]:
         raise StrategyException(f"CHART: {strange[0]!r} is no number of STATE", file=str(path))
     return tuple(names)
+
+
+def _conditions_of(
+    module: Any, tree: ast.Module, path: Path, state: dict[str, Any], params: set[str]
+) -> Conditions | None:
+    """What must be seen to buy, in words; tried against ``should_buy`` with the default parameters."""
+
+    def check(node: ast.Attribute, owner: str) -> None:
+        known, where = (set(state) | _READABLE, "STATE") if owner == "s" else (params, "PARAMS")
+        _check_attribute(node, path, known, set(), where)
+
+    found = conditions_of(module, tree, path, check)
+    if found is not None:
+        used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} | set(found.reads)
+        fields = {name: abi.BASE_ROW[name] for name in sorted(_READABLE)} | state
+        agree(found, module.should_buy, {name: fields[name] for name in fields if name in used}, module.PARAMS(), path)
+    return found
 
 
 def _identifier(name: Any, path: Path) -> str:

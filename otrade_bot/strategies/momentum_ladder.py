@@ -43,6 +43,14 @@ class PARAMS(StrategyParams):
 STATE = ("ema9", "ema21", "ema50", "ema200", "breakout")
 CHART = ("ema9", "ema21", "ema50", "ema200")
 
+CONDITIONS = {
+    "EMA {ema_fast} is above EMA {ema_mid}": "s.ema9 > s.ema21",
+    "EMA {ema_mid} is above EMA {ema_slow}": "s.ema21 > s.ema50",
+    "the close is above EMA {ema_trend}": "s.close > s.ema200",
+    "more than {lookback} bars are known": "s.bars > p.lookback",
+    "the close is above the high of {lookback} bars": "s.close > s.breakout",
+}
+
 
 def update(s: Any, p: Any) -> None:
     s.ema9 = ema(s.ema9, s.close, p.ema_fast, s.bars - 1)

@@ -610,9 +610,9 @@ class LiveTradingEngine:
         self._kernel(abi.REJECT, i.row, ts=self.clock.now_ns(), rung=i.rung, leg=abi.ENTRY, cycle=i.cycle)
 
     def _exit(self, i: _Intent) -> None:
-        if self.approvals.leave(i):
-            return
-        self.manager.exit(i.row, i.rung, i.cycle, REASONS[i.code])
+        reason = REASONS[i.code]
+        if not self.approvals.leave(i, str(reason).replace("_", " ")):
+            self.manager.exit(i.row, i.rung, i.cycle, reason)
 
     def _stop(self, i: _Intent) -> None:
         self.manager.set_stop(i.row, i.rung, i.cycle, i.stop, i.target)

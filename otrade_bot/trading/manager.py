@@ -33,7 +33,7 @@ from otrade_bot.core.model import (
 from otrade_bot.core.money import Paise, rupees_text
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.fills import fill_price, protected, protection_ppm
-from otrade_bot.trading import doubt
+from otrade_bot.trading import doubt, part
 from otrade_bot.trading.delivery import cancel_gtt, converge_gtt, cure_of
 from otrade_bot.trading.guards import GuardDesk, gtt_leg
 from otrade_bot.trading.orders import OUTSIDE, Order, OrderBook, Tags, merge
@@ -85,6 +85,7 @@ class OrderManager:
     storm: Storm = field(default_factory=Storm)
     troubled: Callable[[Trouble, str], None] = lambda kind, why: None  #: a no that is not about the order
     pauses: Pauses = field(default_factory=Pauses)
+    parted: Callable[[RungLife, Order], None] = lambda life, order: None  #: a part that went out by command: book it
     guards: GuardDesk = field(default_factory=GuardDesk)
     leftovers: list[Order] = field(default_factory=list)  #: working orders that serve no rung of ours
     strange: set[str] = field(default_factory=set)  #: words for a status that nobody knows, once said
@@ -99,7 +100,7 @@ class OrderManager:
         life = RungLife(
             intent.row, intent.rung, intent.cycle, side, row.strategy, row.product, int(intent.qty)
         )
-        refused = self._gate_entry(life, row, intent)
+        refused = self._gate_entry(life, row)
         if isinstance(refused, Refused):
             self.tell(abi.REJECT, life, abi.ENTRY, 0, 0, self.clock.now_ns())
             return refused
@@ -109,12 +110,26 @@ class OrderManager:
             self._place(order, approved)
         return None
 
-    def _gate_entry(self, life: RungLife, row: Row, intent: Any) -> list[Approved] | Refused:
-        last = self.lives.get((life.row, life.rung))
+    def objection(self, intent: Any) -> Refused | None:
+        """Why an entry would be refused, were it sent now; nothing is sent and nothing changes."""
+        row = self.rows[intent.row]
+        request = OrderRequest(
+            "", row.instrument, Side(int(intent.side)), int(intent.qty), row.product, OrderType.MARKET
+        )
+        quote = Quote(row.ltp, row.ts_ns)
+        return self._unready(row, intent.rung) or self.gate.objection(request, quote, self.clock.now_ns(), intent.rung)
+
+    def _unready(self, row: Row, rung: int) -> Refused | None:
+        last = self.lives.get((row.index, rung))
         if last is not None and not last.closed:
             return Refused("the last orders of this rung are not settled yet", "unsettled")
         if row.instrument.symbol in self.frozen:
             return Refused("an earlier order of this symbol is not accounted for yet", "unknown_order")
+        return None
+
+    def _gate_entry(self, life: RungLife, row: Row) -> list[Approved] | Refused:
+        if unready := self._unready(row, life.rung):
+            return unready
         request = OrderRequest(
             "", row.instrument, life.side, life.ordered, row.product, OrderType.MARKET
         )
@@ -135,7 +150,8 @@ class OrderManager:
         if life.level != level:
             state = "armed" if life.level == 0 else "moved"
             life.level = level
-            self._say_stop(life, state)
+            self._say_stop(life, state, Severity.DEBUG if level == life.told_level else Severity.INFO)
+            life.told_level = 0
         life.target = target
         self.converge(life)
 
@@ -225,7 +241,7 @@ class OrderManager:
     def _exit_ended(self, order: Order) -> None:
         """The broker has ended a reducing order that still protected something, without being asked."""
         life = self._life(order)
-        if life is None or order.cancelling or life.held <= 0 or order.status is OrderStatus.COMPLETE:
+        if life is None or order.cancelling or life.held <= 0 or order.status is OrderStatus.COMPLETE or order.part:
             return
         if order.status is OrderStatus.REJECTED:
             why = Refused(order.reason)
@@ -260,12 +276,15 @@ class OrderManager:
         if life.exited > life.told_exit:
             life.last_exit_ns = ts
             life.told_exit = life.exited
-            self._stopping(life)
+            if not order.part:
+                self._stopping(life)
             self._say_fill(life, order, ts)
             before = life.before
             self.tell(
                 abi.FILL, life, abi.EXIT_LEG, life.exited - before.exited, life.exit_value - before.exit_value, ts
             )
+        if order.part and order.status.final:
+            part.ended(self, life, order)
         if life.wanted is not None or life.stopped:
             self._cancel_entries(life)
         self._entry_ended(life, ts)
@@ -318,6 +337,7 @@ class OrderManager:
         order = self._register(life, request, Leg.EXIT)
         order.status, order.filled, order.value = OrderStatus.COMPLETE, quantity, quantity * price
         life.retry_ns = 0
+        part.give_up(self, life, "somebody else has closed some of it")
         self._alert(life, f"{quantity} closed outside this program, taken as closed at {rupees_text(price)}")
         self._follow(order, now, True)
 
@@ -339,9 +359,10 @@ class OrderManager:
         for order in life.exits:
             if order.ready(now) and order in surplus:
                 self._cancel(order)
-            elif order.ready(now):
+            elif order.ready(now) and not order.part:
                 self._adjust(life, order, now)
-        gap = life.held - life.covered
+        part.send(self, life, now)
+        gap = life.held - life.awaited - life.covered
         if gap > 0 and all(_full(order) for order in life.exits if order.live):
             self._place_exits(life, gap, now)
 
@@ -397,7 +418,7 @@ class OrderManager:
     def surplus(self, life: RungLife) -> list[Order]:
         """Reducing orders for which nothing is left to sell: those before them take it all. What a human forced
         goes first, then the oldest."""
-        room, found = life.held, []
+        room, found = life.held - life.awaited, []
         for order in sorted(life.exits, key=lambda order: not order.forced):
             if order.live and room <= 0:
                 found.append(order)
@@ -408,7 +429,7 @@ class OrderManager:
         """Quantity this order should have, what has filled included: all that no other one covers."""
         spare = self.surplus(life)
         others = sum(o.left for o in life.exits if o is not order and not o.cancelling and o not in spare)
-        want = max(order.filled + life.held - others, order.filled + 1)
+        want = max(order.filled + life.held - life.awaited - others, order.filled + 1)
         most = freeze_lots(order.instrument)
         return min(want, most) if most else want
 
@@ -651,6 +672,8 @@ class OrderManager:
             return
         if order.leg is Leg.ENTRY:
             self._entry_ended(life, self.clock.now_ns())
+        elif order.part:
+            part.give_up(self, life, outcome.reason)
         elif outcome.code != "absent":  # what never arrived is simply placed anew
             self._protection_refused(life, order, outcome)
 
@@ -663,6 +686,8 @@ class OrderManager:
             self._say_refused(life, f"{what} of the {order.leg} order refused: {outcome.reason}{_stays(life, order)}")
             if what == "modify" and not trouble.passing and self._other_way(life, order, outcome.reason):
                 return
+            if what == "modify" and not order.part and trouble is not Trouble.MODIFICATIONS:
+                part.stop_refused(self, life, outcome.reason)
         if trouble is Trouble.MODIFICATIONS and what == "modify" and not order.status.final:
             order.modifications = max(order.modifications, self._most_changes)
             self._cancel(order)  # its final report places a fresh one
@@ -674,7 +699,7 @@ class OrderManager:
         """An exit that the broker does not take like this: at the last price, or by a fresh order once the old one has
         ended. False where it is only tried again later."""
         order.refusals += 1
-        if life.wanted is None:
+        if life.wanted is None and not order.part:
             return False
         if beyond_circuit(reason) and not life.tight:
             life.tight = True
@@ -749,9 +774,9 @@ class OrderManager:
             },
         ))  # fmt: skip
 
-    def _say_stop(self, life: RungLife, state: str) -> None:
+    def _say_stop(self, life: RungLife, state: str, severity: Severity) -> None:
         self.emit(Event(
-            EventKind.STOP, self.clock.now_ns(), self.symbol(life),
+            EventKind.STOP, self.clock.now_ns(), self.symbol(life), severity=severity,
             data={
                 "rung": life.rung + 1, "strategy": life.strategy, "level_paise": life.level,
                 "quantity": life.held, "state": state,

@@ -70,6 +70,11 @@ class RiskManager:
         parts = slices(request.quantity, request.instrument)
         return [self._seal(replace(request, quantity=quantity, tag=tag())) for quantity in parts]
 
+    def objection(self, request: OrderRequest, quote: Quote, now: int, rung: int) -> Refused | None:
+        """Why an entry would be refused now; nothing is approved by it."""
+        code, reason = self._entry_fault(request, quote, now, rung)
+        return Refused(reason, code) if code else None
+
     def exit(self, request: OrderRequest, held: int, now: int) -> Approved | Refused:
         """Approve an order that reduces: never for more than is held, never in a closed market; no other
         limit stands between a position and its exit."""

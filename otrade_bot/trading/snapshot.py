@@ -9,7 +9,9 @@ from typing import Protocol
 from otrade_bot.core.model import ExitReason, Leg, OrderStatus, OrderType, Side
 from otrade_bot.core.money import Paise
 
-__all__ = ["Evaluation", "OrderView", "Position", "RowView", "StatusView", "Trade", "TradingView", "Wish"]
+__all__ = [
+    "Evaluation", "OrderView", "Position", "RowView", "SignalView", "StatusView", "Trade", "TradingView", "Wish",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ class OrderView:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One recorded look of a strategy at a symbol. ``values`` are its STATE numbers at that moment."""
+    """One recorded look of a strategy at a symbol. ``values`` are its STATE numbers at that moment, ``conditions`` what
+    it must see to buy, in words, and whether it saw it."""
 
     ts_ns: int
     symbol: str
@@ -95,6 +98,34 @@ class Evaluation:
     buy: bool
     sell: bool
     values: tuple[tuple[str, float], ...]
+    conditions: tuple[tuple[str, bool], ...] = ()
+    ltp: Paise = 0
+    close: float = 0.0  #: of the last closed bar, rupees
+    bars: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SignalView:
+    """One entry that a strategy asked for today, and what became of it."""
+
+    ts_ns: int
+    symbol: str
+    strategy: str
+    rung: int  #: 1, 2 or 3
+    side: Side
+    quantity: int
+    price: Paise  #: at the signal
+    stop: Paise
+    target: Paise  #: 0 = none
+    #: new, waiting (for a person), lost (while it waited), approved, refused, sent, rejected, cancelled, bought, closed
+    state: str = "new"
+    reason: str = ""  #: of a refusal, rejection or exit
+    ref: str = ""  #: by which it is approved or skipped; '' where nobody was asked
+    seconds: float = 0.0  #: how long an answer still counts
+    by: str = ""  #: who approved it
+    filled: int = 0
+    value: Paise = 0  #: what the filled quantity cost
+    net: Paise = 0  #: of the closed trade, after charges
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +205,19 @@ class TradingView(Protocol):
 
     def refusals(self, symbol: str) -> list[tuple[int, str]]:
         """(ts_ns, reason) of recent refused signals of a symbol, newest last."""
+        ...
+
+    def signals(self) -> list[SignalView]:
+        """Of the day, newest last."""
+        ...
+
+    def approve(self, ref: str, by: str) -> str:
+        """Enter what waits under that name, judged again now; says what was sent or why not. Raises CommandException
+        where nothing of that name waits any more."""
+        ...
+
+    def skip(self, ref: str, by: str) -> str:
+        """Do not enter it. Raises CommandException as above."""
         ...
 
     def pause(self, by: str) -> bool:

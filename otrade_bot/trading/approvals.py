@@ -1,0 +1,221 @@
+"""Entries that wait for a person: approve, skip, or so many seconds of the wall clock.
+
+What waits is pending in the kernel (its capital is bound), and nothing of it is at the broker. It is judged again by
+every limit and by the gate when it is approved; whatever stops entries meanwhile takes the question back. Exits never
+wait.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from otrade_bot.core.errors import CommandException
+from otrade_bot.core.events import Event, EventKind
+from otrade_bot.core.model import Side
+from otrade_bot.core.money import rupees_text
+from otrade_bot.kernel import state as abi
+from otrade_bot.kernel.limits import entry_limit
+
+if TYPE_CHECKING:
+    from otrade_bot.trading.engine import LiveTradingEngine
+    from otrade_bot.trading.engine import _Intent as Intent
+
+__all__ = ["Approvals", "Question"]
+
+#: Questions that are over are remembered, so that a late answer is told how they ended.
+_KEPT = 500
+_ROW = ("ts", "bars", "cool_until")
+_ACCOUNT = ("blocked", "max_rungs", "total_capital", "max_trades", "halted", "stale", "rungs", "used", "trades")
+_PARAMS = ("tradable", "enabled", "short", "intraday", "entry_from", "entry_until", "warm")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An entry that waits. ``ref`` names it, for this process alone; ``until`` is wall, seconds."""
+
+    ref: str
+    intent: Intent
+    until: float
+
+
+@dataclass(slots=True)
+class Approvals:
+    """``wall`` gives seconds that always advance, whatever the market's clock does."""
+
+    engine: LiveTradingEngine
+    wall: Callable[[], float] = time.monotonic
+    waiting: dict[str, Question] = field(default_factory=dict)
+    over: dict[str, str] = field(default_factory=dict)  #: how questions ended, by name
+    _skipped: dict[tuple[int, int], tuple[int, int, str]] = field(default_factory=dict)  #: side, when (ns), by whom
+
+    # --- what the kernel wants ---------------------------------------------------------------------------------
+
+    def take(self, i: Intent) -> bool:
+        """True where the entry waits now, or a person has said no to this signal already."""
+        if not self.engine.config.trading.approval.ask:
+            return False
+        if said := self._said_no(i):
+            self.engine.refuse(i, "skipped", said, again=True)
+            self.engine.tell_rejected(i)
+            return True
+        if self.engine.manager.objection(i) is not None:
+            return False  # it would be refused whatever is answered
+        seconds = self.engine.config.trading.approval.seconds
+        question = Question(self._name(), i, self.wall() + seconds)
+        self.waiting[question.ref] = question
+        self.engine.say_signal(i, ref=question.ref, seconds=seconds)
+        return True
+
+    def _name(self) -> str:
+        """By chance, so that a button of an earlier process or day can never fit."""
+        while (ref := secrets.token_hex(3)) in self.waiting or ref in self.over:
+            pass
+        return ref
+
+    def _said_no(self, i: Intent) -> str:
+        """Who skipped this signal, while it has not gone away since; a later rung is asked for once a position."""
+        side, when, by = self._skipped.get((i.row, i.rung), (0, 0, ""))
+        if side != i.side or i.rung:
+            return ""
+        looks = self.engine.book.looks.get(self.engine.table[i.row].instrument.symbol, ())
+        if any(look.ts_ns > when and not (look.buy if side > 0 else look.sell) for look in looks):
+            del self._skipped[i.row, i.rung]
+            return ""
+        return f"skipped by {by}, and the signal has not gone away since"
+
+    def leave(self, i: Intent, why: str) -> bool:
+        """The kernel wants the rung closed while it waits: the question ends, and there is nothing to exit. False where
+        none waits for it."""
+        question = next((q for q in self.waiting.values() if _rung(q.intent) == _rung(i)), None)
+        if question is None:
+            return False
+        self._end(question, "withdrawn", f"not asked any more: {why}")
+        return True
+
+    # --- what people say -------------------------------------------------------------------------------------------
+
+    def approve(self, ref: str, by: str) -> str:
+        """Enter it, judged again as of now; what was sent, or why nothing was. Raises CommandException."""
+        return self._enter(self._of(ref), by)
+
+    def skip(self, ref: str, by: str) -> str:
+        """Leave it. Raises CommandException."""
+        question = self._of(ref)
+        i = question.intent
+        self._skipped[i.row, i.rung] = i.side, self.engine.clock.now_ns(), by
+        self._end(question, "skipped", f"skipped by {by}")
+        return f"{self._what(i)}: skipped, nothing was sent."
+
+    def _of(self, ref: str) -> Question:
+        self.look()
+        question = self.waiting.get(ref)
+        if question is None or self.engine.retired:
+            ended = self.over.get(ref, "it is of before the desk was opened again, or no such question was asked")
+            raise CommandException(f"Nothing was done: this question is over ({ended}).")
+        return question
+
+    def seconds(self, ref: str) -> float:
+        """How long an answer still counts; 0 where none does."""
+        question = self.waiting.get(ref)
+        return max(0.0, question.until - self.wall()) if question else 0.0
+
+    # --- what happens meanwhile ------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Take back what may not be entered any more, and end what nobody has answered. Call it about once a
+        second."""
+        for question in list(self.waiting.values()):
+            if question.ref not in self.waiting:
+                continue  # ended by what the one before it has set off
+            if fault := self._fault(question.intent):
+                self._end(question, fault[0], fault[1])
+            elif self.wall() >= question.until:
+                self._unanswered(question)
+
+    def _unanswered(self, question: Question) -> None:
+        if self.engine.config.trading.approval.unanswered == "enter":
+            self._enter(question, "")
+        else:
+            self._end(question, "unanswered", "nobody answered in time")
+
+    def stop(self, why: str) -> None:
+        """Entries are stopped: no answer enters anything that was asked before."""
+        for question in list(self.waiting.values()):
+            self._end(question, "blocked", f"not asked any more: {why}")
+
+    # --- the end of a question -------------------------------------------------------------------------------------
+
+    def _enter(self, question: Question, by: str) -> str:
+        engine, i = self.engine, question.intent
+        now = replace(i, ts=engine.clock.now_ns())
+        prices = self._prices(i)
+        self._forget(question, f"approved by {by}" if by else "entered, as nobody answered")
+        engine.emit(Event(EventKind.APPROVAL, now.ts, engine.table[i.row].instrument.symbol, data={
+            "ref": question.ref, "by": by, "rung": i.rung + 1, "side": Side(i.side).name, "quantity": i.qty,
+            "signal_paise": i.price, "price_paise": engine.table[i.row].ltp,
+        }))  # fmt: skip
+        refused = engine.send_entry(now)
+        if refused is not None:
+            return f"{self._what(i)}: nothing was sent: {refused.reason}. {prices}"
+        return f"{self._what(i)} is sent. {prices}"
+
+    def _end(self, question: Question, code: str, why: str) -> None:
+        """No entry: the kernel's rung is free again, and it is said why."""
+        self._forget(question, why)
+        self.engine.refuse(replace(question.intent, ts=self.engine.clock.now_ns()), code, why)
+        self.engine.tell_rejected(question.intent)
+
+    def _forget(self, question: Question, how: str) -> None:
+        del self.waiting[question.ref]
+        self.over[question.ref] = how
+        while len(self.over) > _KEPT:
+            del self.over[next(iter(self.over))]
+
+    # --- judging it again --------------------------------------------------------------------------------------------
+
+    def _fault(self, i: Intent) -> tuple[str, str] | None:
+        """(code, words) of what forbids it by now, its own share of the limits left out. The gate is asked by the
+        sending."""
+        engine, row = self.engine, self.engine.table[i.row]
+        s, a, p = engine.state[i.row], engine.account[0], engine.params[i.row]
+        if int(s["side"][i.rung]) != i.side or int(s["cycle"][i.rung]) != i.cycle:
+            return "withdrawn", "its rung is not waiting any more"
+        for below in range(i.rung):
+            if not _held(s, below) or s["exit_pending"][below]:
+                return "ladder", f"P{below + 1} is not held any more"
+        account = _plain(a, _ACCOUNT)
+        account.rungs, account.trades = account.rungs - 1, account.trades - 1
+        account.used -= int(s["reserve"][i.rung])
+        price, now = row.ltp or i.price, engine.clock.now_ns()
+        code = entry_limit(_plain(s, _ROW), account, _plain(p, _PARAMS), now, i.rung, i.side, i.qty, price)
+        return None if code == abi.OK else engine.limit_words(code, price)
+
+    def _what(self, i: Intent) -> str:
+        symbol = self.engine.table[i.row].instrument.symbol
+        return f"{symbol} P{i.rung + 1}: {Side(i.side).name} {i.qty}"
+
+    def _prices(self, i: Intent) -> str:
+        """How far the price has gone while the question waited."""
+        now = self.engine.table[i.row].ltp
+        if not i.price or now == i.price:
+            return f"The price is still {rupees_text(now)}."
+        gone = (now / i.price - 1) * 100
+        return f"The price was {rupees_text(i.price)} at the signal and is {rupees_text(now)} now ({gone:+.2f} %)."
+
+
+def _rung(i: Intent) -> tuple[int, int, int]:
+    return i.row, i.rung, i.cycle
+
+
+def _held(s: Any, rung: int) -> int:
+    return int(s["filled"][rung] - s["exited"][rung])
+
+
+def _plain(record: Any, names: Iterable[str]) -> SimpleNamespace:
+    """Fields of a record as Python numbers with attributes."""
+    return SimpleNamespace(**{name: int(record[name]) for name in names})
