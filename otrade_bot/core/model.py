@@ -83,7 +83,7 @@ class ExitReason(StrEnum):
     SQUARE_OFF = "square_off"
     DAILY_LOSS = "daily_loss"
     FLATTEN = "flatten"
-    CLOSE = "close"
+    COMMAND = "command"  #: a human closed it, or this part of it
     OUTSIDE = "outside"  #: not by this program: by hand, or by the broker
 
 

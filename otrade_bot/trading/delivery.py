@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from otrade_bot.core.clock import SECOND
 from otrade_bot.core.model import Accepted, ExitReason, GttLeg, GttRequest, OrderType, Outcome, Refused, Unknown
 from otrade_bot.core.money import Paise, rupees_text
+from otrade_bot.trading import part
 from otrade_bot.trading.guards import SKEW, ask, leg_price, settle_gtts
 from otrade_bot.trading.refusals import trouble_of
 from otrade_bot.trading.rungs import GuardGtt, RungLife
@@ -63,7 +64,7 @@ def converge_gtt(manager: OrderManager, life: RungLife, now: int) -> None:
         gtt.touched = gtt.touched or _touches(manager, life, gtt)
         if gtt.unknown:
             ask(manager, now)
-    if any(order.live for order in life.exits):
+    if any(order.live and not order.part for order in life.exits):
         if gtt is not None:
             cancel_gtt(manager, life)  # beside a forced exit, or one that a restart has found
         return  # a leg has triggered, or we are leaving: that order is the exit
@@ -71,8 +72,10 @@ def converge_gtt(manager: OrderManager, life: RungLife, now: int) -> None:
         _watch(manager, life, gtt, now)
     if life.wanted is not None:
         _leave(manager, life, now)
-    elif now >= life.gtt_retry_ns:
+        return
+    if now >= life.gtt_retry_ns:
         _guard(manager, life, now)
+    part.send(manager, life, now)
 
 
 # --- leaving ------------------------------------------------------------------------------------------------
@@ -166,6 +169,9 @@ def _may_leave(manager: OrderManager, life: RungLife, gtt: GuardGtt, now: int) -
 
 def _guard(manager: OrderManager, life: RungLife, now: int) -> None:
     gtt = life.gtt
+    if life.kept <= 0:  # parts take all that is left
+        cancel_gtt(manager, life)
+        return
     if life.level == 0 or manager.beyond(life):
         return  # a trigger on that side would wait for a better price, not guard
     if manager.rows[life.row].ltp <= 0:
@@ -180,7 +186,7 @@ def _guard(manager: OrderManager, life: RungLife, now: int) -> None:
 
 def _due(manager: OrderManager, life: RungLife, gtt: GuardGtt, now: int) -> bool:
     """A wrong quantity at once; levels in steps."""
-    if gtt.quantity != life.held:
+    if gtt.quantity != life.kept:
         return True
     level, target = _resting(manager, life)
     return _stop_moves(manager, life, gtt, level, now) or _target_moves(life, gtt, target)
@@ -190,8 +196,8 @@ def _stop_moves(manager: OrderManager, life: RungLife, gtt: GuardGtt, level: Pai
     gain = (level - gtt.level) * int(life.side)
     if gtt.level == life.level or gain == 0:
         return False
-    if level == life.level and gain < 0:
-        return True  # somebody wants it looser
+    if level == life.level and (gain < 0 or life.hand):
+        return True  # somebody wants it there
     pace, since = round(manager.broker.gtt_pace_seconds * SECOND), now - gtt.changed_ns
     if gain < 0 or since < pace:
         return False
@@ -225,14 +231,14 @@ def _resting(manager: OrderManager, life: RungLife) -> tuple[Paise, Paise]:
 def _request(manager: OrderManager, life: RungLife) -> GttRequest:
     row = manager.rows[life.row]
     legs = tuple(GttLeg(at, leg_price(manager, life, at)) for at in _resting(manager, life) if at)
-    return GttRequest(row.instrument, life.side.opposite, life.held, life.product, legs, row.ltp)
+    return GttRequest(row.instrument, life.side.opposite, life.kept, life.product, legs, row.ltp)
 
 
 def _place(manager: OrderManager, life: RungLife, now: int) -> None:
     if life.gtt is None and life.gtt_refusals == 0 and not any(order.tag for order in life.entries):
         manager._say_refused(life, "no GTT stop stands at the broker: placing one")
     request = _request(manager, life)
-    gtt = GuardGtt(quantity=life.held, level=request.legs[0].trigger, target=_second(request), writing="place")
+    gtt = GuardGtt(quantity=request.quantity, level=request.legs[0].trigger, target=_second(request), writing="place")
     gtt.prices = tuple(leg.price for leg in request.legs)
     gtt.placed_ns = gtt.changed_ns = now
     life.gtt = gtt
@@ -359,6 +365,7 @@ def _modified(manager: OrderManager, life: RungLife, gtt: GuardGtt, request: Gtt
 def _not_modified(manager: OrderManager, life: RungLife, refused: Refused, now: int) -> None:
     """It stands as it was, or has gone off or away meanwhile: the list tells."""
     life.gtt_refusals += 1
+    part.stop_refused(manager, life, refused.reason)
     passes = _passes(manager, refused)
     if not passes:
         _room_helps(manager, life, refused.reason)

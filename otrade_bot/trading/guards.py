@@ -221,7 +221,7 @@ def _alike(manager: OrderManager, life: RungLife, told: BrokerOrder) -> bool:
     same = gtt is not None and manager.symbol(life) == told.symbol and told.side is life.side.opposite
     same = same and told.product is life.product and told.order_type is OrderType.LIMIT
     since = gtt.placed_ns - SKEW if gtt and told.placed_ns else 0
-    return same and gtt is not None and told.quantity == gtt.quantity and told.placed_ns >= since
+    return same and gtt is not None and told.quantity in (gtt.quantity, gtt.asked) and told.placed_ns >= since
 
 
 def _off(manager: OrderManager, life: RungLife, told: BrokerOrder) -> Paise:

@@ -363,7 +363,7 @@ class OrderManager:
                 self._adjust(life, order, now)
         part.send(self, life, now)
         gap = life.held - life.awaited - life.covered
-        if gap > 0 and all(_full(order) for order in life.exits if order.live):
+        if gap > 0 and all(_full(order) for order in life.exits if order.live and not order.part):
             self._place_exits(life, gap, now)
 
     def _finish(self, life: RungLife) -> None:

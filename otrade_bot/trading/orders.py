@@ -75,6 +75,9 @@ class Order:
     refusals: int = 0  #: of changing it, in a row
     over: bool = False  #: it has ended, though the broker's book does not show it yet
     forced: bool = False  #: a human demanded it beside one in doubt
+    part: bool = False  #: it takes a part of the rung out by command; the stop beside it is for the rest
+    booked: int = 0  #: of such a part: what of it is in a trade already
+    booked_value: Paise = 0
     unknown: str = ""  #: cause, while nobody knows how the last write ended
     doubt: str = ""  #: which write that was: "place", "modify" or "cancel"
     unknown_ns: int = 0
@@ -204,11 +207,13 @@ class TagParts:
     leg: Leg
     cycle: int
     sequence: int
+    part: bool = False  #: a part that goes out by command
 
 
 @dataclass(slots=True)
 class Tags:
-    """Makes and reads order tags: instance (3), strategy (3), rung (1), leg (1), cycle (4), sequence (4).
+    """Makes and reads order tags: instance (3), strategy (3), rung (1), leg (1: E, X, or P for a part), cycle (4),
+    sequence (4).
 
     Alphanumeric, 16 of the 20 characters that Kite allows. The sequence resumes from today's book.
     """
@@ -223,9 +228,9 @@ class Tags:
             )
         self.instance = self.instance.upper().rjust(3, "0")
 
-    def make(self, strategy: str, rung: int, leg: Leg, cycle: int) -> str:
+    def make(self, strategy: str, rung: int, leg: Leg, cycle: int, *, part: bool = False) -> str:
         self.sequence += 1
-        mark = "E" if leg is Leg.ENTRY else "X"
+        mark = "E" if leg is Leg.ENTRY else "P" if part else "X"
         parts = (strategy_code(strategy), str(rung + 1), mark, base36(cycle, 4), base36(self.sequence, 4))
         return self.instance + "".join(parts)
 
@@ -233,10 +238,11 @@ class Tags:
         """The parts of a tag of ours; None for anybody else's."""
         if len(tag) != 16 or not tag.isalnum() or tag[:3] != self.instance or tag[6] not in "123":
             return None
-        leg = {"E": Leg.ENTRY, "X": Leg.EXIT}.get(tag[7])
+        leg = {"E": Leg.ENTRY, "X": Leg.EXIT, "P": Leg.EXIT}.get(tag[7])
         if leg is None:
             return None
-        return TagParts(tag[:3], tag[3:6], int(tag[6]) - 1, leg, int(tag[8:12], 36), int(tag[12:], 36))
+        cycle, sequence = int(tag[8:12], 36), int(tag[12:], 36)
+        return TagParts(tag[:3], tag[3:6], int(tag[6]) - 1, leg, cycle, sequence, tag[7] == "P")
 
     def resume(self, tags: list[str]) -> None:
         """Continue behind the highest sequence among these tags of today."""

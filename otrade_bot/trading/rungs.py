@@ -100,6 +100,10 @@ class RungLife:
     room: int = 1  #: times the broker's least distance that a GTT keeps from the price
     level: Paise = 0
     target: Paise = 0
+    hand: bool = False  #: a human has put the stop where it is
+    told_level: Paise = 0  #: a level that people have been told of before it is moved there
+    part: int = 0  #: quantity that humans have closed as parts, all together
+    booked: Told = NOTHING  #: of those parts what trades hold already, since ``before``
     wanted: ExitReason | None = None  #: the exit that was asked for
     stopped: bool = False  #: the stop has triggered (or filled) without an exit having been asked for
     told_entry: int = 0
@@ -124,6 +128,7 @@ class RungLife:
         self.before = Told(exited, self.entry_value - cost, exited, self.exit_value)
         self.closed = self.told_end = self.stopped = False
         self.wanted = None
+        self.hand, self.part, self.booked = False, self.parted, NOTHING
         self.level = self.target = self.first_fill_ns = 0
         self.told_entry, self.told_exit = exited, exited
 
@@ -153,6 +158,32 @@ class RungLife:
         """Quantity that working, unanswered or unknown reducing orders may still take."""
         standing = self.gtt.covers if self.gtt else 0
         return sum(order.left for order in self.exits) + standing
+
+    @property
+    def parted(self) -> int:
+        """Sold (bought back) by orders for a part."""
+        return sum(order.filled for order in self.exits if order.part)
+
+    @property
+    def parting(self) -> int:
+        """What is still to go out as a part; nothing where all of it is being left."""
+        return max(0, min(self.held, self.part - self.parted)) if self.wanted is None else 0
+
+    @property
+    def awaited(self) -> int:
+        """Of that, what no order is at the broker for: it waits until the stop has given way."""
+        return max(0, self.parting - sum(order.left for order in self.exits if order.part))
+
+    @property
+    def kept(self) -> int:
+        """What stays when the parts have gone: the stop is for it."""
+        leaving = sum(order.left for order in self.exits if order.part)
+        return max(0, self.held - max(self.parting, leaving))
+
+    def drop_awaited(self) -> bool:
+        """No further order for a part. False where none was to come."""
+        waited, self.part = self.awaited, self.parted + sum(order.left for order in self.exits if order.part)
+        return waited > 0
 
     @property
     def entering(self) -> bool:

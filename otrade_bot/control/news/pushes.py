@@ -1,4 +1,5 @@
-"""What the phone is told unasked: an observer of events that fills the outbox.
+"""What the phone is told unasked: an observer of events that fills the outbox, in each chat's language and as loud as
+its people wish.
 
 Runs inside the trading path and never raises: the engine removes an observer that does.
 """
@@ -6,17 +7,22 @@ Runs inside the trading path and never raises: the engine removes an observer th
 from __future__ import annotations
 
 import logging
+import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from otrade_bot.config.models import Loudness, Notifications, TelegramConfig, User
+from otrade_bot.control.news.entry import LaneName, What
 from otrade_bot.control.news.notices import describe
+from otrade_bot.control.news.outbox import Parcel
+from otrade_bot.control.news.wishes import NONE, People
 from otrade_bot.control.reply import Reply, text
 from otrade_bot.core.events import Event, EventKind, Severity
+from otrade_bot.core.lang import Language, speaking
 from otrade_bot.core.masking import mask_text
 
-__all__ = ["Pushes", "loudness"]
+__all__ = ["Pushes", "lane_of", "loudness"]
 
 _log = logging.getLogger("otrade.system")
 
@@ -24,19 +30,24 @@ _log = logging.getLogger("otrade.system")
 _NEVER = frozenset({EventKind.EVALUATION, EventKind.COMMAND})
 #: Nobody may miss whether it trades at all.
 _ALWAYS = frozenset({EventKind.BLOCK, EventKind.FLATTEN, EventKind.RUN, EventKind.SETTING})
-#: Kinds without a wish of their own.
-_LIKE = {EventKind.CARRY: EventKind.SESSION}
+#: What comes often, and may be read together where much of it waits.
+_NEWS = frozenset(
+    {EventKind.SIGNAL, EventKind.ORDER, EventKind.STOP, EventKind.REFUSAL, EventKind.ALERT, EventKind.RECOVERY}
+)
+_FILLS = frozenset({EventKind.FILL, EventKind.TRADE})
+_RANK: Mapping[Loudness, int] = {"off": 0, "silent": 1, "on": 2}
 
 
 class _Outbox(Protocol):
-    def put(self, reply: Reply, chats: Sequence[int], *, silent: bool = False, of: str = "") -> None: ...
+    def put_all(self, parcels: Sequence[Parcel], *, of: str = "") -> None: ...
 
     @property
     def newest(self) -> str: ...
 
 
 class Pushes:
-    """``label``: what stands under each message ("PAPER · simulated prices"), asked each time."""
+    """``label``: what stands under each message ("PAPER · simulated prices"), asked each time. ``people``: what each
+    person chose; without it telegram.json alone holds."""
 
     def __init__(
         self,
@@ -45,68 +56,112 @@ class Pushes:
         notifications: Notifications,
         label: Callable[[], str],
         *,
+        people: People | None = None,
         log_error: Callable[[str], None] = _log.error,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._outbox, self._label, self._log_error = outbox, label, log_error
         self._users, self._notifications = tuple(users), notifications
+        self._people, self._wall_ns = people, wall_ns
 
     def reload(self, telegram: TelegramConfig) -> None:
         """Other people, or another wish for sound, from now on."""
         self._users, self._notifications = telegram.users, telegram.notifications
 
     def on_event(self, event: Event) -> None:
-        """A message to every chat, once each; without sound where the settings say so, or to the chats of the
-        person who caused it."""
-        said = self._said(event)
-        if not said:
-            return
-        loud, name = loudness(event, self._notifications), _name(event, said)
-        own = [] if event.severity >= Severity.RISK else self._chats_of(event.data.get("by"))
-        others = [user.chat_id for user in self._users if user.chat_id not in own]
-        self._put(said, others, silent=loud == "silent", of="" if own else name)
-        self._put(said, own, silent=True, of=name)
+        """A message to every chat, once each, in its language; without sound where its people say so, or to the chats
+        of the person who caused it."""
+        parcels = list(self._parcels(event))
+        if parcels:
+            self._outbox.put_all(parcels, of=self._name(event))
 
     def catch_up(self, diary: Iterable[Event]) -> None:
         """At a start: ``diary`` is the day's, newest first. An event is written there before it is put here, so a kill
         in between leaves one untold: the newest."""
         before = self._outbox.newest
-        told = next(((event, said) for event in diary if (said := self._said(event))), None)
-        if before and told and _name(*told) != before:
-            self.on_event(told[0])
+        if not before:
+            return
+        for event in diary:
+            if self._name(event) == before:
+                return
+            if any(self._parcels(event)):
+                self.on_event(event)
+                return
 
-    def _said(self, event: Event) -> Reply | None:
-        """What every chat is to read; None for what nobody is."""
-        if loudness(event, self._notifications) == "off":
-            return None
-        try:
-            return describe(event, self._label())
-        except Exception as error:
-            self._log_error(f"a {event.kind} event could not be put into words: {type(error).__name__}: {error}")
-            return text(f"{event.kind.value} {event.symbol}: {event.text}" if event.text else "")
+    def _parcels(self, event: Event) -> Iterator[Parcel]:
+        """One for each language and loudness, with sound first."""
+        chats: dict[tuple[bool, Language], list[int]] = {}
+        for chat, users in self._chats().items():
+            loud = self._loudness(event, chat, users)
+            if loud != "off":
+                chats.setdefault((loud == "silent", self._language(users[0])), []).append(chat)
+        what = What(event.kind.value, event.symbol, event.ts_ns)
+        for silent, language in sorted(chats):
+            said = self._said(event, language)
+            if said:
+                yield Parcel(said, chats[silent, language], silent, lane_of(event, said), what, language)
 
-    def _put(self, said: Reply, chats: Sequence[int], *, silent: bool, of: str) -> None:
-        if chats:
-            self._outbox.put(said, tuple(dict.fromkeys(chats)), silent=silent, of=of)
+    def _chats(self) -> dict[int, list[User]]:
+        """Who is heard in each; a group's first one decides its language."""
+        chats: dict[int, list[User]] = {}
+        for user in self._users:
+            if not user.blocked:
+                chats.setdefault(user.chat_id, []).append(user)
+        return chats
 
-    def _chats_of(self, who: object) -> list[int]:
-        """The private chats of the person an event names; a group hears it like everybody."""
-        if not isinstance(who, str) or not who:
-            return []
-        return [user.chat_id for user in self._users if user.name == who and user.chat_id == user.user_id]
+    def _loudness(self, event: Event, chat: int, users: Sequence[User]) -> Loudness:
+        """In a group as loud as one of its people wants it. Who did it is not rung up for it in private."""
+        forced = _forced(event)
+        loud = forced or max((self._wish(event, user) for user in users), key=_RANK.__getitem__)
+        by = event.data.get("by")
+        own = event.severity < Severity.RISK and bool(by) and any(
+            user.name == by and user.user_id == chat for user in users
+        )  # fmt: skip
+        return "silent" if own and loud == "on" else loud
+
+    def _wish(self, event: Event, user: User) -> Loudness:
+        wishes = self._people.wishes(user.user_id) if self._people else NONE
+        return wishes.loudness(event.kind.value, self._notifications, self._wall_ns())
+
+    def _language(self, user: User) -> Language:
+        return self._people.language(user.user_id) if self._people else user.language
+
+    def _said(self, event: Event, language: Language) -> Reply | None:
+        """In words; None for what nobody is told."""
+        with speaking(language):
+            try:
+                return describe(event, self._label())
+            except Exception as error:
+                self._log_error(f"a {event.kind} event could not be put into words: {type(error).__name__}: {error}")
+                return text(f"{event.kind.value} {event.symbol}: {event.text}" if event.text else "")
+
+    def _name(self, event: Event) -> str:
+        """The same for an event and for what the diary gives back of it; '' for what nobody is told."""
+        said = None if _forced(event) == "off" else self._said(event, "en")
+        if not said:
+            return ""
+        first_line = mask_text(said.to_plain().partition("\n")[0])
+        return f"{event.ts_ns}-{zlib.crc32(first_line.encode()):08x}"
 
 
-def _name(event: Event, said: Reply) -> str:
-    """The same for an event and for what the diary gives back of it."""
-    first_line = mask_text(said.to_plain().partition("\n")[0])
-    return f"{event.ts_ns}-{zlib.crc32(first_line.encode()):08x}"
+def lane_of(event: Event, said: Reply) -> LaneName:
+    """``first``: risk, whether it trades, what waits for an answer, what comes once a day."""
+    if _forced(event) == "on" or said.actions:
+        return "first"
+    if event.kind in _FILLS:
+        return "fill"
+    return "news" if event.kind in _NEWS else "first"
 
 
-def loudness(event: Event, wishes: Notifications) -> Loudness:
-    """Risk always comes with sound, and so does what says whether it trades; the rest as people wish."""
+def _forced(event: Event) -> Loudness | None:
+    """What nobody can choose: risk always comes with sound, and so does what says whether it trades. None: as people
+    wish."""
     if event.severity <= Severity.DEBUG or event.kind in _NEVER:
         return "off"
     missing_stop = event.kind is EventKind.STOP and event.data.get("state") == "missing"
-    if event.severity >= Severity.RISK or event.kind in _ALWAYS or missing_stop:
-        return "on"
-    wish: Loudness = getattr(wishes, _LIKE.get(event.kind, event.kind).value)
-    return wish
+    return "on" if event.severity >= Severity.RISK or event.kind in _ALWAYS or missing_stop else None
+
+
+def loudness(event: Event, wishes: Notifications) -> Loudness:
+    """By the settings alone."""
+    return _forced(event) or NONE.loudness(event.kind.value, wishes, 0)
