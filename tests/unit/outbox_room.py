@@ -16,6 +16,7 @@ import telegram
 from telegram.error import BadRequest, Forbidden, InvalidToken, NetworkError, RetryAfter, TimedOut
 
 from otrade_bot.control.news.outbox import Outbox
+from otrade_bot.control.news.pace import Pace
 from otrade_bot.control.reply import Reply
 from otrade_bot.core.clock import SECOND
 from tests.venues import telegram as venue
@@ -188,6 +189,12 @@ class Wire(Way):
             self.api.up()
 
 
+def unpaced(_: int = 0) -> Pace:
+    """For tests in which nobody moves the time while messages go out."""
+    return Pace(1, 0.0)
+
+
 def opened(path: Any, hours: Hours, told: list[str], **others: Any) -> Outbox:
     """An outbox in these hours, its jitter at the middle."""
+    others = {"pace": unpaced, "news": unpaced, "overall": unpaced} | others
     return Outbox(path, wall_ns=hours.wall_ns, log_error=told.append, sleep=hours.sleep, spread=lambda: 0.5, **others)

@@ -11,9 +11,10 @@ import pytest
 
 from otrade_bot.config.models import Notifications, TelegramConfig, User
 from otrade_bot.control.news.notices import describe
-from otrade_bot.control.news.outbox import Outbox
+from otrade_bot.control.news.outbox import Outbox, Parcel
 from otrade_bot.control.news.pushes import Pushes, loudness
-from otrade_bot.control.reply import Reply, text
+from otrade_bot.control.news.wishes import KINDS
+from otrade_bot.control.reply import text
 from otrade_bot.core.clock import ManualClock, at_ist
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.masking import forget_secrets, register_secret
@@ -44,21 +45,25 @@ SAMPLES = {
     EventKind.FLATTEN: {"state": "flat"},
     EventKind.DAY: {"trades": 2},
     EventKind.CARRY: {},
+    EventKind.APPROVAL: {"by": "owner"},
+    EventKind.SETTING: {"what": "limits"},
 }
 
 
 class Box:
     def __init__(self) -> None:
         self.put_in: list[tuple[int, bool, str]] = []
+        self.parcels: list[Parcel] = []
         self.newest = ""
 
-    def put(self, reply: Reply, chats: Sequence[int], *, silent: bool = False, of: str = "") -> None:
-        self.put_in += [(chat, silent, reply.to_plain()) for chat in chats]
+    def put_all(self, parcels: Sequence[Parcel], *, of: str = "") -> None:
+        self.parcels += parcels
+        self.put_in += [(chat, one.silent, one.reply.to_plain()) for one in parcels for chat in one.chats]
         self.newest = of or self.newest
 
 
 def event(kind: EventKind, severity: Severity = Severity.INFO, **data: object) -> Event:
-    return Event(kind, NOON, "NSE:M&M", "words", severity, SAMPLES[kind] | data)
+    return Event(kind, NOON, "NSE:M&M", "words", severity, SAMPLES.get(kind, {}) | data)
 
 
 def pushed(one: Event, users: Sequence[User] = (OWNER, WIFE), **wishes: str) -> list[tuple[int, bool, str]]:
@@ -70,7 +75,7 @@ def pushed(one: Event, users: Sequence[User] = (OWNER, WIFE), **wishes: str) -> 
 
 
 def all_off() -> dict[str, str]:
-    return dict.fromkeys(Notifications.model_fields, "off")
+    return dict.fromkeys(KINDS, "off")
 
 
 def test_a_push_goes_to_every_chat_once_with_time_words_and_label() -> None:
@@ -79,7 +84,7 @@ def test_a_push_goes_to_every_chat_once_with_time_words_and_label() -> None:
     assert pushed(event(EventKind.FILL), ()) == []
 
 
-@pytest.mark.parametrize("kind", [EventKind(name) for name in Notifications.model_fields])
+@pytest.mark.parametrize("kind", [EventKind(name) for name in KINDS])
 def test_each_kind_is_as_loud_as_its_setting(kind: EventKind) -> None:
     assert [silent for _, silent, _ in pushed(event(kind), **{kind.value: "on"})] == [False, False]
     assert [silent for _, silent, _ in pushed(event(kind), **{kind.value: "silent"})] == [True, True]

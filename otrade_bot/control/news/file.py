@@ -1,24 +1,23 @@
 """What the outbox keeps on disk: each message before it is sent, each attempt, and that Telegram took it.
 
-JSON lines. ``add`` (a number) with ``chats``, ``at`` (wall ns), ``silent``, ``runs`` and ``of`` (which event it tells;
-``newest`` keeps the last of these); then, for one chat,
-``try`` before an attempt, ``back`` after one that surely did not arrive, ``done`` after Telegram's ok, each
-with the numbers it is about. A ``try`` that is followed by none of them is in doubt: the message may have
-been shown.
+JSON lines. ``add`` (a number) with ``chats``, ``at`` (wall ns), ``silent``, ``runs``, ``lane``, ``what`` (kind, symbol
+and market time of the event), ``actions``, ``language`` and ``of`` (the event's name; ``newest`` keeps the last of
+these); then, for one chat, ``try`` before an attempt, ``back`` after one that surely did not arrive, ``done`` after
+Telegram's ok, each with the numbers it is about. A ``try`` that is followed by none of them is in doubt: the message
+may have been shown.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 
-from otrade_bot.control.reply import Reply, Run
+from otrade_bot.control.news.entry import Entry, Item, add_line, entry_of
 from otrade_bot.core.clock import SECOND
 from otrade_bot.core.errors import JournalException
 from otrade_bot.core.jsonlines import LineLog
@@ -30,46 +29,7 @@ _DEAD, _DEAD_EACH = 1000, 4
 #: How often a disk that failed is tried again with the whole file.
 _RETRY = 10 * SECOND
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A message as it was put, to one chat or several."""
-
-    number: int
-    chats: tuple[int, ...]
-    reply: Reply
-    silent: bool
-    put_ns: int  #: wall time
-    units: int  #: length of its HTML in UTF-16 units, at most
-    about: bool = False  #: says that another message could not be shown; of this one nothing more is said
-    of: str = ""  #: the event it tells, where it is one
-
-
-@dataclass(slots=True)
-class Item:
-    """An entry on its way to one chat."""
-
-    entry: Entry
-    trying: bool = False  #: an attempt began and its end is not known
-    lost: bool = False  #: the answer to an earlier attempt was lost
-
-    @property
-    def doubtful(self) -> bool:
-        return self.trying or self.lost
-
-
-Waiting = Mapping[int, "deque[Item]"]  #: by chat, oldest first
-
-
-def html_units(reply: Reply) -> int:
-    """Length of the HTML in UTF-16 units; a little more where runs share a style."""
-    return sum(
-        len(run.text.encode("utf-16-le")) // 2
-        + 4 * run.text.count("&")
-        + 3 * (run.text.count("<") + run.text.count(">"))
-        + sum(2 * len(tag) + 5 for tag in run.tags)
-        for run in reply.runs
-    )
+Waiting = Mapping[int, Collection[Item]]  #: by chat, oldest first
 
 
 class OutboxFile:
@@ -107,23 +67,22 @@ class OutboxFile:
 
     def add(self, entries: Sequence[Entry]) -> None:
         self.newest = next((entry.of for entry in reversed(entries) if entry.of), self.newest)
-        self._append([_add_line(entry, entry.chats, ()) for entry in entries])
+        self._append([add_line(entry, entry.chats, ()) for entry in entries])
 
     def note(self, word: Literal["try", "back", "done"], chat: int, items: Sequence[Item]) -> None:
         """What became of messages in one chat."""
         self._append([{word: [item.entry.number for item in items], "chat": chat}])
 
-    def tidy(self, waiting: Waiting, now_ns: int) -> None:
-        """Write the file anew where it has grown, or where the disk failed a while ago."""
-        live = sum(map(len, waiting.values()))
+    def tidy(self, live: int, waiting: Callable[[], Waiting], now_ns: int) -> None:
+        """Write the file anew where it has grown beyond ``live`` messages, or where the disk failed a while ago."""
         if self._log is None:
             return
         if self._failed:
             if abs(now_ns - self._tried_ns) >= _RETRY:
                 self._tried_ns = now_ns
-                self.rewrite(waiting)
+                self.rewrite(waiting())
         elif self._lines - live >= _DEAD + _DEAD_EACH * live:
-            self.rewrite(waiting)
+            self.rewrite(waiting())
 
     def rewrite(self, waiting: Waiting) -> None:
         """What waits and nothing else, in a new file that takes the old one's place in one step."""
@@ -195,7 +154,7 @@ def _whole(waiting: Waiting) -> list[dict[str, Any]]:
                 lost.setdefault(number, []).append(chat)
         if trying := [item.entry.number for item in items if item.trying]:
             tries.append({"try": trying, "chat": chat})
-    return [_add_line(entries[n], chats[n], lost.get(n, ())) for n in sorted(entries)] + tries
+    return [add_line(entries[n], chats[n], lost.get(n, ())) for n in sorted(entries)] + tries
 
 
 def _written(fresh: Path, lines: Sequence[Mapping[str, Any]], path: Path) -> LineLog:
@@ -211,24 +170,10 @@ def _written(fresh: Path, lines: Sequence[Mapping[str, Any]], path: Path) -> Lin
     return log
 
 
-def _add_line(entry: Entry, chats: Sequence[int], lost: Sequence[int]) -> dict[str, Any]:
-    line: dict[str, Any] = {
-        "add": entry.number, "chats": list(chats), "at": entry.put_ns, "silent": entry.silent,
-        "runs": [[run.text, list(run.tags)] for run in entry.reply.runs],
-    }  # fmt: skip
-    if lost:
-        line["lost"] = list(lost)
-    if entry.about:
-        line["about"] = True
-    if entry.of:
-        line["of"] = entry.of
-    return line
-
-
 def _replay(line: Mapping[str, Any], items: dict[int, dict[int, Item]]) -> int:
     """Apply one line; the highest number in it. KeyError, TypeError or ValueError for what is no such line."""
     if "add" in line:
-        entry = _entry(line)
+        entry = entry_of(line)
         lost = line.get("lost", ())
         for chat in entry.chats:
             items.setdefault(chat, {})[entry.number] = Item(entry, lost=chat in lost)
@@ -244,21 +189,6 @@ def _replay(line: Mapping[str, Any], items: dict[int, dict[int, Item]]) -> int:
             item.lost = item.lost or (word == "try" and item.trying)
             item.trying = word == "try"
     return 0
-
-
-_STYLES = frozenset({"b", "i", "code", "pre"})
-
-
-def _entry(line: Mapping[str, Any]) -> Entry:
-    runs = tuple(Run(str(words), tuple(tags)) for words, tags in line["runs"])
-    if any(tag not in _STYLES for run in runs for tag in run.tags):
-        raise ValueError("unknown style")
-    chats = tuple(map(int, line["chats"]))
-    reply = Reply(runs)
-    return Entry(
-        int(line["add"]), chats, reply, bool(line["silent"]), int(line["at"]), html_units(reply),
-        bool(line.get("about", False)), str(line.get("of", "")),
-    )  # fmt: skip
 
 
 def _corrupt(path: Path) -> bool:

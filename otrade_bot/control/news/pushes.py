@@ -112,7 +112,8 @@ class Pushes:
     def _loudness(self, event: Event, chat: int, users: Sequence[User]) -> Loudness:
         """In a group as loud as one of its people wants it. Who did it is not rung up for it in private."""
         forced = _forced(event)
-        loud = forced or max((self._wish(event, user) for user in users), key=_RANK.__getitem__)
+        wished = sorted((self._wish(event, user) for user in users), key=_RANK.__getitem__)
+        loud = forced or wished[-1]
         by = event.data.get("by")
         own = event.severity < Severity.RISK and bool(by) and any(
             user.name == by and user.user_id == chat for user in users

@@ -18,7 +18,7 @@ __all__ = ["KINDS", "NONE", "People", "Wishes", "kind_of"]
 #: What may be muted, as in telegram.json.
 KINDS = tuple(name for name in Notifications.model_fields if name != "extra")
 #: Kinds of events without a wish of their own.
-_LIKE = {"carry": "session"}
+_LIKE = {"carry": "session", "level": "stop", "close": "trade"}
 
 
 @dataclass(frozen=True, slots=True)
