@@ -26,7 +26,7 @@ from pathlib import Path
 
 import orjson
 
-from otrade_bot.control.words import clock_text, day_text
+from otrade_bot.control.words import clock_text, count, day_text
 from otrade_bot.core.clock import IST, at_ist, ist_date, to_ist
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.masking import mask_text
@@ -118,7 +118,7 @@ class Watchman:
         if changed:
             self._keep()  # before it is sent: a kill in between tells it after the next start
         if self.mail.send(now):
-            _log.info("told; %d messages wait", len(self.mail.waiting))
+            _log.info("told; %s to send", count(len(self.mail.waiting), "message"))
             self._keep()
         self._extras = [child for child in self._extras if child.poll() is None]
 
@@ -187,7 +187,7 @@ class Watchman:
         what = f"a session from {clock_text(hours[0])[:5]} to {clock_text(hours[1])[:5]}" if hours else \
             f"no session ({self.settings.closed.get(today, 'not known')})"  # fmt: skip
         chats = len(self.settings.chats)
-        whom = f"tells {chats} chats" if chats else "telegram.json names nobody to tell"
+        whom = f"tells {count(chats, 'chat')}" if chats else "telegram.json names nobody to tell"
         others = ", and the channels of OTRADE_APPRISE_URLS" if self.settings.extra else ""
         _log.info("%s: %s; %s%s", day_text(at_ist(today, 12)), what, whom, others)
 

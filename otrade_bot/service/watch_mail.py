@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import httpx
 
 from otrade_bot.control.reply import Reply, italic, lines, text
-from otrade_bot.control.words import ago
+from otrade_bot.control.words import ago, count
 from otrade_bot.core.clock import SECOND
 from otrade_bot.core.lang import Language, speaking, t
 from otrade_bot.core.masking import mask_text
@@ -117,10 +117,7 @@ class Mail:
 
     def _sent(self, letter: Letter, now: int) -> bool:
         """It need not be tried again."""
-        answer = self._post(letter, now, html=True)
-        if answer.status_code == 400:
-            self.log(f"chat {letter.chat_id}: Telegram refused a message ({_why(answer)}): tried as plain text")
-            answer = self._post(letter, now, html=False)
+        answer = self._posted(letter, now)
         if answer.status_code == 200:
             self._held.pop(letter.chat_id, None)
             return True
@@ -134,6 +131,19 @@ class Mail:
         self._pause(f"Telegram answers {answer.status_code} ({_why(answer)})")
         return False
 
+    def _posted(self, letter: Letter, now: int) -> httpx.Response:
+        """As it should look; what Telegram refuses of that in plain words, in the chat the group has become, and at
+        last without its topic."""
+        answer = self._post(letter, now, html=True)
+        if answer.status_code == 400 and (moved := _moved_to(answer)):
+            letter = replace(letter, chat_id=moved)
+            answer = self._post(letter, now, html=True)
+        for plainer in (letter, replace(letter, topic=None)):
+            if answer.status_code == 400:
+                self.log(f"chat {letter.chat_id}: Telegram refused a message ({_why(answer)}): tried more plainly")
+                answer = self._post(plainer, now, html=False)
+        return answer
+
     def _post(self, letter: Letter, now: int, *, html: bool) -> httpx.Response:
         if self._client is None:
             self._client = httpx.Client(timeout=PATIENCE_S, transport=self.transport)
@@ -146,7 +156,7 @@ class Mail:
 
     def _pause(self, why: str) -> None:
         if not self._failed:
-            self.log(f"{why}; {len(self.waiting)} messages wait, tried again until they are taken")
+            self.log(f"{why}; {count(len(self.waiting), 'message')} to send, tried again until taken")
         self._not_before = self.steady() + PAUSES[min(self._failed, len(PAUSES) - 1)]
         self._failed += 1
 
@@ -168,6 +178,13 @@ def _dated(letter: Letter, now: int, *, html: bool) -> str:
 def _why(answer: httpx.Response) -> str:
     """Telegram's own words, without anything secret."""
     return mask_text(str(_body(answer).get("description", "no reason")))[:200]
+
+
+def _moved_to(answer: httpx.Response) -> int:
+    """The id of the supergroup that a group has become, 0 for none."""
+    parameters = _body(answer).get("parameters")
+    moved = parameters.get("migrate_to_chat_id") if isinstance(parameters, Mapping) else None
+    return moved if isinstance(moved, int) else 0
 
 
 def _retry_after(answer: httpx.Response) -> float:
