@@ -147,12 +147,12 @@ class OrderManager:
         life = self.lives.get((row, rung))
         if life is None or life.cycle != cycle or life.closed:
             return
+        life.target = target
         if life.level != level:
             state = "armed" if life.level == 0 else "moved"
             life.level = level
             self._say_stop(life, state, Severity.DEBUG if level == life.told_level else Severity.INFO)
             life.told_level = 0
-        life.target = target
         self.converge(life)
 
     def exit(self, row: int, rung: int, cycle: int, reason: ExitReason) -> None:
@@ -779,7 +779,7 @@ class OrderManager:
             EventKind.STOP, self.clock.now_ns(), self.symbol(life), severity=severity,
             data={
                 "rung": life.rung + 1, "strategy": life.strategy, "level_paise": life.level,
-                "quantity": life.held, "state": state,
+                "target_paise": life.target, "quantity": life.held, "state": state,
             },
         ))  # fmt: skip
 
