@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,9 @@ class Vault:
     Everything raises ConfigException where the key is missing or another one, or the file cannot be used.
     """
 
-    def __init__(self, path: Path, secret_key: str) -> None:
-        self.path, self._secret = path, secret_key.strip()
+    def __init__(self, path: Path, secret_key: str, *, again: str = "log in again") -> None:
+        """``again``: what a person does once the file is gone."""
+        self.path, self._secret, self._again = path, secret_key.strip(), again
         self._derived: tuple[bytes, Any] | None = None
 
     @property
@@ -66,8 +67,19 @@ class Vault:
         document = self._read()
         return self._opened(document, name) if name in document["records"] else None
 
+    def names(self) -> list[str]:
+        """Of all records, which says nothing of whether the key fits them."""
+        return list(self._read()["records"])
+
     def put(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         """Durable at return. A file that the key does not fit is left as it is."""
+        self._change(records, ())
+
+    def drop(self, name: str) -> None:
+        """Durable at return, as ``put``."""
+        self._change({}, (name,))
+
+    def _change(self, records: Mapping[str, Mapping[str, Any]], gone: Sequence[str]) -> None:
         self._demand_key()
         try:
             with self._locked():
@@ -75,6 +87,8 @@ class Vault:
                 for name in document["records"]:
                     self._opened(document, name)
                 cipher = self._cipher(base64.b64decode(document["salt"]))
+                for name in gone:
+                    document["records"].pop(name, None)
                 for name, record in records.items():
                     sealed = json.dumps({"name": name, "record": dict(record)}).encode()
                     document["records"][name] = cipher.encrypt(sealed).decode()
@@ -83,7 +97,7 @@ class Vault:
             raise ConfigException(f"cannot be written: {error.strerror}", file=str(self.path)) from None
 
     def spoilt(self) -> ConfigException:
-        return ConfigException("cannot be read: delete the file and log in again", file=str(self.path))
+        return ConfigException(f"cannot be read: delete the file and {self._again}", file=str(self.path))
 
     # --- the file ---
     @contextmanager
@@ -172,7 +186,7 @@ class Vault:
             opened = json.loads(self._cipher(base64.b64decode(document["salt"])).decrypt(document["records"][name]))
         except InvalidToken:
             raise ConfigException(
-                f"was written with another {KEY}: set that one again, or delete the file and log in again",
+                f"was written with another {KEY}: set that one again, or delete the file and {self._again}",
                 file=str(self.path),
             ) from None
         except ValueError:

@@ -141,6 +141,13 @@ class ConfigManager:
                 self._current = config
             return there.path
 
+    def written(self, file: str, key: str) -> Any:
+        """The value of an outermost key as it stands in the file that ``put`` would write; None where it stands in
+        none. Raises ConfigException."""
+        base, over = files.read(self._paths[file][0]), files.read(self._paths[file][1])
+        there = over if over is not None and key in over.values else base
+        return there.values.get(key) if there is not None else None
+
     def schema(self) -> dict[str, dict[str, Any]]:
         """JSON Schema by file name."""
         dialect = "https://json-schema.org/draft/2020-12/schema"

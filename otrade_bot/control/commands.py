@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from otrade_bot.control.auth import Role
 from otrade_bot.control.confirm import Confirmations
+from otrade_bot.control.people import PeopleDesk
 from otrade_bot.control.pictures import PictureDesk
 from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
 from otrade_bot.control.stepup import StepUp
@@ -85,6 +86,7 @@ class Context:
     pictures: PictureDesk | None = None  #: None: nobody draws here
 
     user_id: int = 0  #: at Telegram; 0 at the terminal
+    people: PeopleDesk | None = None  #: None: telegram.json is not for changing here
     stepup: StepUp | None = None  #: None: nobody can prove himself here but at the terminal
 
     def prove(self, line: str, what: str) -> Reply | None:

@@ -18,6 +18,7 @@ from otrade_bot.control.login import Login, log_in
 from otrade_bot.control.mode import Mode, change_mode
 from otrade_bot.control.reply import Reply, bold, code, lines, text
 from otrade_bot.control.symbols import resolved
+from otrade_bot.control.users import USERS
 from otrade_bot.trading.snapshot import Position
 
 __all__ = ["COMMANDS", "Count", "Flatten", "Symbol"]
@@ -208,6 +209,7 @@ COMMANDS = Table(
         Command("version", Role.VIEWER, "which version runs", _version),
         Command("login", Role.ADMIN, "the broker's daily login", log_in, Login, "[kite|upstox]", quiet=True),
         Command("mode", Role.ADMIN, "paper or live at the next start", change_mode, Mode, "[live|paper]"),
+        USERS,
         CODE,
     )
 )

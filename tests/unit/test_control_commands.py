@@ -20,9 +20,9 @@ FIRST_RELEASE = (
 )
 LIVE = "mode login force claim"
 PICTURES = "chart daily weekly monthly performance"
-PEOPLE = "code"
+PEOPLE = "users code"
 OPERATOR = {"pause", "resume", "flatten", "force", "claim"}
-ADMIN = {"mode", "login"}
+ADMIN = {"mode", "login", "users"}
 
 
 def say(ctx: Context, line: str) -> str:

@@ -1,8 +1,8 @@
 """Who is let in from the phone: one function that every update passes before anything else happens.
 
-Deny by default. A person is known by user id and chat id together: the right person in a wrong chat is a
-stranger. Strangers hear nothing at all; the admins are told once in ten minutes of each, and a crowd of them costs
-neither memory nor disk: what exceeds the limits is only counted.
+Deny by default. A person is known by user id and chat id together: the right person in a wrong chat is a stranger.
+Strangers hear nothing at all; the admins are told once in ten minutes of each, and a crowd of them costs neither memory
+nor disk: what exceeds the limits is only counted. Who was blocked is a stranger of whom nobody is told.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from otrade_bot.config.models import User
 from otrade_bot.control.auth import Role
@@ -53,6 +53,8 @@ class Knock:
     line: str = ""
     what: str = "message"  #: or "button"
     aside: bool = False  #: talk in a group that is not meant for the bot
+    topic: int | None = None  #: of a group that has topics; None: General, or no topics
+    code: str = field(default="", repr=False)  #: of an invitation, from his own hand in a private chat
 
 
 @dataclass(slots=True)
@@ -66,7 +68,8 @@ class Gate:
 
     ``tell`` puts a message into the chats of the admins (the outbox's ``put``), ``log`` takes one masked line,
     ``audit`` the record, ``met`` who it was; all are called once a burst, and their failure changes no verdict.
-    ``wall`` gives seconds that always advance, ``label`` the mode that stands on top of every message.
+    ``welcome`` judges an invitation, and has made its bearer a user (``reload``) where it says True. ``wall`` gives
+    seconds that always advance, ``label`` the mode that stands on top of every message.
     """
 
     def __init__(
@@ -77,17 +80,27 @@ class Gate:
         log: Callable[[str], None] = lambda line: None,
         audit: Callable[[Heard], None] = lambda heard: None,
         met: Callable[[Knock], None] = lambda knock: None,
+        welcome: Callable[[Knock], bool] = lambda knock: False,
         label: Callable[[], str] = str,
         wall: Callable[[], float] = time.monotonic,
         burst_s: float = 600.0,
     ) -> None:
-        self._callers = {(user.user_id, user.chat_id): _caller(user) for user in users}
-        self._chats = {chat for _, chat in self._callers}
+        self.reload(users)
+        self._welcome = welcome
         self._tell, self._log, self._audit, self._label = tell, log, audit, label
         self._met, self._wall, self._burst_s = met, wall, burst_s
         self._strangers: dict[tuple[int | None, int | None], _Stranger] = {}
         self._alerts: list[float] = []
         self._uncounted = 0
+
+    def reload(self, users: Iterable[User]) -> None:
+        """These and nobody else from now on."""
+        known = tuple(users)
+        heard = [user for user in known if not user.blocked]
+        self._callers = {(user.user_id, user.chat_id): _caller(user) for user in heard}
+        self._topics = {(user.user_id, user.chat_id): user.topic for user in heard}
+        self._chats = {chat for _, chat in self._callers}
+        self._blocked = {user.user_id for user in known if user.blocked}
 
     def allows(self, user_id: int | None, chat_id: int | None) -> Caller | None:
         """The caller of exactly this person in exactly this chat, else None."""
@@ -96,11 +109,42 @@ class Gate:
         return self._callers.get((user_id, chat_id))
 
     def passes(self, knock: Knock) -> Caller | None:
-        """The one door. None: a stranger, who has been counted and is to be left without an answer."""
+        """The one door. None: a stranger, who has been counted and is to be left without an answer; or somebody known
+        who is not heard there, which is no news."""
         caller = self.allows(knock.user_id, knock.chat_id)
-        if caller is None and not (knock.aside and knock.chat_id in self._chats):
+        if caller is not None:
+            return caller if self._in_topic(caller, knock) else None
+        if knock.user_id in self._blocked:
+            return None
+        if knock.code and knock.user_id == knock.chat_id and self._invited(knock):
+            return self.allows(knock.user_id, knock.chat_id)
+        if not (knock.aside and knock.chat_id in self._chats):
             self._refuse(knock)
-        return caller
+        return None
+
+    def current(self, caller: Caller) -> Caller | None:
+        """Who he is by now: his command may have waited."""
+        return self.allows(caller.user_id, caller.chat_id)
+
+    def topic_of(self, chat_id: int) -> int | None:
+        """The topic for what a group is told unasked: where all who are heard there are heard in one. None: General."""
+        topics = {topic for (_, chat), topic in self._topics.items() if chat == chat_id}
+        return _thread(topics.pop()) if len(topics) == 1 else None
+
+    def _in_topic(self, caller: Caller, knock: Knock) -> bool:
+        topic = self._topics[caller.user_id, caller.chat_id]
+        return topic is None or _thread(topic) == _thread(knock.topic)
+
+    def _invited(self, knock: Knock) -> bool:
+        """What fails lets nobody in."""
+        with suppress(Exception):
+            return self._welcome(knock)
+        return False
+
+    @property
+    def callers(self) -> tuple[Caller, ...]:
+        """Everybody who is let in, once for each chat."""
+        return tuple(self._callers.values())
 
     @property
     def admin_chats(self) -> tuple[int, ...]:
@@ -153,6 +197,11 @@ class Gate:
             self._met(knock)
         with suppress(Exception):
             self._tell(headed(self._label, said), self.admin_chats)
+
+
+def _thread(topic: int | None) -> int | None:
+    """Messages of the General topic, number 1, carry no number."""
+    return None if topic == 1 else topic
 
 
 def _caller(user: User) -> Caller:

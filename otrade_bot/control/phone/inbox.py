@@ -8,6 +8,7 @@ from telegram import CallbackQuery, Message, Update
 from telegram.constants import ChatType
 
 from otrade_bot.control.phone.gate import Knock
+from otrade_bot.core.onetime import invitation
 from otrade_bot.core.redirects import came_home, concealed
 
 __all__ = ["addressed", "carried", "knock_of", "line_of", "secondhand", "thread_of"]
@@ -23,13 +24,18 @@ def knock_of(update: Update, username: str) -> Knock | None:
     if (query := update.callback_query) is not None:
         chat = query.message.chat if query.message is not None else None
         person = query.from_user
-        return Knock(person.id, chat.id if chat else None, _name(person), query.data or "", "button")
+        topic = thread_of(query.message)
+        return Knock(person.id, chat.id if chat else None, _name(person), query.data or "", "button", topic=topic)
     if (message := update.message) is None:
         return None
     sender = message.from_user if message.sender_chat is None else None
     name = _name(sender) if sender is not None else getattr(message.sender_chat, "title", None) or ""
-    aside = not addressed(message, username)
-    return Knock(sender.id if sender else None, message.chat_id, name, concealed(line_of(message)), aside=aside)
+    line, aside = line_of(message), not addressed(message, username)
+    direct = message.chat.type == ChatType.PRIVATE and not secondhand(message)
+    return Knock(
+        sender.id if sender else None, message.chat_id, name, concealed(line), aside=aside, topic=thread_of(message),
+        code=invitation(line) if direct else "",
+    )  # fmt: skip
 
 
 def _name(person: object) -> str:
