@@ -17,7 +17,7 @@ from otrade_bot.control.hands import HANDS
 from otrade_bot.control.login import Login, log_in
 from otrade_bot.control.mode import Mode, change_mode
 from otrade_bot.control.reply import Reply, bold, code, lines, text
-from otrade_bot.control.symbols import resolved
+from otrade_bot.control.signals import SIGNALS
 from otrade_bot.control.users import USERS
 from otrade_bot.trading.snapshot import Position
 
@@ -124,21 +124,6 @@ async def _health(context: Context, _: Arguments) -> Reply:
     return views_checks.health([*own, *context.checks()])
 
 
-async def _why(context: Context, arguments: Arguments) -> Reply:
-    assert isinstance(arguments, Symbol)
-    view = context.view
-    rows, held = view.rows(), view.positions()
-    symbol = resolved(arguments.symbol, sorted({one.symbol for one in rows} | {one.symbol for one in held}))
-    return views_checks.why(
-        symbol,
-        [one for one in rows if one.symbol == symbol],
-        view.evaluations(symbol),
-        view.refusals(symbol),
-        [one for one in held if one.symbol == symbol],
-        view.status(),
-    )
-
-
 async def _flatten(context: Context, arguments: Arguments) -> Reply:
     assert isinstance(arguments, Flatten)
     if arguments.word == "no":
@@ -195,7 +180,7 @@ COMMANDS = Table(
         Command("orders", Role.VIEWER, "orders of the day, newest first", _orders, Count, "[n]"),
         Command("trades", Role.VIEWER, "booked round trips, newest first", _trades, Count, "[n]"),
         Command("pnl", Role.VIEWER, "profit and loss of the day, by symbol", pnl, Look, "[dark]"),
-        Command("why", Role.VIEWER, "why a symbol was bought or not", _why, Symbol, "SYMBOL"),
+        *SIGNALS,
         Command("pause", Role.OPERATOR, "no new entries; exits go on", _pause),
         Command("resume", Role.OPERATOR, "allow entries again", _resume),
         Command(

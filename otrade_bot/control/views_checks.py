@@ -1,4 +1,4 @@
-"""Answers to "is it well?" and "why not?": health, why, and the two sides of a flatten."""
+"""Answers to "is it well?", and the two sides of a flatten."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from otrade_bot.control import words
 from otrade_bot.control.reply import Action, Reply, bold, code, lines, pre, text
 from otrade_bot.control.views import blocks, feed_old
 from otrade_bot.core.clock import SECOND
-from otrade_bot.core.money import rupees_text
 from otrade_bot.core.session import Phase
-from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView
+from otrade_bot.trading.snapshot import OrderView, Position, RowView, StatusView
 from otrade_bot.trading.unprotected import bare_lines
 
-__all__ = ["Check", "flatten_preview", "flatten_result", "health", "health_checks", "why"]
+__all__ = ["Check", "flatten_preview", "flatten_result", "health", "health_checks"]
 
 #: A symbol is told as quiet when it is this much older than the newest price of all.
 QUIET = 300 * SECOND
@@ -107,69 +106,6 @@ def _quiet_check(rows: Sequence[RowView]) -> Check:
     return Check(
         "Instruments", not quiet, _named("silent for 5 min", names) if quiet else f"{len(rows)} followed"
     )
-
-
-def why(
-    symbol: str,
-    followed: Sequence[RowView],
-    looks: Sequence[Evaluation],
-    refusals: Sequence[tuple[int, str]],
-    held: Sequence[Position],
-    state: StatusView,
-) -> Reply:
-    """Why a symbol was bought or not: the newest look, refusals, and what blocks entries now."""
-    return lines(
-        bold(f"Why {words.symbol_text(symbol)}"),
-        *(_row(one) for one in followed),
-        _holding(held),
-        _look(looks),
-        _refused(refusals),
-        lines(bold("Entries are blocked now"), reasons) if (reasons := blocks(state)) else "",
-    )
-
-
-def _row(one: RowView) -> Reply:
-    if not one.ticks:
-        seen = text("no price yet")
-    else:
-        change = words.percent(one.change, sign=True)
-        seen = text(f"{rupees_text(one.ltp)} ({change}) at {words.clock_text(one.ts_ns)}")
-    if not one.strategy:
-        return text(seen, "\nOnly watched: no strategy trades it.")
-    warm = (
-        f"warm, {one.bars} bars"
-        if one.bars >= one.warm
-        else f"not warm: {one.bars} of {one.warm} bars, so no entry"
-    )
-    return text(seen, "\nStrategy ", code(one.strategy), f": {warm}")
-
-
-def _holding(held: Sequence[Position]) -> str:
-    if not held:
-        return "Not held."
-    return "Held: " + ", ".join(
-        f"P{one.rung} {one.quantity} @ {rupees_text(round(one.average))}" for one in held
-    )
-
-
-def _look(looks: Sequence[Evaluation]) -> Reply | str:
-    if not looks:
-        return "Not evaluated yet today."
-    newest = looks[-1]
-    verdict = "buy" if newest.buy else "sell" if newest.sell else "no signal"
-    asked = f" at {words.clock_text(newest.ts_ns)}; asked {words.count(len(looks), 'time')} in memory"
-    values = [(name, f"{value:,.2f}") for name, value in newest.values]
-    table = pre(words.rows_text(values, "<>")) if values else ""
-    last = next((one for one in reversed(looks) if one.buy or one.sell), None)
-    before = "" if last is None or last is newest else f"Last signal at {words.clock_text(last.ts_ns)}."
-    return lines(text("Last look: ", bold(verdict), asked), table, before)
-
-
-def _refused(refusals: Sequence[tuple[int, str]], most: int = 5) -> Reply:
-    if not refusals:
-        return text("No signal of it was refused.")
-    shown = [f"{words.clock_text(ts)} {reason}" for ts, reason in reversed(refusals[-most:])]
-    return lines(bold("Refused signals"), *shown)
 
 
 def flatten_preview(

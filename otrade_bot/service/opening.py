@@ -25,13 +25,14 @@ from otrade_bot.service.accounts import Account, Books
 from otrade_bot.service.control_state import ControlState
 from otrade_bot.service.day import Stream, inputs, stream_of
 from otrade_bot.service.desk import Desk, Roster, Strategies, kept_before, open_desk, with_shipped
-from otrade_bot.service.journal import DayJournal, days, mended, read_day
+from otrade_bot.service.journal import DayJournal, days, events_of, mended, read_day
 from otrade_bot.service.leftover import LeftOver, left_over
 from otrade_bot.service.prices import PriceSource
 from otrade_bot.service.switch import another_user, own, set_aside
 from otrade_bot.service.unseen import live_through
 from otrade_bot.trading.carry import Carried
 from otrade_bot.trading.engine import LiveTradingEngine
+from otrade_bot.trading.signals import KINDS
 
 __all__ = ["Opened", "Opener"]
 
@@ -89,6 +90,7 @@ class Opener:
         known = await self._ask(day, now)
         now = self.clock.now_ns()  # a broker's candles may have taken minutes
         desk, stream = await self._build(day, known, before, torn, begin)
+        desk.engine.remember(events_of(line for line in before if line.get("kind") in KINDS))
         restored = self.control.restore(desk.engine)
         fault = await self._recover(desk, stream, known, before, now)
         return Opened(desk, stream, before, restored, now, fault)

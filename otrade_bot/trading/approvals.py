@@ -65,10 +65,10 @@ class Approvals:
             return True
         if self.engine.manager.objection(i) is not None:
             return False  # it would be refused whatever is answered
-        seconds = self.engine.config.trading.approval.seconds
-        question = Question(self._name(), i, self.wall() + seconds)
+        wish = self.engine.config.trading.approval
+        question = Question(self._name(), i, self.wall() + wish.seconds)
         self.waiting[question.ref] = question
-        self.engine.say_signal(i, ref=question.ref, seconds=seconds)
+        self.engine.say_signal(i, ref=question.ref, seconds=wish.seconds, unanswered=wish.unanswered)
         return True
 
     def _name(self) -> str:

@@ -15,7 +15,7 @@ from otrade_bot.control.handlers import COMMANDS
 from otrade_bot.core.clock import MINUTE, at_ist
 from otrade_bot.core.errors import BrokerException, CommandException
 from otrade_bot.core.model import ExitReason, Leg, OrderStatus, OrderType, Side
-from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, StatusView, Trade, Wish
+from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, SignalView, StatusView, Trade, Wish
 
 NOON = at_ist(date(2021, 6, 1), 12)
 HOSTILE = (
@@ -88,6 +88,7 @@ class FakeEngine:
             rungs * 300_000, 24_000_000, len(self.booked), 9, len(self.sent), 12_345, {"spike": 3, "repeated": 9},
             400_000_000, 500_000,
         )  # fmt: skip
+        self.asked: list[SignalView] = []
         self.calls: list[str] = []
         self.doubts: dict[str, int] = {}  #: symbols that /force and /claim may touch, and how much of them
         self.broken = False
@@ -114,6 +115,23 @@ class FakeEngine:
 
     def refusals(self, symbol: str) -> list[tuple[int, str]]:
         return self.refused if symbol == self.followed[0].symbol else []
+
+    def signals(self) -> list[SignalView]:
+        return list(self.asked)
+
+    def approve(self, ref: str, by: str) -> str:
+        self.calls.append(f"approve {ref} by {by}")
+        return self._ended(ref, "approved", f"{self.asked[0].symbol} P1: BUY 12 is sent.")
+
+    def skip(self, ref: str, by: str) -> str:
+        self.calls.append(f"skip {ref} by {by}")
+        return self._ended(ref, "refused", f"{self.asked[0].symbol} P1: skipped, nothing was sent.")
+
+    def _ended(self, ref: str, state: str, said: str) -> str:
+        if not any(one.ref == ref and one.state == "waiting" for one in self.asked):
+            raise CommandException("Nothing was done: this question is over.")
+        self.asked = [replace(one, state=state) if one.ref == ref else one for one in self.asked]
+        return said
 
     def pause(self, by: str) -> bool:
         self.calls.append(f"pause by {by}")

@@ -25,9 +25,11 @@ from otrade_bot.control.news.pieces import (
     word,
 )
 from otrade_bot.control.news.summaries import day_head, day_lines, run_lines
-from otrade_bot.control.reply import Part, Reply, bold, code, italic, lines, text
+from otrade_bot.control.asking import answers
+from otrade_bot.control.reply import Action, Part, Reply, bold, code, italic, lines, text
 from otrade_bot.control.words import clock_text, count, symbol_text, without_exchange
 from otrade_bot.core.events import Event, EventKind, Severity
+from otrade_bot.core.lang import t
 from otrade_bot.core.money import rupees_text
 
 __all__ = ["describe"]
@@ -40,6 +42,7 @@ class _Said:
     head: str
     detail: str = ""
     more: Iterable[Part] = ()
+    actions: tuple[Action, ...] = ()
 
 
 def describe(event: Event, label: str = "") -> Reply | None:
@@ -65,7 +68,8 @@ def describe(event: Event, label: str = "") -> Reply | None:
         *((" ", code(name)) if name else ()),
         f" {detail}" if detail and not apart else "",
     )
-    return lines(main, detail if apart else "", *said.more, italic(label) if label else "")
+    whole = lines(main, detail if apart else "", *said.more, italic(label) if label else "")
+    return Reply(whole.runs, said.actions) if said.actions else whole
 
 
 #: Their own words stand on lines of their own.
@@ -93,7 +97,37 @@ def _signal(data: Data) -> _Said:
     size = join(rung(data), word(data, "side"), amount(data), prefixed("@", paise(data, "price_paise")))
     levels = (prefixed(name, _level(data, f"{name}_paise", price)) for name in ("stop", "target"))
     by_strategy = f"({strategy})" if (strategy := word(data, "strategy")) else ""
-    return _Said("Signal", join(commas(size, *levels), by_strategy))
+    said = join(commas(size, *levels), by_strategy)
+    if not (ref := word(data, "ref")):
+        return _Said("Signal", said)
+    return _Said(t("Enter?"), said, _question(data, ref), answers(ref))
+
+
+def _question(data: Data, ref: str) -> list[Part]:
+    """What it costs, how to answer and until when."""
+    price, size = number(data, "price_paise"), number(data, "quantity")
+    worth = t("Worth {amount} at that price.", amount=rupees_text(price * size)) if price and size else ""
+    skipped = word(data, "unanswered") == "skip"
+    seconds = amount(data, "seconds")
+    until = (
+        t("An answer counts for {seconds} s; without one it is not entered.", seconds=seconds)
+        if skipped
+        else t("An answer counts for {seconds} s; without one IT IS ENTERED.", seconds=seconds)
+    )
+    return [worth, until, text(code(f"/approve {ref}"), " · ", code(f"/skip {ref}"))]
+
+
+def _approval(data: Data) -> _Said:
+    """By then the price may have gone on."""
+    moved = share(_moved(data), number(data, "signal_paise"))
+    at = t("price {price}", price=rupees_text(now)) if (now := number(data, "price_paise")) else ""
+    head = t("Approved by {who}", who=who) if (who := word(data, "by")) else t("Entered unanswered")
+    return _Said(head, commas(join(rung(data), word(data, "side"), amount(data)), join(at, moved)))
+
+
+def _moved(data: Data) -> int | None:
+    then, now = number(data, "signal_paise"), number(data, "price_paise")
+    return now - then if then and now else None
 
 
 def _level(data: Data, key: str, price: int | None) -> str:
@@ -252,6 +286,7 @@ def _day(data: Data) -> _Said:
 _SAYERS: Mapping[EventKind, Callable[[Data], _Said | None]] = {
     EventKind.RUN: _run,
     EventKind.SIGNAL: _signal,
+    EventKind.APPROVAL: _approval,
     EventKind.REFUSAL: _refusal,
     EventKind.ORDER: _order,
     EventKind.FILL: _fill,

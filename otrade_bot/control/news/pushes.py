@@ -160,7 +160,8 @@ def _forced(event: Event) -> Loudness | None:
     if event.severity <= Severity.DEBUG or event.kind in _NEVER:
         return "off"
     missing_stop = event.kind is EventKind.STOP and event.data.get("state") == "missing"
-    return "on" if event.severity >= Severity.RISK or event.kind in _ALWAYS or missing_stop else None
+    asks = event.kind is EventKind.SIGNAL and bool(event.data.get("ref"))  # an answer counts for seconds
+    return "on" if event.severity >= Severity.RISK or event.kind in _ALWAYS or missing_stop or asks else None
 
 
 def loudness(event: Event, wishes: Notifications) -> Loudness:

@@ -18,7 +18,7 @@ __all__ = ["KINDS", "NONE", "People", "Wishes", "kind_of"]
 #: What may be muted, as in telegram.json.
 KINDS = tuple(name for name in Notifications.model_fields if name != "extra")
 #: Kinds of events without a wish of their own.
-_LIKE = {"carry": "session", "level": "stop", "close": "trade"}
+_LIKE = {"carry": "session", "level": "stop", "close": "trade", "approval": "signal"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,10 @@ class People(Protocol):
 
     def language(self, person: int) -> Language:
         """What this person is told in."""
+        ...
+
+    def settings(self) -> Notifications:
+        """What holds for who chose nothing."""
         ...
 
     def wish(self, person: int, **changes: Any) -> str:
