@@ -133,6 +133,15 @@ class Table:
     def get(self, name: str) -> Command | None:
         return self._by_name.get(name)
 
+    def acts(self, line: str) -> bool:
+        """Whether it may change something: anything but what a viewer may do."""
+        found = self.get(parse(line)[0])
+        return found is None or found.role > Role.VIEWER
+
+    def allowed(self, role: Role) -> list[Command]:
+        """What that role may do."""
+        return [command for command in self if command.role <= role]
+
     def near(self, name: str) -> list[str]:
         """Names that may have been meant, the nearest first."""
         starts = [known for known in self._by_name if name and known.startswith(name)]

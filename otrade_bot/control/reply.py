@@ -45,13 +45,15 @@ class Action:
 
     ``edit``: the answer takes the place of the message with the button (the next page, a refresh); for reading only.
     ``lasting``: it may be pressed at any time and again, by everybody who is heard there, since what it does is
-    harmless or asks back first."""
+    harmless or asks back first.
+    ``seconds``: how long it counts; 0: as usual, which is 30 s for what acts and a quarter of an hour for the rest."""
 
     label: str
     line: str
     url: str = field(default="", repr=False)
     edit: bool = False
     lasting: bool = False
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,13 @@ class Reply:
     runs: tuple[Run, ...] = ()
     actions: tuple[Action, ...] = field(default=())
     picture: Picture | None = None  #: shown with the text under it
+    keys: tuple[str, ...] | None = None  #: what the phone's keyboard shows from now on; () takes it away
 
     def __add__(self, other: Part) -> Reply:
         tail = other if isinstance(other, Reply) else text(other)
-        picture = self.picture or tail.picture
-        return Reply(_merged((*self.runs, *tail.runs)), (*self.actions, *tail.actions), picture)
+        keys = tail.keys if self.keys is None else self.keys
+        runs = _merged((*self.runs, *tail.runs))
+        return Reply(runs, (*self.actions, *tail.actions), self.picture or tail.picture, keys)
 
     def __bool__(self) -> bool:
         return bool(self.runs)
@@ -89,7 +93,8 @@ class Reply:
     def split(self, limit: int = LIMIT) -> list[Reply]:
         """Parts whose HTML is at most ``limit`` UTF-16 units, together exactly this reply.
 
-        Prefers to break after a line, then after a space. The actions stay with the last part, the picture is in none.
+        Prefers to break after a line, then after a space. The actions stay with the last part, picture and keys are in
+        none.
         An empty reply has no parts; a part may be all white space. Raises ValueError for a limit below SHORTEST.
         """
         if limit < SHORTEST:
@@ -110,7 +115,7 @@ def text(*parts: Part) -> Reply:
     """Parts one after the other; a str is plain text."""
     runs: list[Run] = []
     actions: list[Action] = []
-    picture = None
+    picture, keys = None, None
     for part in parts:
         if isinstance(part, str):
             runs.append(Run(_clean(part)))
@@ -118,7 +123,8 @@ def text(*parts: Part) -> Reply:
             runs.extend(part.runs)
             actions.extend(part.actions)
             picture = picture or part.picture
-    return Reply(_merged(runs), tuple(actions), picture)
+            keys = part.keys if keys is None else keys
+    return Reply(_merged(runs), tuple(actions), picture, keys)
 
 
 def bold(*parts: Part) -> Reply:
@@ -146,7 +152,8 @@ def lines(*parts: Part) -> Reply:
 
 def _styled(tag: str, parts: tuple[Part, ...]) -> Reply:
     inner = text(*parts)
-    return Reply(_merged(Run(run.text, _nested(tag, run.tags)) for run in inner.runs), inner.actions, inner.picture)
+    runs = _merged(Run(run.text, _nested(tag, run.tags)) for run in inner.runs)
+    return Reply(runs, inner.actions, inner.picture, inner.keys)
 
 
 def _nested(tag: str, inside: tuple[str, ...]) -> tuple[str, ...]:

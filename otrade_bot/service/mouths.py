@@ -23,6 +23,7 @@ from otrade_bot.control.reply import Reply, bold, italic, lines
 from otrade_bot.control.screen.terminal import PlainPrinter, PlainTerminal, TerminalUI, terminal
 from otrade_bot.control.views import label
 from otrade_bot.core.events import Event, Observer
+from otrade_bot.core.lang import t
 from otrade_bot.service.current import CurrentView
 from otrade_bot.service.health import Line, Queue
 from otrade_bot.service.logs import get_logger, tail
@@ -106,7 +107,12 @@ class Answers:
     def delivered(self, said: Reply) -> None:
         """An answer is in its chat: the question in it may be answered. Its buttons hold the nonce."""
         for action in said.actions:
-            self._confirmations.seen(action.line.split()[-1])
+            self._confirmations.seen(action.line.rpartition(" ")[2])
+
+    def symbols(self) -> list[str]:
+        """What may be named: what is followed and what is held."""
+        view = self._service.engine
+        return sorted({one.symbol for one in view.rows()} | {one.symbol for one in view.positions()})
 
     def heard(self, heard: Heard) -> None:
         """Into the journal: who said what, allowed or not."""
@@ -264,9 +270,10 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -
     phone = Phone(
         secrets.telegram_token.get_secret_value(), gate, answers.by_phone, outbox,
         base_url=secrets.telegram_base_url, base_file_url=secrets.telegram_base_file_url,
-        bot_commands=[(command.name, command.help) for command in COMMANDS],
+        menu=lambda caller: [(one.name, t(one.help)) for one in COMMANDS.allowed(caller.role)],
+        acts=COMMANDS.acts, symbols=answers.symbols, shelf=service.control,
         label=answers.label, log=phoned, log_error=error, audit=answers.heard,
-        delivered=answers.delivered,
+        delivered=answers.delivered, stale_s=settings.stale_seconds,
     )  # fmt: skip
     pushes = Pushes(outbox, settings.users, settings.notifications, answers.label)
     return Phones(outbox, pushes, gate, phone, printer, answers.label)

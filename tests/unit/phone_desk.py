@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from otrade_bot.config.models import User
 from otrade_bot.control import commands
 from otrade_bot.control.commands import Heard, parse
 from otrade_bot.control.confirm import Confirmations
+from otrade_bot.control.handlers import COMMANDS
 from otrade_bot.control.news.outbox import Outbox
 from otrade_bot.control.phone.gate import Caller, Gate
 from otrade_bot.control.phone.phone import Phone
@@ -48,6 +49,7 @@ class Desk:
         self.errors: list[tuple[str, Exception]] = []
         self.slept: list[float] = []
         self.late_s = 0.0
+        self.script: Callable[[Caller, str], Awaitable[Reply]] | None = None  #: answers instead of the command table
         self.login: LoginDesk | None = None
         self._confirmations = Confirmations(self.steady)
         self.outbox = Outbox(folder / "outbox.jsonl", log_error=self.logged.append, spread=lambda: 0.0)
@@ -63,12 +65,15 @@ class Desk:
             "base_url": api.base_url, "base_file_url": api.base_file_url,
             "label": lambda: TOP, "audit": self.heard.append,
             "log": self.logged.append, "log_error": lambda what, error: self.errors.append((what, error)),
+            "acts": COMMANDS.acts, "symbols": lambda: [one.symbol for one in self.engine.followed],
             "steady": self.steady, "sleep": self.sleep, "wall": lambda: time.time() + self.late_s,
         }  # fmt: skip
         token = options.pop("token", api.token)
         self.phone = Phone(token, self.gate, self.answer, self.outbox, **(fixed | options))
 
     async def answer(self, caller: Caller, line: str) -> Reply:
+        if self.script is not None:
+            return await self.script(caller, line)
         self.lines.append((caller.session, line))
         name = parse(line)[0]
         if name in self.held:

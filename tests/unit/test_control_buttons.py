@@ -61,7 +61,7 @@ async def test_buttons_count_for_a_quarter_of_an_hour(tmp_path: Path) -> None:
         return Reply(text("look").runs, (Action("Again", "/status"),))
 
     async with desk(tmp_path) as at:
-        at.phone._answer = answer
+        at.script = answer
         at.api.say(OWNER, "/status")
         first = (await at.said(1))[0].message_id
         at.steady.now += 899

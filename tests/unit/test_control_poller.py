@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from phone_desk import CLERK, OWNER, TOP, desk
+from phone_desk import CLERK, DESK, GUEST, OWNER, STRANGER, TOP, desk
 from telegram import error
 
 from otrade_bot.control.phone.poller import FAULTS, Patience, Poller, fault_of
@@ -298,12 +298,35 @@ async def test_a_long_poll_that_nobody_answers_ends_and_is_asked_anew(tmp_path: 
             await api.until(lambda: at.engine.calls)
 
 
-async def test_the_menu_is_shown_and_one_that_is_refused_harms_nothing(tmp_path: Path) -> None:
-    async with desk(tmp_path / "a", bot_commands=[("status", "how it stands")]) as at:
-        await at.api.until(lambda: at.api.commands)
-        assert at.api.commands == [{"command": "status", "description": "how it stands"}]
-    async with desk(tmp_path / "b", bot_commands=[("BAD NAME", "x")]) as at:
-        await at.api.until(lambda: any("menu" in line for line in at.logged))
+async def test_everybody_is_offered_the_commands_of_his_role_and_strangers_none(tmp_path: Path) -> None:
+    async with desk(tmp_path, menu=lambda caller: [(caller.role.word, f"for {caller.name}")]) as at:
+        await at.api.until(lambda: len(at.api.called("setMyCommands")) == 5)
+        assert [at.api.menu(who) for who in (OWNER, CLERK, GUEST)] == [["admin"], ["operator"], ["viewer"]]
+        assert [at.api.menu(who, DESK) for who in (OWNER, CLERK)] == [["admin"], ["operator"]]
+        assert at.api.menu(STRANGER) == at.api.menu(GUEST, DESK) == at.api.commands == []
+
+
+async def test_a_role_that_changes_changes_the_menu_of_that_person_alone(tmp_path: Path) -> None:
+    roles = {GUEST: "viewer"}
+    async with desk(tmp_path, menu=lambda caller: [(roles.get(caller.user_id, "other"), "x")]) as at:
+        await at.api.until(lambda: len(at.api.called("setMyCommands")) == 5)
+        roles[GUEST] = "operator"
+        at.phone.show_menus()
+        await at.api.until(lambda: at.api.menu(GUEST) == ["operator"])
+        assert len(at.api.called("setMyCommands")) == 6
+
+
+async def test_a_menu_that_is_refused_harms_nothing_and_one_that_was_lost_is_tried_again(tmp_path: Path) -> None:
+    async with BotApi([OWNER, CLERK, GUEST, DESK]) as api:
+        api.fail("setMyCommands", Reset(after=False), times=5)
+        async with desk(tmp_path, api=api, menu=lambda caller: [("status", "state")]) as at:
+            await api.until(lambda: sum("menu was not taken" in line for line in at.logged) == 5)
+            api.down()
+            await api.until(lambda: at.phone.state.word == "offline")
+            api.up()
+            await api.until(lambda: api.menu(GUEST) == ["status"])
+    async with desk(tmp_path / "b", menu=lambda caller: [("BAD NAME", "x")]) as at:
+        await at.api.until(lambda: any("menu was not taken" in line for line in at.logged))
         at.api.say(OWNER, "/status")
         await at.said(1)
 

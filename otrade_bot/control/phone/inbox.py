@@ -8,6 +8,7 @@ from telegram import CallbackQuery, Message, Update
 from telegram.constants import ChatType
 
 from otrade_bot.control.phone.gate import Knock
+from otrade_bot.control.phone.replyact import answers_us
 from otrade_bot.core.onetime import invitation
 from otrade_bot.core.redirects import came_home, concealed
 
@@ -49,13 +50,13 @@ def line_of(message: Message) -> str:
 
 
 def addressed(message: Message, username: str) -> bool:
-    """Whether it is meant for us: everything in a private chat; in a group commands, unless they name another bot, and
-    the address of a login, which must not stay there."""
+    """Whether it is meant for us: everything in a private chat; in a group commands, unless they name another bot,
+    answers to our messages that act, and the address of a login, which must not stay there."""
     if message.chat.type == ChatType.PRIVATE:
         return bool(line_of(message)) or message.effective_attachment is not None
     line = line_of(message).lstrip()
     if not line.startswith("/"):
-        return came_home(line)
+        return came_home(line) or answers_us(message, username)
     named = _TO_A_BOT.match(line)
     return named is None or named[1].casefold() == username.casefold()
 

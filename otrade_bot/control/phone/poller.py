@@ -135,6 +135,8 @@ class Poller:
         self._offset: int | None = None
         self._failures = 0
         self._unreadable = False
+        self._heard: float | None = None  #: when the last updates had been handed over
+        self.deaf_s = float("inf")  #: how long nobody listened before those that are handed over now
         self.state = PhoneState(since=wall())
 
     async def run(self) -> None:
@@ -145,6 +147,7 @@ class Poller:
                 if not greeted:
                     await self._greet()
                     greeted = True
+                asked = self._wall()
                 updates = await self._ask()
             except Exception as problem:
                 wait = self._failed(problem)
@@ -152,7 +155,9 @@ class Poller:
                 await self._sleep(wait)
                 continue
             self._enter("polling", "", "")
+            self.deaf_s = float("inf") if self._heard is None else asked - self._heard
             await self._hand_over(updates)
+            self._heard = self._wall()
 
     async def confirm(self, seconds: float) -> None:
         """At an orderly end: tell Telegram what was taken, so that the next start does not hear it again; least of all
