@@ -18,6 +18,7 @@ from otrade_bot.control.auth import Role
 from otrade_bot.control.confirm import Confirmations
 from otrade_bot.control.people import PeopleDesk
 from otrade_bot.control.pictures import PictureDesk
+from otrade_bot.control.news.wishes import People
 from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
 from otrade_bot.control.stepup import StepUp
 from otrade_bot.control.views import label
@@ -86,6 +87,7 @@ class Context:
     pictures: PictureDesk | None = None  #: None: nobody draws here
 
     user_id: int = 0  #: at Telegram; 0 at the terminal
+    wishes: People | None = None  #: what each person wants to be told; None: there is no phone
     people: PeopleDesk | None = None  #: None: telegram.json is not for changing here
     stepup: StepUp | None = None  #: None: nobody can prove himself here but at the terminal
 

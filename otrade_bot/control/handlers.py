@@ -16,6 +16,7 @@ from otrade_bot.control.confirm import Verdict
 from otrade_bot.control.hands import HANDS
 from otrade_bot.control.login import Login, log_in
 from otrade_bot.control.mode import Mode, change_mode
+from otrade_bot.control.mute import MUTES
 from otrade_bot.control.reply import Reply, bold, code, lines, text
 from otrade_bot.control.signals import SIGNALS
 from otrade_bot.control.users import USERS
@@ -188,6 +189,7 @@ COMMANDS = Table(
         ),
         *CHARTS,
         *HANDS,
+        *MUTES,
         Command("config", Role.VIEWER, "settings in force, secrets masked", _config),
         Command("health", Role.VIEWER, "feed, stops, orders, warm-up", _health),
         Command("logs", Role.VIEWER, "the last log lines", _logs, Count, "[n]"),

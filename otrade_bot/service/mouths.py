@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from otrade_bot import __version__
@@ -29,6 +29,7 @@ from otrade_bot.service.health import Line, Queue
 from otrade_bot.service.logs import get_logger, tail
 from otrade_bot.service.mode import ModeSwitch
 from otrade_bot.service.observe import command_event
+from otrade_bot.service.preferences import Preferences
 
 if TYPE_CHECKING:
     from otrade_bot.control.phone.phone import Phone
@@ -82,12 +83,18 @@ class Answers:
     def __init__(self, service: Service, *, travels: bool) -> None:
         self._service = service
         self._confirmations = Confirmations(travels=travels)
+        self.preferences = Preferences(service.control, lambda: service.config.telegram)
 
     async def by_phone(self, caller: Caller, line: str) -> Reply:
+        """In the caller's language."""
+        with self.preferences.speaking(caller.user_id):
+            return await self._by_phone(caller, line)
+
+    async def _by_phone(self, caller: Caller, line: str) -> Reply:
         opened = await self._service.ready(OPENS)
         if self._service.reason:  # what is done now could not be told truly any more
             return lines(italic(self.label()), bold("The service is stopping: nothing was done."), "Stops stay.")
-        return await answer(self._context(caller.name, caller.role, caller.session), line) if opened else self._unopened
+        return await answer(self._of(caller), line) if opened else self._unopened
 
     async def at_terminal(self, line: str) -> Reply:
         opened = await self._service.ready(OPENS)
@@ -118,6 +125,10 @@ class Answers:
         """Into the journal: who said what, allowed or not."""
         service = self._service
         service.engine.emit(command_event(heard, service.clock.now_ns()))
+
+    def _of(self, caller: Caller) -> Context:
+        context = self._context(caller.name, caller.role, caller.session)
+        return replace(context, user_id=caller.user_id, wishes=self.preferences)
 
     def _context(self, user: str, role: Role, session: str) -> Context:
         service = self._service
@@ -275,7 +286,7 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -
         label=answers.label, log=phoned, log_error=error, audit=answers.heard,
         delivered=answers.delivered, stale_s=settings.stale_seconds,
     )  # fmt: skip
-    pushes = Pushes(outbox, settings.users, settings.notifications, answers.label)
+    pushes = Pushes(outbox, settings.users, settings.notifications, answers.label, people=answers.preferences)
     return Phones(outbox, pushes, gate, phone, printer, answers.label)
 
 

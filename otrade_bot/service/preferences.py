@@ -1,6 +1,6 @@
 """What people on the phone chose for themselves, kept in ``control.json`` under ``people``, by Telegram user id.
 
-``{"7": {"language": "hi", "kinds": {"fill": "silent"}, "quiet": "22:00-07:00", "snooze": ISO-8601, "keyboard": [...]}}``.
+``{"7": {"language": "hi", "kinds": {"fill": "silent"}, "quiet": "22:00-07:00", "snooze": ISO-8601, "keyboard": []}}``.
 What cannot be read counts as not chosen, and is said once: it is no money.
 """
 
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, get_args
 
-from otrade_bot.config.models import Loudness, User
+from otrade_bot.config.models import Loudness, Notifications, TelegramConfig
 from otrade_bot.control.news.wishes import KINDS, NONE, Wishes
 from otrade_bot.core.clock import from_iso, iso
-from otrade_bot.core.lang import LANGUAGES, Language
+from otrade_bot.core.lang import LANGUAGES, Language, speaking
 from otrade_bot.service.control_state import ControlState
 
 __all__ = ["KEY", "Preferences"]
@@ -28,16 +29,16 @@ _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
 class Preferences:
-    """``users`` is asked each time: people come and go."""
+    """``telegram`` is asked each time: people come and go."""
 
     def __init__(
         self,
         control: ControlState,
-        users: Callable[[], Sequence[User]],
+        telegram: Callable[[], TelegramConfig],
         *,
         log_error: Callable[[str], None] = _log.error,
     ) -> None:
-        self._control, self._users = control, users
+        self._control, self._telegram = control, telegram
         self._wishes, strange = _read(control.part(KEY))
         if strange:
             log_error(f"{control.path.name}: {KEY}: {', '.join(strange)} cannot be read and count as not chosen")
@@ -48,7 +49,14 @@ class Preferences:
     def language(self, person: int) -> Language:
         if (chosen := self.wishes(person).language) is not None:
             return chosen
-        return next((user.language for user in self._users() if user.user_id == person), "en")
+        return next((user.language for user in self._telegram().users if user.user_id == person), "en")
+
+    def speaking(self, person: int) -> AbstractContextManager[None]:
+        """Within, ``t`` says it in this person's language."""
+        return speaking(self.language(person))
+
+    def settings(self) -> Notifications:
+        return self._telegram().notifications
 
     def wish(self, person: int, **changes: Any) -> str:
         self._wishes[person] = replace(self.wishes(person), **changes)

@@ -21,6 +21,7 @@ FIRST_RELEASE = (
 LIVE = "mode login force claim"
 PICTURES = "chart daily weekly monthly performance"
 PEOPLE = "users code"
+NEWS = "mute language"
 OPERATOR = {"pause", "resume", "flatten", "force", "claim"}
 ADMIN = {"mode", "login", "users"}
 
@@ -34,7 +35,7 @@ def line_of(name: str) -> str:
 
 
 def test_the_first_release_has_its_commands() -> None:
-    assert {command.name for command in COMMANDS} == set(f"{FIRST_RELEASE} {LIVE} {PICTURES} {PEOPLE}".split())
+    assert {command.name for command in COMMANDS} == set(f"{FIRST_RELEASE} {LIVE} {PICTURES} {PEOPLE} {NEWS}".split())
     assert all(command.help for command in COMMANDS)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otrade_bot.config.models import Notifications, User
+from otrade_bot.config.models import Notifications, TelegramConfig, User
 from otrade_bot.control.news.wishes import KINDS, NONE, Wishes
 from otrade_bot.core.clock import MINUTE, at_ist
 from otrade_bot.service.control_state import ControlState
@@ -22,7 +22,7 @@ OWNER = User(user_id=7, chat_id=7, role="admin", name="owner", language="hi")
 
 def preferences(folder: Path, told: list[str] | None = None) -> Preferences:
     log = (told if told is not None else []).append
-    return Preferences(ControlState.load(folder / "control.json"), lambda: (OWNER,), log_error=log)
+    return Preferences(ControlState.load(folder / "control.json"), lambda: TelegramConfig(users=(OWNER,)), log_error=log)
 
 
 def test_what_was_chosen_is_known_to_the_next_process(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_the_language_is_that_of_the_settings_until_another_is_chosen(tmp_path: 
 
 def test_a_decision_of_the_engine_and_a_wish_leave_each_other_alone(tmp_path: Path) -> None:
     control = ControlState.load(tmp_path / "control.json")
-    Preferences(control, lambda: ()).wish(7, language="hi")
+    Preferences(control, TelegramConfig).wish(7, language="hi")
     with pytest.raises(AssertionError):
         control.keep_part("paused", {})
     found = orjson.loads((tmp_path / "control.json").read_bytes())
@@ -69,7 +69,7 @@ def test_what_cannot_be_read_counts_as_not_chosen_and_is_said_once(people: objec
     (tmp_path / "control.json").write_bytes(orjson.dumps(document))
     told: list[str] = []
     control = ControlState.load(tmp_path / "control.json")
-    assert Preferences(control, lambda: (), log_error=told.append).wishes(7) == NONE
+    assert Preferences(control, TelegramConfig, log_error=told.append).wishes(7) == NONE
     assert len(told) == 1
     assert control.paused
     assert control.fault == ""
