@@ -20,6 +20,7 @@ from otrade_bot.control.people import PeopleDesk
 from otrade_bot.control.pictures import PictureDesk
 from otrade_bot.control.news.wishes import People
 from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
+from otrade_bot.control.settings_desk import SettingsDesk
 from otrade_bot.control.stepup import StepUp
 from otrade_bot.control.views import label
 from otrade_bot.control.views_checks import Check
@@ -83,6 +84,7 @@ class Context:
     log_error: Callable[[str, Exception], None] = lambda what, error: None
     audit: Callable[[Heard], None] = lambda heard: None
     mode: ModeDesk | None = None  #: None: the mode is not for changing here
+    settings: SettingsDesk | None = None  #: None: nor are the settings
     login: LoginDesk | None = None  #: None: no broker here wants a login
     pictures: PictureDesk | None = None  #: None: nobody draws here
 

@@ -18,6 +18,7 @@ from otrade_bot.control.login import Login, log_in
 from otrade_bot.control.mode import Mode, change_mode
 from otrade_bot.control.mute import MUTES
 from otrade_bot.control.reply import Reply, bold, code, lines, text
+from otrade_bot.control.settings import SETTINGS
 from otrade_bot.control.signals import SIGNALS
 from otrade_bot.control.users import USERS
 from otrade_bot.trading.snapshot import Position
@@ -189,6 +190,7 @@ COMMANDS = Table(
         ),
         *CHARTS,
         *HANDS,
+        *SETTINGS,
         *MUTES,
         Command("config", Role.VIEWER, "settings in force, secrets masked", _config),
         Command("health", Role.VIEWER, "feed, stops, orders, warm-up", _health),

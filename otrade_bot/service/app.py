@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,9 @@ from otrade_bot.service.opening import Opener
 from otrade_bot.service.plan import Job, day_jobs
 from otrade_bot.service.prices import PriceSource
 from otrade_bot.service.rehearsal import Played, Rehearsal, drive
+from otrade_bot.service.settings import Settings
 from otrade_bot.service.statefile import write_state
+from otrade_bot.trading.adopt import tables_of
 from otrade_bot.trading.engine import LiveTradingEngine
 
 __all__ = ["Service", "Setting", "first_cause", "trading_day"]
@@ -99,7 +101,7 @@ class Service:
         )  # fmt: skip
         self.brokers = setting.brokers
         if self.brokers is not None:
-            self.brokers.again = self._want_again
+            self.brokers.again = self.want_again
         self.fault = ""  #: why the broker's books are not known
         self._again = ""  #: why the day is to be opened again
         self.last_job: tuple[str, int, float, bool] | None = None  #: name, due, late s, well
@@ -113,6 +115,7 @@ class Service:
         self._stopping = asyncio.Event()
         self._over = False  #: the rehearsed day has been played to its end
         self._began = 0  #: market time at which this process came
+        self.settings = Settings(self)
         self._group: asyncio.TaskGroup | None = None
         self._feed: asyncio.Task[None] | None = None
         self._lines: list[asyncio.Future[None]] = []  #: the brokers' connections
@@ -233,10 +236,12 @@ class Service:
     async def _rehearse(self, rehearsal: Rehearsal, jobs: Sequence[Job]) -> None:
         assert isinstance(self.clock, ManualClock)
         with timed("rehearsal", speed=rehearsal.speed):
-            await drive(
+            while not await drive(
                 self.engine, self.clock, inputs(self._stream, self.engine.timers), jobs, self.run_job,
-                after=self.clock.now_ns(), speed=rehearsal.speed, played=self.played,
-            )  # fmt: skip
+                after=self.clock.now_ns(), speed=rehearsal.speed, played=self.played, stop=lambda: bool(self._again),
+            ):  # fmt: skip
+                await self._reopen(self._again)
+                jobs = self._planned
         self._over = True
         self.stop("the rehearsed day is over")
 
@@ -257,9 +262,13 @@ class Service:
                 self.brokers.look()
             await asyncio.sleep(1.0)
 
-    def _want_again(self, why: str) -> None:
-        """A broker's side has what only an opening can put right; done within the second."""
+    def want_again(self, why: str) -> None:
+        """There is what only an opening can put right; done within the second."""
         self._again = self._again or why
+
+    def take(self, config: Config) -> None:
+        """The settings of the next desk; what of them the open one has, whoever calls sees to."""
+        self.config, self.opener = config, replace(self.opener, config=config)
 
     async def _survive(self, name: str, make: Callable[[], Awaitable[None]]) -> None:
         """Run it again whenever it fails, later and later; the failure is told."""
@@ -377,6 +386,7 @@ class Service:
         self._opened.set()
         self.health.beat()  # its age is judged by a clock that may just have been set
         self._say_run("reopened", why, known_again=lost and not self.fault)
+        self.settings.opened()
         self._say_missed(planned, before)
 
     def _say_missed(self, planned: Sequence[Job], now: int) -> None:
@@ -424,6 +434,7 @@ class Service:
             "state": state, "mode": trading.mode, "broker": engine.broker.name, "feed": engine.feed,
             "version": __version__, "resumed": self.setting.resumed, "rehearsal": self.setting.rehearsal is not None,
             "strategies": {s.name: list(s.instruments) for s in trading.strategies}, "unread": engine.unread,
+            "rungs": tables_of(engine),
             "positions": [
                 {
                     "symbol": p.symbol, "rung": p.rung, "side": p.side.name, "quantity": p.quantity,

@@ -141,6 +141,7 @@ class Answers:
             log_error=lambda what, error: get_logger("error").error(what, error=repr(error)),
             audit=self.heard, login=service.logins,
             mode=ModeSwitch(service.engine.alert, rehearsal=service.setting.rehearsal is not None),
+            settings=service.settings,
         )  # fmt: skip
 
 

@@ -138,9 +138,11 @@ async def drive(
     after: int,
     speed: float,
     played: Played,
-) -> None:
+    stop: Callable[[], bool] = lambda: False,
+) -> bool:
     """The jobs that are due already, then everything later than ``after`` to the last job, ``speed`` times
-    faster than the market."""
+    faster than the market. True at the end; False where ``stop`` told to leave off, between two moments: what comes
+    later than the clock says has not been done."""
     for job in jobs:
         if job.at <= after:
             await run_job(job)
@@ -149,6 +151,8 @@ async def drive(
     end = max((job.at for job in jobs), default=after)
     for ts, rank, what in _merged(steps, jobs, after, end):
         await pace.until(ts)
+        if stop() and ts > clock.now_ns():
+            return False
         played.worst_late_s = max(played.worst_late_s, pace.behind)
         played.inputs += 1
         clock.advance_to(ts)
@@ -161,6 +165,7 @@ async def drive(
             await engine.reconcile()
         else:
             await run_job(what)
+    return True
 
 
 def _merged(

@@ -176,6 +176,7 @@ class StatusView:
     flatten: str = ""  #: a flatten that is queued or under way, in words
     unread: str = ""  #: why the broker's books are not known, so that no position can be told; '' = they are
     gtts: tuple[str, ...] = ()  #: symbols of GTTs of ours that rest at the broker, or may
+    entries: int = 0  #: that the day's limit has counted
 
     @property
     def net(self) -> Paise:

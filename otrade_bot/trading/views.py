@@ -58,6 +58,7 @@ class View:
             flatten=engine.flattener.waits,
             unread=engine.unread,
             gtts=self.gtts(),
+            entries=int(a["trades"]),
         )
 
     def gtts(self) -> tuple[str, ...]:

@@ -437,7 +437,7 @@ async def test_a_command_that_comes_while_the_day_is_opened_again_is_meant_for_t
     task = asyncio.create_task(service.run())
     await until(lambda: service._opened.is_set())
     before.append(service.engine)
-    service._want_again("a test")
+    service.want_again("a test")
     await until(lambda: bool(asked))
     await asyncio.sleep(0)
     assert not asked[0].done()

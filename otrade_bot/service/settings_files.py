@@ -1,0 +1,111 @@
+"""The settings files against the run: what differs, and what of that can hold without a start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from otrade_bot.config.changes import KEYS, riskier
+from otrade_bot.config.manager import differences
+from otrade_bot.config.models import Config, StrategyConfig
+from otrade_bot.control.settings_desk import Change
+from otrade_bot.core.errors import ConfigException
+from otrade_bot.service.settings_judge import parameter_change
+from otrade_bot.strategies.loader import TradingStrategy, load_strategy, parse_params
+from otrade_bot.trading.adopt import entry_labels
+
+__all__ = ["Found", "compare", "raw_strategies", "with_strategy"]
+
+#: What a rehearsal has otherwise than its files, on purpose.
+_REHEARSED = (("trading.json", "mode"), ("market.json", "special_days"))
+#: Of trading.json what holds at once.
+_AT_ONCE = ("capital_per_position", "max_positions", "approval")
+
+
+@dataclass(slots=True)
+class Found:
+    """``config``: the run's settings with all that can be taken over; ``places``: of the strategies that differ."""
+
+    config: Config
+    changes: list[Change] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+
+
+def compare(
+    running: Config, filed: Config, strategies: Mapping[str, TradingStrategy], *, rehearsed: bool, folder: Any = None
+) -> Found:
+    """Raises ConfigException and StrategyException for what no start could use either."""
+    _check_strategies(filed, strategies, folder)
+    same = _shape(running) == _shape(filed)
+    update = {name: getattr(filed.trading, name) for name in _AT_ONCE}
+    if same:
+        update["strategies"] = filed.trading.strategies
+    found = Found(replace(running, risk=filed.risk, trading=running.trading.model_copy(update=update)))
+    for file, key, old, new in differences(running, filed):
+        if rehearsed and any(file == own and key.startswith(name) for own, name in _REHEARSED):
+            continue
+        if (file, key) == ("trading.json", "strategies") and same:
+            _strategies(found, running, filed, strategies)
+        elif key in KEYS and KEYS[key].file == file:
+            found.changes.append(Change(file, key, old, new, "now", riskier(key, old, new)))
+        else:
+            found.changes.append(Change(file, key, old, new, "restart"))
+    return found
+
+
+def _check_strategies(filed: Config, known: Mapping[str, TradingStrategy], folder: Any) -> None:
+    for given in filed.trading.strategies:
+        strategy = known.get(given.name) or load_strategy(given.name, folder)
+        parse_params(strategy, given.params)
+
+
+def _shape(config: Config) -> list[tuple[str, tuple[str, ...], str]]:
+    """What a desk's rows are made of."""
+    return [(one.name, one.instruments, one.timeframe) for one in config.trading.strategies]
+
+
+def _strategies(found: Found, running: Config, filed: Config, strategies: Mapping[str, TradingStrategy]) -> None:
+    pairs = zip(entry_labels(running), running.trading.strategies, filed.trading.strategies, strict=True)
+    for place, (label, old, new) in enumerate(pairs):
+        changes = _of_one(label, old, new, strategies[old.name], running, filed)
+        if changes:
+            found.places.append(place)
+            found.changes += changes
+
+
+def _of_one(
+    label: str, old: StrategyConfig, new: StrategyConfig, strategy: TradingStrategy, running: Config, filed: Config
+) -> list[Change]:
+    """What one strategy has otherwise."""
+    found = []
+    if old.enabled != new.enabled:
+        found.append(Change("trading.json", f"{label} enabled", old.enabled, new.enabled))
+    if old.capital_per_position != new.capital_per_position:
+        before, after = (
+            config.trading.capital_per_position if one.capital_per_position is None else one.capital_per_position
+            for config, one in ((running, old), (filed, new))
+        )
+        found.append(Change("trading.json", f"{label} capital", old.capital_per_position, new.capital_per_position,
+                            "now", after > before))  # fmt: skip
+    before_params, after_params = parse_params(strategy, old.params), parse_params(strategy, new.params)
+    differ = (n for n in strategy.params.model_fields if getattr(before_params, n) != getattr(after_params, n))
+    return found + [parameter_change(f"{label} {n}", n, strategy, before_params, after_params) for n in differ]
+
+
+def raw_strategies(filed: Config, running: Config) -> list[dict[str, Any]]:
+    """The list of strategies as the file has it, nothing added. Raises ConfigException where it is of other
+    strategies than this run."""
+    if _shape(filed) != _shape(running):
+        text = "holds other strategies, instruments or timeframes than this run: start it again first"
+        raise ConfigException(text, file="trading.json", key="strategies")
+    return [one.model_dump(mode="json", by_alias=True, exclude_unset=True) for one in filed.trading.strategies]
+
+
+def with_strategy(config: Config, place: int, update: Mapping[str, Any]) -> Config:
+    """The settings with one strategy changed; whoever calls has checked the values."""
+    every = list(config.trading.strategies)
+    every[place] = every[place].model_copy(update=update)
+    return replace(config, trading=config.trading.model_copy(update={"strategies": tuple(every)}))
+
+
