@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from otrade_bot.control.auth import Role
 from otrade_bot.control.confirm import Confirmations
+from otrade_bot.control.news.wishes import People
 from otrade_bot.control.people import PeopleDesk
 from otrade_bot.control.pictures import PictureDesk
-from otrade_bot.control.news.wishes import People
 from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
 from otrade_bot.control.settings_desk import SettingsDesk
 from otrade_bot.control.stepup import StepUp
