@@ -22,7 +22,8 @@ LIVE = "mode login force claim"
 PICTURES = "chart daily weekly monthly performance"
 PEOPLE = "users code"
 NEWS = "mute language"
-OPERATOR = {"pause", "resume", "flatten", "force", "claim"}
+SIGNALS = "signals approve skip"
+OPERATOR = {"pause", "resume", "flatten", "force", "claim", "approve", "skip"}
 ADMIN = {"mode", "login", "users"}
 
 
@@ -35,7 +36,8 @@ def line_of(name: str) -> str:
 
 
 def test_the_first_release_has_its_commands() -> None:
-    assert {command.name for command in COMMANDS} == set(f"{FIRST_RELEASE} {LIVE} {PICTURES} {PEOPLE} {NEWS}".split())
+    every = f"{FIRST_RELEASE} {LIVE} {PICTURES} {PEOPLE} {NEWS} {SIGNALS}"
+    assert {command.name for command in COMMANDS} == set(every.split())
     assert all(command.help for command in COMMANDS)
 
 
