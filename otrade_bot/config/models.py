@@ -276,6 +276,8 @@ class SquareOffTimes(_Model):
     """No entries from then on."""
     exit: WallTime
     """Positions of the day are closed."""
+    extend_until: WallTime | None = None
+    """No later can a person put that off; null: 5 minutes before the broker squares off by itself."""
 
 
 class SquareOff(_Model):

@@ -117,6 +117,9 @@ def _square_off(config: Config) -> Iterator[Fault]:
             value = {"entries_stop": times.entries_stop, "exit": times.exit}
             rule = f"09:15 < entries_stop < exit < {end}"
             yield Fault("market.json", ("square_off", kind), "times out of order", value, rule)
+        elif times.extend_until and not minutes(times.exit) <= minutes(times.extend_until) < minutes(end):
+            rule = f"exit <= extend_until < {end}"
+            yield Fault("market.json", ("square_off", kind, "extend_until"), "out of order", times.extend_until, rule)
 
 
 def _calendar(config: Config) -> Iterator[Fault]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 from otrade_bot.trading.snapshot import (
+    Amount,
     Evaluation,
+    LevelValue,
     OrderView,
     Position,
     RowView,
@@ -66,6 +69,21 @@ class CurrentView:
 
     def force(self, symbol: str, by: str) -> str:
         return self._view().force(symbol, by)
+
+    def close_wish(self, symbol: str, rung: int = 0, amount: Amount = "all") -> Wish:
+        return self._view().close_wish(symbol, rung, amount)
+
+    def close(self, symbol: str, rung: int, amount: Amount, by: str) -> str:
+        return self._view().close(symbol, rung, amount, by)
+
+    def level_wish(self, symbol: str, rung: int, which: Literal["stop", "target"], value: LevelValue) -> Wish:
+        return self._view().level_wish(symbol, rung, which, value)
+
+    def set_level(self, symbol: str, rung: int, which: Literal["stop", "target"], value: LevelValue, by: str) -> str:
+        return self._view().set_level(symbol, rung, which, value, by)
+
+    def extend_square_off(self, symbols: Sequence[str], minutes: int, by: str) -> str:
+        return self._view().extend_square_off(symbols, minutes, by)
 
     def claim_wish(self, symbol: str) -> Wish:
         return self._view().claim_wish(symbol)

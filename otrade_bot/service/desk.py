@@ -28,6 +28,7 @@ from otrade_bot.strategies.loader import TradingStrategy, build_kernel, load_str
 from otrade_bot.trading import setup
 from otrade_bot.trading.adopt import numbers_then
 from otrade_bot.trading.carry import Carried, carry_in, remembered
+from otrade_bot.trading.decided import decided
 from otrade_bot.trading.engine import LiveTradingEngine
 from otrade_bot.trading.hands import claimed
 from otrade_bot.trading.recover import HistoryTick
@@ -79,6 +80,7 @@ class Desk:
             sent=sent_tags(before),
             exits=tagless_exits(before, self.engine.config.brokers.instance),
             known=written(before),
+            decided=decided(before),
             numbers=numbers_then(before),
         )
 

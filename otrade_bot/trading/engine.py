@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -28,20 +28,32 @@ from otrade_bot.core.session import Calendar, DaySession, Phase, order_fault
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.strategies.loader import TradingStrategy
-from otrade_bot.trading import hands, setup
+from otrade_bot.trading import closing, hands, later, levels, setup
 from otrade_bot.trading.adopt import RungNumbers
 from otrade_bot.trading.approvals import Approvals
+from otrade_bot.trading.booking import part_trade, rung_trade
 from otrade_bot.trading.compare import compare, read_book
 from otrade_bot.trading.doubt import overdue
 from otrade_bot.trading.flatten import Flattener
 from otrade_bot.trading.manager import OrderManager
-from otrade_bot.trading.orders import Tags
+from otrade_bot.trading.orders import Order, Tags
 from otrade_bot.trading.recover import CODES, Recovery
 from otrade_bot.trading.refusals import LONGEST, Storm, Trouble
 from otrade_bot.trading.risk import RiskManager
 from otrade_bot.trading.rungs import RungLife
 from otrade_bot.trading.signals import KINDS, SignalBook
-from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, SignalView, StatusView, Trade, Wish
+from otrade_bot.trading.snapshot import (
+    Amount,
+    Evaluation,
+    LevelValue,
+    OrderView,
+    Position,
+    RowView,
+    SignalView,
+    StatusView,
+    Trade,
+    Wish,
+)
 from otrade_bot.trading.table import Row
 from otrade_bot.trading.unprotected import bare_lines
 from otrade_bot.trading.views import View
@@ -70,7 +82,10 @@ PriceListener = Callable[[str, int, Paise, int], None]
 #: Puts on the disk what a human decided, before anyone is told; returns why it could not, '' if it is there.
 Keeper = Callable[[Event], str]
 _KEPT = frozenset({EventKind.BLOCK, EventKind.FLATTEN})
-_DURABLE = frozenset({EventKind.TRADE, EventKind.COMMAND, EventKind.DAY, EventKind.CARRY, EventKind.SETTING})
+_DURABLE = frozenset({
+    EventKind.TRADE, EventKind.COMMAND, EventKind.DAY, EventKind.CARRY, EventKind.SETTING, EventKind.LEVEL,
+    EventKind.CLOSE,
+})  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -147,6 +162,7 @@ class LiveTradingEngine:
             Tags(config.brokers.instance), clock, rows,
             self._tell, self.emit, self.post, self._finished, self.critical,
             storm=Storm(risk.reject_storm, risk.reject_storm_seconds * SECOND), troubled=self._troubled,
+            parted=self.book_part,
         )  # fmt: skip
         self.view = View(self)
         self.numbers = RungNumbers(self)
@@ -264,6 +280,12 @@ class LiveTradingEngine:
                 if warning:
                     found.add((int(p["square_off"]) - warning, "square_off_warning"))
         return sorted(found)
+
+    def plan_boundaries(self) -> None:
+        """After the day's times have changed: what was not said yet, as it is now."""
+        now = self.clock.now_ns()
+        first = self._boundaries[0][0] if self._boundaries else now + 1
+        self._boundaries = deque(one for one in self.boundaries if one[0] >= first or one[0] > now)
 
     @property
     def timers(self) -> list[int]:
@@ -673,29 +695,21 @@ class LiveTradingEngine:
 
     def _finished(self, life: RungLife) -> None:
         """A rung's last order is final: book the trade."""
-        if life.entered and life.exited > life.before.exited:
+        if life.entered and life.exited > life.before.exited + life.booked.exited:
             self.book_trade(life)
 
     def book_trade(self, life: RungLife) -> None:
-        """Charges an order, as the broker bills them; the sum of trades is the day. A rung that was opened
-        again after its end is booked a second time, with what came later."""
-        row, before = self.table[life.row], life.before
-        entry_value, exit_value = life.entry_value - before.entry_value, life.exit_value - before.exit_value
-        charges = sum(
-            self.kernel.charge_one(self.params, life.row, int(order.side), order.value)
-            for order in (*life.entries, *life.exits)
-        )
-        again = f"-{before.exited}" if before.exited else ""
-        trade = Trade(
-            f"{self.day}-{row.instrument.symbol}-{life.strategy}-{life.rung + 1}-{life.cycle}{again}",
-            row.instrument.symbol, life.strategy, life.side, life.rung + 1, life.exited - before.exited,
-            life.first_fill_ns, entry_value, life.last_exit_ns, exit_value, life.reason,
-            int(life.side) * (exit_value - entry_value), charges - life.charged,
-        )  # fmt: skip
-        life.charged = charges
+        """A rung has ended."""
+        self._booked(rung_trade(self, life))
+
+    def book_part(self, life: RungLife, order: Order) -> None:
+        """A part of a rung has gone out by command."""
+        self._booked(part_trade(self, life, order), part=True)
+
+    def _booked(self, trade: Trade, *, part: bool = False) -> None:
         self.trade_log.append(trade)
         if trade.trade_id not in self.known_trades:
-            self.emit(trade_event(trade))
+            self.emit(trade_event(trade, part=part))
 
     # --- commands ----------------------------------------------------------------------------------------
 
@@ -780,6 +794,24 @@ class LiveTradingEngine:
     def force(self, symbol: str, by: str) -> str:
         """An exit beside one in doubt; see ``trading.hands``."""
         return hands.force(self, symbol, by)
+
+    def close_wish(self, symbol: str, rung: int = 0, amount: Amount = "all") -> Wish:
+        return closing.close_wish(self, symbol, rung, amount)
+
+    def close(self, symbol: str, rung: int, amount: Amount, by: str) -> str:
+        """A rung, or a part of it, goes out by command; see ``trading.closing``."""
+        return closing.close(self, symbol, rung, amount, by)
+
+    def level_wish(self, symbol: str, rung: int, which: levels.Which, value: LevelValue) -> Wish:
+        return levels.level_wish(self, symbol, rung, which, value)
+
+    def set_level(self, symbol: str, rung: int, which: levels.Which, value: LevelValue, by: str) -> str:
+        """A stop or target put by hand; see ``trading.levels``."""
+        return levels.set_level(self, symbol, rung, which, value, by)
+
+    def extend_square_off(self, symbols: Sequence[str], minutes: int, by: str) -> str:
+        """Later today, within the broker's own square-off; see ``trading.later``."""
+        return later.extend_square_off(self, symbols, minutes, by)
 
     def claim_wish(self, symbol: str) -> Wish:
         return hands.claim_wish(self, symbol)
@@ -896,15 +928,15 @@ class _Intent:
     ts: int
 
 
-def trade_event(trade: Trade) -> Event:
-    """A closed rung as a journal line."""
+def trade_event(trade: Trade, *, part: bool = False) -> Event:
+    """A closed rung as a journal line. ``part``: the rest of it is still open."""
     quantity = trade.quantity
     return Event(EventKind.TRADE, trade.exit_ns, trade.symbol, data={
         "trade_id": trade.trade_id, "strategy": trade.strategy, "side": trade.side.name, "rung": trade.rung,
         "quantity": quantity, "entry_time": iso(trade.entry_ns), "entry_price": average(trade.entry_value, quantity),
         "exit_time": iso(trade.exit_ns), "exit_price": average(trade.exit_value, quantity),
         "exit_reason": str(trade.reason), "gross_paise": trade.gross, "charges_paise": trade.charges,
-        "net_paise": trade.net,
+        "net_paise": trade.net, **({"part": True} if part else {}),
     })  # fmt: skip
 
 

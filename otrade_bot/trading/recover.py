@@ -31,9 +31,12 @@ from otrade_bot.kernel import state as abi
 from otrade_bot.trading.adopt import NumbersThen, Tables, entry_labels
 from otrade_bot.trading.carry import Carried
 from otrade_bot.trading.compare import compare
+from otrade_bot.trading.decided import Decided
 from otrade_bot.trading.guards import adopt_guards
 from otrade_bot.trading.hands import owned
+from otrade_bot.trading.later import hold_square_off
 from otrade_bot.trading.orders import Order, TagParts, strategy_code
+from otrade_bot.trading.recall import foreign_triggers, hold_levels, level_events, resume_closing
 from otrade_bot.trading.rungs import RungLife
 from otrade_bot.trading.tagless import Tagless, known_again
 from otrade_bot.trading.unanswered import doubt, doubted
@@ -51,10 +54,13 @@ CODES = {
     ExitReason.SQUARE_OFF: abi.R_SQUARE_OFF,
     ExitReason.DAILY_LOSS: abi.R_DAILY_LOSS,
     ExitReason.FLATTEN: abi.R_FLATTEN,
+    ExitReason.COMMAND: abi.R_COMMAND,
 }
 
 #: A step that is no event of the kernel's: other numbers for the rungs.
 NUMBERS = 0
+NOTHING_DECIDED = Decided()
+
 #: (ts ns, row, price paise, day's volume); row -1: a minute timer.
 HistoryTick = tuple[int, int, Paise, int]
 
@@ -87,6 +93,7 @@ class Recovery:
         self.engine = engine
         self._sequence = 0
         self._written: Written | None = None
+        self._decided = NOTHING_DECIDED
         self._legs: dict[str, TagParts] = {}  #: whose an exit without a tag of ours is
         self._older: list[RungLife] = []  #: cycles that a newer one of their rung has followed
         self._numbers: list[Tables] = []
@@ -102,20 +109,23 @@ class Recovery:
         exits: Iterable[Tagless] = (),
         known: Written | None = None,
         numbers: Sequence[NumbersThen] = (),
+        decided: Decided = NOTHING_DECIDED,
     ) -> None:
         """Rebuild. ``history``: today's prices so far, in order, with the minute timers among them.
 
         ``known_trades``: ids of trades that the journal has already; ``pending``: its lines of recent orders, which
         the book may not show yet; ``claims``: positions that a human made ours today; ``sent``: tags used today, for
         not all of them are in the book; ``exits``: those of today that bear none; ``known``: what the journal has of
-        orders and fills, the rest is said; ``numbers``: of the strategies' rungs, as they were. Raises
-        BrokerException if a book cannot be read: then nothing may be traded.
+        orders and fills, the rest is said; ``numbers``: of the strategies' rungs, as they were; ``decided``: levels and
+        closings by hand. Raises BrokerException if a book cannot be read: then nothing may be traded.
         """
         engine = self.engine
-        self._written = known
+        self._written, self._decided = known, decided
         engine.known_trades |= set(known_trades)
         engine.blocks.add(Block.RECOVERY)
         engine._apply_blocks()
+        if decided.square_off:
+            hold_square_off(engine, decided.square_off)
         broker = engine.broker
         shown, fills, gtts = await broker.get_orderbook(), await broker.get_trades(), await broker.get_gtts()
         book: Sequence[BrokerOrder] = engine.todays(shown)
@@ -127,6 +137,7 @@ class Recovery:
         engine.manager.tags.resume([*(order.tag for order in (*shown, *late)), *sent])
         own = [*self._claim_steps(claims), *self._order_steps(found, fills)]
         own += self._number_steps(numbers)
+        own += [self._step(ts, 3, row, abi.PHASE, fields) for ts, row, fields in level_events(engine, decided)]
         steps = heapq.merge(sorted(own), self._price_steps(history))
         for step in steps:
             self._replay(step)
@@ -134,6 +145,7 @@ class Recovery:
         engine._out["kind"] = 0
         for item in found:
             self._take(item, fills)
+        self._closings(found)
         self._doubt(late)
         self._orphans()
         self._guards(gtts, book)
@@ -305,13 +317,17 @@ class Recovery:
         life.told_entry, life.told_exit = life.entered, life.exited
         life.told_end = not life.entering
         life.wanted = self._reason(life, fills)
-        life.stopped = life.wanted is None and life.exited > 0
+        resume_closing(engine, life, self._decided)
+        life.stopped = life.wanted is None and life.exited > life.parted
         if self._written is not None:
             self._written.complete(engine.manager, life, fills)
+        for order in life.exits:
+            if order.part and order.filled and order.status.final:
+                engine.book_part(life, order)
         ended = life.held <= 0 and not life.entering and not any(order.live for order in life.exits)
         if ended:
             life.closed = True
-            if life.exited:
+            if life.exited > life.booked.exited:
                 engine.book_trade(life)
         slot = (life.row, life.rung)
         other = engine.manager.lives.get(slot)
@@ -320,6 +336,13 @@ class Recovery:
         older = life if other is not None and other.cycle > life.cycle else other
         if older is not None and older is not engine.manager.lives[slot]:
             self._older.append(older)
+
+    def _closings(self, found: list[_Found]) -> None:
+        """Of rungs that have no order of today too."""
+        known = {id(item.life) for item in found}
+        for life in list(self.engine.manager.lives.values()):
+            if id(life) not in known and not life.closed:
+                resume_closing(self.engine, life, self._decided)
 
     def _doubt(self, late: Sequence[BrokerOrder]) -> None:
         """What the book does not show yet may still come: nothing else is bought of it, and a human is told."""
@@ -351,8 +374,9 @@ class Recovery:
         """Why a converted exit was sent, as far as price and time tell; None for a stop."""
         # A triggered stop shows as a limit too, but keeps its trigger.
         converted = [
-            o for o in life.exits if o.order_type is OrderType.LIMIT and not o.trigger and (o.filled or o.live)
-        ]
+            o for o in life.exits
+            if o.order_type is OrderType.LIMIT and not o.trigger and (o.filled or o.live) and not o.part
+        ]  # fmt: skip
         if not converted:
             return None
         s, side = self.engine.state[life.row], int(life.side)
@@ -381,7 +405,7 @@ class Recovery:
         adopt_guards(self.engine.manager, gtts, book, level)
 
     def _align(self) -> None:
-        """Levels: the tighter of the kernel's and the resting one, so that a stop never loosens."""
+        """Levels: the tighter of the kernel's and the resting one, so that a stop never loosens; by hand as decided."""
         engine = self.engine
         for life in engine.manager.lives.values():
             if life.closed:
@@ -390,10 +414,11 @@ class Recovery:
             resting = [o.trigger for o in life.exits if not o.status.final and o.trigger]
             if life.gtt:
                 resting.append(life.gtt.level)
+            hold_levels(engine, life, self._decided)
             level = int(s["sent_stop"][r])
-            for trigger in resting:
+            for trigger in [] if life.hand else foreign_triggers(engine, life, self._decided, resting):
                 level = max(level, trigger) if life.side > 0 else min(level or trigger, trigger)
-            stop = int(s["stop"][r])
+            stop = level if life.hand else int(s["stop"][r])
             s["stop"][r] = max(stop, level) if life.side > 0 else min(stop or level, level or stop)
             s["sent_stop"][r] = level
             life.level, life.target = level, int(s["target"][r])
@@ -444,5 +469,5 @@ def _order_of(told: BrokerOrder, parts: TagParts, row: int, instrument: object) 
     return Order(
         told.tag, row, parts.leg, parts.rung, parts.cycle, request, told.quantity, told.order_type, told.price,
         told.trigger, told.placed_ns, told.order_id, told.status, told.filled, told.value, told.updated_ns,
-        told.updated_ns, told.modifications, reason=told.reason,
+        told.updated_ns, told.modifications, reason=told.reason, part=parts.part,
     )  # fmt: skip

@@ -112,7 +112,7 @@ class SignalBook:
                 self._change(number, state="bought", filled=filled, value=value, reason="")
 
     def _traded(self, event: Event, number: int) -> None:
-        if number:
+        if number and not event.data.get("part"):  # the rest of it is still held
             data = event.data
             self._change(number, state="closed", net=int(data["net_paise"]), reason=str(data.get("exit_reason", "")))
 

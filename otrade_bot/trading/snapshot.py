@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from otrade_bot.core.model import ExitReason, Leg, OrderStatus, OrderType, Side
 from otrade_bot.core.money import Paise
 
 __all__ = [
-    "Evaluation", "OrderView", "Position", "RowView", "SignalView", "StatusView", "Trade", "TradingView", "Wish",
+    "Amount", "Evaluation", "LevelValue", "OrderView", "Position", "RowView", "SignalView", "StatusView", "Trade",
+    "TradingView", "Wish",
 ]  # fmt: skip
 
 
@@ -183,6 +184,12 @@ class StatusView:
         return self.realised + self.unrealised - self.charges
 
 
+#: How much of a rung: a quantity, half of it, all of it.
+Amount = int | Literal["half", "all"]
+#: Where a level goes: paise, the strategy's own again, or (a target) nowhere.
+LevelValue = Paise | Literal["auto", "off"]
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a command about one symbol would do, for the question that is asked before it."""
@@ -190,6 +197,7 @@ class Wish:
     symbol: str
     text: str
     shown: Hashable  #: what a yes agrees to
+    asks: bool = True  #: False: it can be done without a question
 
 
 class TradingView(Protocol):
@@ -243,6 +251,26 @@ class TradingView(Protocol):
 
     async def claim(self, symbol: str, by: str) -> str:
         """Take it; says where its stop is. Raises CommandException, BrokerException."""
+        ...
+
+    def close_wish(self, symbol: str, rung: int = 0, amount: Amount = "all") -> Wish:
+        """A rung (0: all of the symbol's), or a part, closed. Raises CommandException where that cannot be."""
+        ...
+
+    def close(self, symbol: str, rung: int, amount: Amount, by: str) -> str:
+        """Begin it; says what is on its way out. Raises CommandException."""
+        ...
+
+    def level_wish(self, symbol: str, rung: int, which: Literal["stop", "target"], value: LevelValue) -> Wish:
+        """A stop or target put by hand (rung 0: the only one open). Raises CommandException where that cannot be."""
+        ...
+
+    def set_level(self, symbol: str, rung: int, which: Literal["stop", "target"], value: LevelValue, by: str) -> str:
+        """Put it; says where it is now. Raises CommandException."""
+        ...
+
+    def extend_square_off(self, symbols: Sequence[str], minutes: int, by: str) -> str:
+        """Leave later today, as far as the broker allows; says when. Raises CommandException."""
         ...
 
     async def flatten(self, by: str) -> str:
