@@ -11,12 +11,15 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from otrade_bot.control.auth import Role
+from otrade_bot.control.completion import asked
 from otrade_bot.control.confirm import Confirmations
 from otrade_bot.control.news.wishes import People
+from otrade_bot.control.pages import numbered, paged
 from otrade_bot.control.people import PeopleDesk
 from otrade_bot.control.pictures import PictureDesk
 from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
@@ -112,7 +115,9 @@ Run = Callable[[Context, Arguments], Awaitable[Reply]]
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One row of the table. ``takes`` is how its arguments are written in /help. ``quiet``: they stand in no record."""
+    """One row of the table. ``takes`` is how its arguments are written in /help. ``quiet``: they stand in no record.
+    ``choices`` offers words for an argument that is missing. ``pages``: a long answer comes page by page ("first", or
+    "last" where the newest stands at its end), since running it again does nothing; a viewer's command always does."""
 
     name: str
     role: Role
@@ -121,6 +126,8 @@ class Command:
     arguments: type[Arguments] = Arguments
     takes: str = ""
     quiet: bool = False
+    choices: Callable[[Context], Sequence[str]] | None = None
+    pages: Literal["", "first", "last"] = ""
 
 
 class Table:
@@ -218,13 +225,16 @@ async def _dispatch(context: Context, line: str) -> Reply:
         return text(
             code(f"/{command.name}"), f" needs the role {command.role.word}; you are {context.role.word}."
         )
+    paging = context.session != "terminal" and bool(command.pages or command.role <= Role.VIEWER)
+    pieces, page = numbered(pieces) if paging else (pieces, None)
     try:
         arguments = _arguments(command, pieces)
     except ValueError as error:
         _audit(context, line, command.name, "usage")
-        return lines(text(_problem(error)), usage(command))
+        return asked(context, command, pieces, error) or lines(text(_problem(error)), usage(command))
     _audit(context, line, command.name, "allowed")
-    return await command.run(context, arguments)
+    said = await command.run(context, arguments)
+    return paged(said, " ".join((f"/{name}", *pieces)), page, from_end=command.pages == "last") if paging else said
 
 
 async def again(context: Context, line: str) -> Reply:

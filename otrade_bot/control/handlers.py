@@ -194,7 +194,7 @@ COMMANDS = Table(
         *MUTES,
         Command("config", Role.VIEWER, "settings in force, secrets masked", _config),
         Command("health", Role.VIEWER, "feed, stops, orders, warm-up", _health),
-        Command("logs", Role.VIEWER, "the last log lines", _logs, Count, "[n]"),
+        Command("logs", Role.VIEWER, "the last log lines", _logs, Count, "[n]", pages="last"),
         Command("version", Role.VIEWER, "which version runs", _version),
         Command("login", Role.ADMIN, "the broker's daily login", log_in, Login, "[kite|upstox]", quiet=True),
         Command("mode", Role.ADMIN, "paper or live at the next start", change_mode, Mode, "[live|paper]"),
