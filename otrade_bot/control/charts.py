@@ -104,7 +104,7 @@ async def _chart(context: Context, arguments: Arguments) -> Reply:
     )  # fmt: skip
     shown = await _shown(desk, said, drawing, f"{name}-{minutes}m-{ist_date(last[0] - 1)}")
     shade = " dark" if _dark(arguments) else ""
-    buttons = [Action(one, f"/chart {name} {one}{shade}", lasting=True) for one in _CANDLES]
+    buttons = [Action(one, f"/chart {name} {one}{shade}", edit=True) for one in _CANDLES]
     return Reply(shown.runs, tuple(buttons), shown.picture)
 
 

@@ -34,10 +34,14 @@ class CandleAgg:
         bar[1], bar[2], bar[3], bar[4] = max(bar[1], h), min(bar[2], low), c, bar[4] + volume
         return closed
 
-    def flush(self) -> list[Candle]:
-        """The bar being built, closed now; none where there is none."""
+    def standing(self) -> list[Candle]:
+        """The bar being built as it is now, left open; none where there is none."""
         if not self._bar:
             return []
         o, h, low, c, volume = self._bar
-        self._bar = []
         return [(self._end, o, h, low, c, volume)]
+
+    def flush(self) -> list[Candle]:
+        """The bar being built, closed now; none where there is none."""
+        found, self._bar = self.standing(), []
+        return found

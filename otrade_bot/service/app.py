@@ -44,6 +44,7 @@ from otrade_bot.service.logs import get_logger, timed
 from otrade_bot.service.mouths import Mouths
 from otrade_bot.service.observe import log_observer
 from otrade_bot.service.opening import Opener
+from otrade_bot.service.pictures import Pictures
 from otrade_bot.service.plan import Job, day_jobs
 from otrade_bot.service.prices import PriceSource
 from otrade_bot.service.rehearsal import Played, Rehearsal, drive
@@ -119,6 +120,7 @@ class Service:
         self._group: asyncio.TaskGroup | None = None
         self._feed: asyncio.Task[None] | None = None
         self._lines: list[asyncio.Future[None]] = []  #: the brokers' connections
+        self.pictures = Pictures(setting.state_dir)
         self.mouths = mouths(self)
         self.logins = self._logins()
         self.health = Health(self._sources())
@@ -327,13 +329,14 @@ class Service:
     def _begin(self, desk: Desk, before: Sequence[dict[str, Any]]) -> list[Observer]:
         self.desk = desk  # from its first word on, messages ask it for their label
         self.mouths.catch_up(events_of(reversed(before)))
+        self.pictures.begin(desk.engine, before)
         return self._observers()
 
     def _day(self, now: int) -> date:
         return trading_day(self.calendar, now - self.account.rolls)
 
     def _observers(self) -> list[Observer]:
-        return [log_observer, *self.mouths.observers()]
+        return [log_observer, self.pictures.on_event, *self.mouths.observers()]
 
     def _plan(self, desk: Desk, now: int, *, began: bool) -> list[Job]:
         """Arrange the rest of the day. Of what was due before we came, only our own jobs that are still

@@ -25,6 +25,7 @@ from otrade_bot.control.views import label
 from otrade_bot.core.events import Event, Observer
 from otrade_bot.core.lang import t
 from otrade_bot.service.current import CurrentView
+from otrade_bot.service.daycard import DayCards
 from otrade_bot.service.health import Line, Queue
 from otrade_bot.service.logs import get_logger, tail
 from otrade_bot.service.mode import ModeSwitch
@@ -139,7 +140,7 @@ class Answers:
             log_tail=lambda newest: tail(service.setting.state_dir / "logs" / "system.log", newest),
             checks=service.health.checks, delivery=service.health.delivery,
             log_error=lambda what, error: get_logger("error").error(what, error=repr(error)),
-            audit=self.heard, login=service.logins,
+            audit=self.heard, login=service.logins, pictures=service.pictures,
             mode=ModeSwitch(service.engine.alert, rehearsal=service.setting.rehearsal is not None),
             settings=service.settings,
         )  # fmt: skip
@@ -155,12 +156,13 @@ class Phones:
     phone: Phone
     printer: PlainPrinter
     label: Callable[[], str]
+    cards: DayCards
 
     def tasks(self) -> list[Task]:
         return [("phone", self.phone.run), ("outbox", lambda: self.outbox.run(self.phone))]
 
     def observers(self) -> list[Observer]:
-        return [self.pushes.on_event, self.printer.on_event]
+        return [self.pushes.on_event, self.printer.on_event, self.cards.on_event]
 
     def catch_up(self, diary: Iterable[Event]) -> None:
         self.pushes.catch_up(diary)
@@ -288,7 +290,8 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -
         delivered=answers.delivered, stale_s=settings.stale_seconds,
     )  # fmt: skip
     pushes = Pushes(outbox, settings.users, settings.notifications, answers.label, people=answers.preferences)
-    return Phones(outbox, pushes, gate, phone, printer, answers.label)
+    cards = DayCards(service.pictures, lambda: service.engine, pushes.beside)
+    return Phones(outbox, pushes, gate, phone, printer, answers.label, cards)
 
 
 def introduction(knock: Knock) -> str:

@@ -75,6 +75,12 @@ class Pushes:
         if parcels:
             self._outbox.put_all(parcels, of=self._name(event))
 
+    def beside(self, event: Event, said: Reply) -> None:
+        """A picture after an event's words: to whoever is told of it, without sound."""
+        chats = [chat for chat, users in self._chats().items() if self._loudness(event, chat, users) != "off"]
+        if chats:
+            self._outbox.put_all([Parcel(said, chats, True, lane_of(event, said))])
+
     def catch_up(self, diary: Iterable[Event]) -> None:
         """At a start: ``diary`` is the day's, newest first. An event is written there before it is put here, so a kill
         in between leaves one untold: the newest."""
