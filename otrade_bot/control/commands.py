@@ -29,6 +29,7 @@ from otrade_bot.control.views import label
 from otrade_bot.control.views_checks import Check
 from otrade_bot.control.words import short
 from otrade_bot.core.errors import CommandException
+from otrade_bot.core.events import because, new_mark
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.onetime import six_digits
 from otrade_bot.core.ports import LoginDesk, ModeDesk
@@ -54,6 +55,7 @@ class Heard:
     line: str
     command: str  #: empty where there is none of that name
     outcome: str  #: allowed, denied, unknown, usage; from the phone also stranger, expired, refused
+    mark: str = ""  #: what comes of it bears the same in the journal
 
 
 def _no_config() -> str:
@@ -232,8 +234,10 @@ async def _dispatch(context: Context, line: str) -> Reply:
     except ValueError as error:
         _audit(context, line, command.name, "usage")
         return asked(context, command, pieces, error) or lines(text(_problem(error)), usage(command))
-    _audit(context, line, command.name, "allowed")
-    said = await command.run(context, arguments)
+    mark = new_mark()
+    _audit(context, line, command.name, "allowed", mark)
+    with because(mark):
+        said = await command.run(context, arguments)
     return paged(said, " ".join((f"/{name}", *pieces)), page, from_end=command.pages == "last") if paging else said
 
 
@@ -242,13 +246,13 @@ async def again(context: Context, line: str) -> Reply:
     return await _dispatch(context, line)
 
 
-def _audit(context: Context, line: str, name: str, outcome: str) -> None:
+def _audit(context: Context, line: str, name: str, outcome: str, mark: str = "") -> None:
     """A record that cannot be written is told, and stands in nobody's way: /flatten must work."""
     command = context.table.get(name)
     said = f"/{name}" if command is not None and command.quiet else mask_text(concealed(line))
     said = concealed(line) if holds_code(line) else said
     try:
-        context.audit(Heard(context.user, context.role, context.session, said, name, outcome))
+        context.audit(Heard(context.user, context.role, context.session, said, name, outcome, mark))
     except Exception as error:
         with suppress(Exception):
             context.log_error("audit", error)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from itertools import count
 from typing import Any
 
-__all__ = ["Event", "EventKind", "Observer", "Severity"]
+__all__ = ["Event", "EventKind", "Observer", "Severity", "because", "cause", "new_mark"]
 
 
 class Severity(IntEnum):
@@ -58,3 +62,26 @@ class Event:
 
 
 Observer = Callable[[Event], None]
+
+_cause: ContextVar[str] = ContextVar("cause", default="")
+_marks = count()
+
+
+def new_mark() -> str:
+    """A name for a command that nothing else has: the moment and a number of this process."""
+    return f"{time.time_ns():x}-{next(_marks):x}"
+
+
+@contextmanager
+def because(mark: str) -> Iterator[None]:
+    """What happens within, also in tasks that begin within, bears the mark in the journal."""
+    token = _cause.set(mark)
+    try:
+        yield
+    finally:
+        _cause.reset(token)
+
+
+def cause() -> str:
+    """The mark of the command for whose sake this happens; '' where a human has not asked for it."""
+    return _cause.get()

@@ -97,7 +97,10 @@ class LineLog:
 
         A kill in the middle may leave the first few of them.
         """
-        block = b"".join([self._encode(obj) for obj in objs])
+        self.write(b"".join([self.encode(obj) for obj in objs]), durable=durable)
+
+    def write(self, block: bytes, *, durable: bool) -> None:
+        """The same for lines that ``encode`` has made."""
         self._check_owner()
         with self._lock:
             self._check_usable()
@@ -105,6 +108,16 @@ class LineLog:
                 self._write(block)
             if durable:
                 self._flush()
+
+    def last(self) -> bytes:
+        """The last line with its newline, b"" where there is none. Raises JournalException."""
+        self._check_owner()
+        with self._lock:
+            self._check_usable()
+            try:
+                return _last_line(self._fd)
+            except OSError as error:
+                raise JournalException(f"{self._path}: cannot be read: {_why(error)}") from error
 
     def sync(self) -> None:
         """Put everything appended so far on the disk. Raises JournalException."""
@@ -148,7 +161,8 @@ class LineLog:
         if getattr(self, "_fd", -1) >= 0:
             self.close()
 
-    def _encode(self, obj: Mapping[str, Any]) -> bytes:
+    def encode(self, obj: Mapping[str, Any]) -> bytes:
+        """The line of an object, with its newline. Raises JournalException for what JSON cannot hold."""
         try:
             return orjson.dumps(dict(obj), default=_plain, option=_OPTIONS)
         except (TypeError, ValueError) as error:  # orjson's own error is a TypeError
@@ -202,6 +216,17 @@ class LineLog:
 
 
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
+
+
+def _last_line(fd: int) -> bytes:
+    """Of a file whose lines are whole; read from its end."""
+    size, found = os.fstat(fd).st_size, b""
+    while len(found) < size:
+        step = min(max(4096, len(found)), size - len(found))
+        found = os.pread(fd, step, size - len(found) - step) + found
+        if b"\n" in found[:-1]:
+            return found[found.rindex(b"\n", 0, -1) + 1 :]
+    return found
 
 
 def _plain(value: object) -> object:

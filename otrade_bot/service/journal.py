@@ -16,16 +16,22 @@ from typing import Any, Self
 
 import orjson
 
+from otrade_bot.core.chain import NOTHING, sealed, unsealed
 from otrade_bot.core.clock import Clock, iso, ist_date
 from otrade_bot.core.errors import JournalException
-from otrade_bot.core.events import Event, EventKind, Severity
+from otrade_bot.core.events import Event, EventKind, Severity, cause
 from otrade_bot.core.jsonlines import LineLog
 from otrade_bot.core.masking import MASK, is_secret_name, mask_text
 
-__all__ = ["OWN_KEYS", "DayJournal", "day_path", "days", "events_of", "mended", "read_day"]
+__all__ = ["OWN_KEYS", "DayJournal", "day_path", "days", "events_of", "last_hash", "mended", "read_day"]
 
 #: Keys of the line itself; an event's data may not use them.
-OWN_KEYS = frozenset({"ts", "ns", "kind", "symbol", "text", "severity"})
+OWN_KEYS = frozenset({"ts", "ns", "kind", "symbol", "text", "severity", "cause", "follows", "chain"})
+
+#: What binds a line to others, and says nothing of the day.
+_BONDS = ("mark", "cause", "follows", "chain")
+#: More than the longest line has.
+_TAIL = 1 << 20
 
 
 def day_path(state_dir: str | os.PathLike[str], day: date) -> Path:
@@ -45,11 +51,14 @@ def days(state_dir: str | os.PathLike[str]) -> list[date]:
 
 
 def read_day(state_dir: str | os.PathLike[str], day: date) -> list[dict[str, Any]]:
-    """All lines of a day in the order written; none where there is no journal.
+    """All lines of a day in the order written, without what binds them to others; none where there is no journal.
 
     A torn last line is left out and left alone. Raises JournalException for corruption.
     """
-    return list(LineLog.read(day_path(state_dir, day)))
+    return [
+        {key: value for key, value in line.items() if key not in _BONDS}
+        for line in LineLog.read(day_path(state_dir, day))
+    ]
 
 
 def mended(state_dir: str | os.PathLike[str], day: date) -> str:
@@ -99,7 +108,8 @@ class DayJournal:
 
     Opening the folder fails at once (JournalException) where it cannot be written; a day's file is made
     with its first event. Lines are written immediately; ``durable`` also waits for the disk. A torn line
-    left by a killed process is cut away and told in a ``recovery`` line stamped by ``clock``.
+    left by a killed process is cut away and told in a ``recovery`` line stamped by ``clock``. Each line is chained to
+    the one before it (``core.chain``), the first of a day to the last of the day before.
     """
 
     def __init__(self, state_dir: str | os.PathLike[str], clock: Clock) -> None:
@@ -107,6 +117,7 @@ class DayJournal:
         self._clock = clock
         self._day: date | None = None
         self._log: LineLog | None = None
+        self.head = ""  #: the hash of the last line; '' where the next one begins a chain
         _make_folder(self._state_dir / "journal")
 
     @property
@@ -119,8 +130,16 @@ class DayJournal:
 
         Raises JournalException where it cannot be written, or where ``event.data`` uses a key of OWN_KEYS.
         """
-        line = _line(event)
-        self._log_of(ist_date(event.ts_ns)).append(line, durable=durable)
+        self._write(self._log_of(ist_date(event.ts_ns)), _line(event), durable=durable)
+
+    def _write(self, log: LineLog, line: dict[str, Any], *, durable: bool) -> None:
+        """Sealed. What could not be written is followed by nothing."""
+        before = self.head
+        if not before:
+            before = line["follows"] = _head_before(self._state_dir, self._day)
+        raw, head = sealed(log.encode(line), before)
+        log.write(raw, durable=durable)
+        self.head = head
 
     def close(self) -> None:
         """Put everything on the disk and release the file. Raises JournalException where that fails."""
@@ -143,8 +162,9 @@ class DayJournal:
         self.close()
         self._log = log = LineLog(day_path(self._state_dir, day))
         self._day = day
+        self.head = unsealed(log.last())[1]
         if log.repaired is not None:
-            log.append(_line(self._repair_event(log.path, log.repaired)), durable=True)
+            self._write(log, _line(self._repair_event(log.path, log.repaired)), durable=True)
         return log
 
     def _repair_event(self, path: Path, torn: bytes) -> Event:
@@ -155,6 +175,24 @@ class DayJournal:
             severity=Severity.WARNING,
             data={"what": "torn_line", "bytes": len(torn)},
         )
+
+
+def _head_before(state_dir: Path, day: date | None) -> str:
+    """The hash of the last line of the newest earlier day; NOTHING where there is none that can be read."""
+    for earlier in reversed(days(state_dir)):
+        if day is None or earlier < day:
+            with suppress(OSError, JournalException):
+                return last_hash(day_path(state_dir, earlier)) or NOTHING
+    return NOTHING
+
+
+def last_hash(path: Path) -> str:
+    """The hash of a file's last whole line, '' where it bears none. Raises OSError."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        lines = file.read().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith(b"\n")]
+    return unsealed(whole[-1])[1] if whole else ""
 
 
 def _make_folder(folder: Path) -> None:
@@ -179,6 +217,8 @@ def _line(event: Event) -> dict[str, Any]:
         line["text"] = mask_text(event.text)
     line["severity"] = event.severity.name
     line.update(_clean(event.data))
+    if mark := cause():
+        line["cause"] = mark
     return line
 
 

@@ -23,4 +23,5 @@ def log_observer(event: Event) -> None:
 def command_event(heard: Heard, ts_ns: int) -> Event:
     """What a human said, allowed or not, as a line of the journal."""
     data = {"user": heard.user, "session": heard.session, "line": heard.line, "outcome": heard.outcome}
+    data |= {"mark": heard.mark} if heard.mark else {}
     return Event(EventKind.COMMAND, ts_ns, severity=Severity.INFO, data=data)
