@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
@@ -22,7 +22,7 @@ from otrade_bot.core.errors import StrategyException
 from otrade_bot.kernel.state import RING
 from otrade_bot.strategies.base import StrategyParams
 
-__all__ = ["Condition", "Conditions", "agree", "conditions_of", "disagree"]
+__all__ = ["Condition", "Conditions", "conditions_of"]
 
 #: Made-up moments on which conditions and should_buy must agree.
 TRIALS = 1500
@@ -41,17 +41,20 @@ class Condition:
 
 @dataclass(frozen=True)
 class Conditions:
-    """``reads``: the fields of ``s`` that they look at. ``names``: what the strategy's file defines."""
+    """``reads``: the fields of ``s`` that they look at. ``names``: what the strategy's file defines. ``fields``: what a
+    row has to read, and its dtypes."""
 
+    path: Path
     each: tuple[Condition, ...]
     reads: tuple[str, ...]
     names: dict[str, Any] = field(repr=False)
+    fields: Mapping[str, Any] = field(repr=False, compare=False)
     _said: dict[int, tuple[StrategyParams, tuple[str, ...]]] = field(default_factory=dict, repr=False, compare=False)
 
     def judge(self, record: Any, params: StrategyParams) -> dict[str, bool]:
         """Each condition's words and whether a row's ``record`` meets it, in the order they are written. One that
         cannot be computed (a division by zero) is not met."""
-        s = SimpleNamespace(**{name: _plain(record[name]) for name in self.reads})
+        s = self.row(record)
         return {words: self.met(one, s, params) for words, one in zip(self.words(params), self.each, strict=True)}
 
     def words(self, params: StrategyParams) -> tuple[str, ...]:
@@ -69,16 +72,48 @@ class Conditions:
         except (ArithmeticError, ValueError, IndexError):
             return False
 
+    def agree(self, params: StrategyParams) -> None:
+        """They say the same as ``should_buy`` of made-up moments. Raises StrategyException with one of which they do
+        not."""
+        should_buy = self.names["should_buy"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # made-up numbers overflow here and there
+            for s in _moments(self.fields, params):
+                try:
+                    buys = bool(should_buy(s, params))
+                except (ArithmeticError, ValueError, IndexError):
+                    continue  # of such numbers it says nothing
+                self.compare(buys, s, params)
+
+    def compare(self, buys: bool, s: Any, params: StrategyParams) -> None:
+        """Raises StrategyException where ``should_buy`` has said something else of the row ``s``."""
+        missing = [one for one in self.each if not self.met(one, s, params)]
+        if buys is not bool(missing):
+            return
+        if missing:
+            words = missing[0].words.format_map(params.model_dump())
+            line, what = missing[0].line, f"should_buy says yes where {words!r} is not met"
+        else:
+            line, what = self.each[0].line, "should_buy says no where every one of them is met"
+        read = ((name, getattr(s, name)) for name in self.reads)
+        numbers = ", ".join(f"{name}={value:g}" for name, value in read if np.ndim(value) == 0)
+        raise StrategyException(f"CONDITIONS: {what}{f', with {numbers}' if numbers else ''}", file=str(self.path),
+                                line=line)  # fmt: skip
+
+    def row(self, record: Any) -> SimpleNamespace:
+        """What they read of a row's ``record``, as attributes."""
+        return SimpleNamespace(**{name: _plain(record[name]) for name in self.reads})
+
 
 def _plain(value: Any) -> Any:
     return value.item() if value.ndim == 0 else value
 
 
 def conditions_of(
-    module: Any, tree: ast.Module, path: Path, check: Callable[[ast.Attribute, str], None]
+    module: Any, tree: ast.Module, path: Path, fields: Mapping[str, Any], check: Callable[[ast.Attribute, str], None]
 ) -> Conditions | None:
-    """What the file says, None where it says nothing. ``check(node, owner)`` judges a field of ``s`` or ``p``. Raises
-    StrategyException with file and line."""
+    """What the file says, None where it says nothing. ``fields``: of a row, with their dtypes; ``check(node, owner)``
+    judges one of ``s`` or ``p``. Raises StrategyException with file and line."""
     if not hasattr(module, "CONDITIONS"):
         return None
     line, places = _where(tree)
@@ -92,7 +127,9 @@ def conditions_of(
         parsed = _parsed(expression, path, here)
         reads |= _check_names(parsed, module, path, here, check)
         each.append(Condition(words, compile(parsed, str(path), "eval"), here))
-    return Conditions(tuple(each), tuple(sorted(reads)), vars(module))
+    used = reads | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    known = {name: kind for name, kind in fields.items() if name in used}
+    return Conditions(path, tuple(each), tuple(sorted(reads)), vars(module), known)
 
 
 def _where(tree: ast.Module) -> tuple[int, list[int]]:
@@ -162,38 +199,7 @@ def _known(name: str, module: Any) -> bool:
     return hasattr(module, name) or name in ("abs", "min", "max", "round")
 
 
-# --- one question, asked twice ------------------------------------------------------------------------------------
-
-
-def agree(
-    conditions: Conditions, should_buy: Callable[[Any, Any], Any], fields: Mapping[str, Any], params: StrategyParams,
-    path: Path,
-) -> None:  # fmt: skip
-    """Conditions and ``should_buy`` say the same of made-up moments. ``fields``: what a row has to read, and its dtypes.
-    Raises StrategyException with a moment of which they do not."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # made-up numbers overflow here and there
-        for s in _moments(fields, params):
-            try:
-                buys = bool(should_buy(s, params))
-            except (ArithmeticError, ValueError, IndexError):
-                continue  # of such numbers it says nothing
-            missing = [one for one in conditions.each if not conditions.met(one, s, params)]
-            if buys is bool(missing):
-                disagree(conditions, missing, s, params, path)
-
-
-def disagree(conditions: Conditions, missing: Sequence[Condition], s: Any, params: StrategyParams, path: Path) -> None:
-    """Raises StrategyException: ``missing`` are not met of the row ``s`` and should_buy says yes, or none is and it
-    says no."""
-    read = ((name, getattr(s, name)) for name in conditions.reads)
-    numbers = ", ".join(f"{name}={value:g}" for name, value in read if np.ndim(value) == 0)
-    if missing:
-        line, words = missing[0].line, missing[0].words.format_map(params.model_dump())
-        what = f"should_buy says yes where {words!r} is not met"
-    else:
-        line, what = conditions.each[0].line, "should_buy says no where every one of them is met"
-    raise StrategyException(f"CONDITIONS: {what}" + (f", with {numbers}" if numbers else ""), file=str(path), line=line)
+# --- moments to try them on -----------------------------------------------------------------------------------
 
 
 def _moments(fields: Mapping[str, Any], params: StrategyParams) -> Iterator[SimpleNamespace]:

@@ -23,7 +23,7 @@ from otrade_bot.core.errors import ConfigException, StrategyException
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.compile import Kernel, Progress, StrategySource, load
 from otrade_bot.strategies.base import StrategyParams
-from otrade_bot.strategies.conditions import Conditions, agree, conditions_of
+from otrade_bot.strategies.conditions import Conditions, conditions_of
 
 __all__ = ["SHIPPED", "TradingStrategy", "build_kernel", "load_strategy", "parse_params"]
 
@@ -197,11 +197,10 @@ def _conditions_of(
         known, where = (set(state) | _READABLE, "STATE") if owner == "s" else (params, "PARAMS")
         _check_attribute(node, path, known, set(), where)
 
-    found = conditions_of(module, tree, path, check)
+    fields = {name: abi.BASE_ROW[name] for name in sorted(_READABLE)} | state
+    found = conditions_of(module, tree, path, fields, check)
     if found is not None:
-        used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} | set(found.reads)
-        fields = {name: abi.BASE_ROW[name] for name in sorted(_READABLE)} | state
-        agree(found, module.should_buy, {name: fields[name] for name in fields if name in used}, module.PARAMS(), path)
+        found.agree(module.PARAMS())
     return found
 
 

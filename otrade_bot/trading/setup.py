@@ -195,7 +195,8 @@ def check_strategies(config: Config, config_dir: Path) -> None:
 def dry_run(kernel: Kernel, rows: Iterable[Row], strategies: Mapping[str, TradingStrategy], config: Config) -> None:
     """Show every strategy a made-up market with the parameters it will have, before it sees the real one.
 
-    Raises StrategyException where it fails: a window longer than the rings, an index beyond an array.
+    Raises StrategyException where it fails (a window longer than the rings, an index beyond an array), and where its
+    CONDITIONS do not say what it does.
     """
     tried = set()
     for row in rows:
@@ -204,7 +205,11 @@ def dry_run(kernel: Kernel, rows: Iterable[Row], strategies: Mapping[str, Tradin
             continue
         tried.add((row.strategy, row.params))
         try:
+            if strategy.conditions is not None:
+                strategy.conditions.agree(row.params)
             _show_market(kernel, row, strategy, config)
+        except StrategyException:
+            raise
         except Exception as error:
             what = f"fails with these parameters: {type(error).__name__}: {error}"
             raise StrategyException(what, file=str(strategy.path)) from error
@@ -224,4 +229,6 @@ def _show_market(kernel: Kernel, row: Row, strategy: TradingStrategy, config: Co
         e = event[0]
         e["kind"], e["ts"], e["code"] = abi.BAR, session.open + i, abi.LIVE
         e["value"], e["high"], e["low"], e["price"], e["qty"] = price, price + 50, price - 50, price, 100
-        kernel.run(state, account, params, event, out)
+        n = kernel.run(state, account, params, event, out)
+        if strategy.conditions is not None and (said := out[:n][out["kind"][:n] == abi.EVALUATED]).size:
+            strategy.conditions.compare(bool(said["code"][0] & 1), strategy.conditions.row(state[0]), row.params)
