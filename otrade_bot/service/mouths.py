@@ -211,7 +211,8 @@ class Terminals:
     def _mouth(self) -> TerminalUI | PlainTerminal:
         if self.mouth is None:
             view = CurrentView(lambda: self.service.engine)
-            self.mouth = terminal(view, self.answers.at_terminal, speed=self.speed)
+            folder = self.service.setting.state_dir / "pictures"
+            self.mouth = terminal(view, self.answers.at_terminal, speed=self.speed, pictures=folder)
         return self.mouth
 
     def _on_event(self, event: Event) -> None:

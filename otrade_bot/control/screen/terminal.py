@@ -18,12 +18,14 @@ import tty
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TextIO
 
 from otrade_bot.control.news.notices import describe
 from otrade_bot.control.reply import Reply, text
 from otrade_bot.control.screen.frame import Picture, draw
 from otrade_bot.control.screen.keys import Keys, LineEditor
+from otrade_bot.control.screen.pictures import with_pictures
 from otrade_bot.core.events import Event
 from otrade_bot.trading.snapshot import TradingView
 
@@ -364,8 +366,10 @@ def terminal(
     speed: str = "",
     stdin: TextIO | None = None,
     out: TextIO | None = None,
+    pictures: Path | None = None,
 ) -> TerminalUI | PlainTerminal:
-    """The picture where both sides are terminals, else plain lines."""
+    """The picture where both sides are terminals, else plain lines. PNGs of answers are saved in ``pictures``."""
+    answer = with_pictures(answer, pictures) if pictures is not None else answer
     stdin, out = stdin or sys.stdin, out or sys.stdout
     if stdin.isatty() and out.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         return TerminalUI(view, answer, speed=speed, stdin=stdin, out=out)
