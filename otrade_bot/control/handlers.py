@@ -8,12 +8,14 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from otrade_bot.control import views, views_checks
+from otrade_bot.control.audit import AUDIT
 from otrade_bot.control.auth import Role
 from otrade_bot.control.charts import CHARTS, Look, pnl
 from otrade_bot.control.code import CODE
 from otrade_bot.control.commands import Arguments, Command, Context, Table
 from otrade_bot.control.confirm import Verdict
 from otrade_bot.control.hands import HANDS
+from otrade_bot.control.levels import LEVELS
 from otrade_bot.control.login import Login, log_in
 from otrade_bot.control.mode import Mode, change_mode
 from otrade_bot.control.mute import MUTES
@@ -51,6 +53,12 @@ class Flatten(Arguments):
         return word.lower() if isinstance(word, str) else word
 
 
+class Start(Arguments):
+    """What a deep link brings along: the gate has judged it."""
+
+    code: str = ""
+
+
 async def _start(context: Context, _: Arguments) -> Reply:
     return lines(
         text(bold("OTrade Bot"), f" {context.version}".rstrip()),
@@ -61,7 +69,7 @@ async def _start(context: Context, _: Arguments) -> Reply:
 
 async def _help(context: Context, _: Arguments) -> Reply:
     """Only what this role may do: the rest would be an invitation to be refused."""
-    allowed = [command for command in context.table if command.role <= context.role]
+    allowed = context.table.allowed(context.role)
     return lines(
         text(bold("Commands"), f" for {context.role.word}"),
         *(text(f"/{command.name} {command.takes}".rstrip(), f" · {command.help}") for command in allowed),
@@ -175,7 +183,7 @@ def _covered(held: Sequence[Position], shown: Hashable) -> bool:
 
 COMMANDS = Table(
     (
-        Command("start", Role.VIEWER, "a greeting and your role", _start),
+        Command("start", Role.VIEWER, "a greeting and your role", _start, Start, quiet=True),
         Command("help", Role.VIEWER, "this list", _help),
         Command("status", Role.VIEWER, "how it stands: phase, P&L, blocks, feed", _status),
         Command("positions", Role.VIEWER, "open positions by symbol", _positions),
@@ -189,9 +197,11 @@ COMMANDS = Table(
             "flatten", Role.OPERATOR, "close everything, after a question", _flatten, Flatten, "[yes|no]"
         ),
         *CHARTS,
+        *LEVELS,
         *HANDS,
-        *SETTINGS,
         *MUTES,
+        *SETTINGS,
+        *AUDIT,
         Command("config", Role.VIEWER, "settings in force, secrets masked", _config),
         Command("health", Role.VIEWER, "feed, stops, orders, warm-up", _health),
         Command("logs", Role.VIEWER, "the last log lines", _logs, Count, "[n]", pages="last"),

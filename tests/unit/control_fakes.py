@@ -15,7 +15,18 @@ from otrade_bot.control.handlers import COMMANDS
 from otrade_bot.core.clock import MINUTE, at_ist
 from otrade_bot.core.errors import BrokerException, CommandException
 from otrade_bot.core.model import ExitReason, Leg, OrderStatus, OrderType, Side
-from otrade_bot.trading.snapshot import Evaluation, OrderView, Position, RowView, SignalView, StatusView, Trade, Wish
+from otrade_bot.trading.snapshot import (
+    Amount,
+    Evaluation,
+    LevelValue,
+    OrderView,
+    Position,
+    RowView,
+    SignalView,
+    StatusView,
+    Trade,
+    Wish,
+)
 
 NOON = at_ist(date(2021, 6, 1), 12)
 HOSTILE = (
@@ -153,6 +164,30 @@ class FakeEngine:
     def force(self, symbol: str, by: str) -> str:
         self.calls.append(f"force {symbol} by {by}")
         return f"{symbol} P1: an exit was sent"
+
+    def close_wish(self, symbol: str, rung: int = 0, amount: Amount = "all") -> Wish:
+        held = [one for one in self.held if one.symbol == symbol and rung in (0, one.rung)]
+        if not held:
+            raise CommandException(f"Nothing of {symbol} is open.")
+        return Wish(symbol, f"{symbol} P{held[0].rung}: {amount} goes", (rung, amount, len(held)))
+
+    def close(self, symbol: str, rung: int, amount: Amount, by: str) -> str:
+        self.close_wish(symbol, rung, amount)
+        self.calls.append(f"close {symbol} P{rung} {amount} by {by}")
+        return f"{symbol} P{rung}: {amount} on their way out"
+
+    def level_wish(self, symbol: str, rung: int, which: str, value: LevelValue) -> Wish:
+        one = next(one for one in self.held if one.symbol == symbol and rung in (0, one.rung))
+        looser = value == "off" or (which == "stop" and isinstance(value, int) and value < one.stop)
+        return Wish(symbol, f"{symbol} P{one.rung}: {which} to {value}", (rung, which, value), asks=looser)
+
+    def set_level(self, symbol: str, rung: int, which: str, value: LevelValue, by: str) -> str:
+        self.calls.append(f"{which} {symbol} P{rung} {value} by {by}")
+        return f"{symbol} P{rung}: {which} {value}"
+
+    def extend_square_off(self, symbols: Sequence[str], minutes: int, by: str) -> str:
+        self.calls.append(f"extend {', '.join(symbols)} {minutes} by {by}")
+        return f"Square-off {minutes} minutes later."
 
     def claim_wish(self, symbol: str) -> Wish:
         return self.force_wish(symbol)

@@ -23,7 +23,8 @@ PICTURES = "chart daily weekly monthly performance"
 PEOPLE = "users code"
 NEWS = "mute language"
 SIGNALS = "signals approve skip"
-OPERATOR = {"pause", "resume", "flatten", "force", "claim", "approve", "skip"}
+LEVELS = "close sl target"
+OPERATOR = {"pause", "resume", "flatten", "force", "claim", "approve", "skip", "close", "sl", "target"}
 ADMIN = {"mode", "login", "users"}
 
 
@@ -32,11 +33,11 @@ def say(ctx: Context, line: str) -> str:
 
 
 def line_of(name: str) -> str:
-    return f"/{name} M&M" if name in ("why", "force", "claim", "chart") else f"/{name}"
+    return f"/{name} M&M" if name in ("why", "force", "claim", "chart", "close", "sl", "target") else f"/{name}"
 
 
 def test_the_first_release_has_its_commands() -> None:
-    every = f"{FIRST_RELEASE} {LIVE} {PICTURES} {PEOPLE} {NEWS} {SIGNALS}"
+    every = f"{FIRST_RELEASE} {LIVE} {PICTURES} {PEOPLE} {NEWS} {SIGNALS} {LEVELS}"
     assert {command.name for command in COMMANDS} == set(every.split())
     assert all(command.help for command in COMMANDS)
 
