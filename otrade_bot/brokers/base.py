@@ -53,6 +53,7 @@ class BrokerInterface(ABC):
 
     def __init__(self) -> None:
         self.report: ReportSink = lambda order: None
+        self.on_leaving: Callable[[OrderRequest], None] = lambda request: None  #: a place request leaves now
 
     def dispatch(self, write: Write, done: Done) -> None:
         """Carry a write out and say how it ended. Here: as a task of the running loop."""

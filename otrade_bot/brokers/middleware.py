@@ -238,7 +238,12 @@ class UnifiedBrokerMiddleware(BrokerInterface):
     # --- writes ---
     async def place(self, request: OrderRequest) -> Outcome:
         """An entry that finds no room is Refused unsent; what reduces waits for its turn, before all else."""
-        return await self._write(lambda: self.inner.place(request), reduces=request.reduces, counts=True)
+
+        def send() -> Awaitable[Outcome]:
+            self.on_leaving(request)
+            return self.inner.place(request)
+
+        return await self._write(send, reduces=request.reduces, counts=True)
 
     async def modify(
         self,

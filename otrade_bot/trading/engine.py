@@ -168,7 +168,7 @@ class LiveTradingEngine:
         self.numbers = RungNumbers(self)
         self.flattener = Flattener(self)
         self.approvals = Approvals(self)
-        broker.report = self.on_report
+        broker.report, broker.on_leaving = self.on_report, self.manager.leaving
 
     # --- observers -----------------------------------------------------------------------------------
 

@@ -95,6 +95,7 @@ class OrderManager:
 
     def enter(self, intent: Any) -> Refused | None:
         """Send an entry. A refusal by the gate goes back to the kernel as REJECT."""
+        began = self.clock.now_ns()
         row = self.rows[intent.row]
         side = Side(int(intent.side))
         life = RungLife(
@@ -107,6 +108,7 @@ class OrderManager:
         self.lives[life.row, life.rung] = life
         for approved in refused:
             order = self._register(life, approved.request, Leg.ENTRY)
+            order.decided_ns = began
             self._place(order, approved)
         return None
 
@@ -646,10 +648,14 @@ class OrderManager:
         """The broker has it. Its report may come much later, so a change counts from here on."""
         self.pauses.forget(order.tag)
         order.refusals = 0
+        if what == "place":
+            order.accepted_ns = self.clock.now_ns()
         if not order.order_id:
             order.order_id = outcome.order_id
             self.orders.by_id[outcome.order_id] = order
             self._say_order(order)
+        elif what == "place" and order.took_us is not None:  # a report came first: no news, but how long it took
+            self._say_order(order, order.status, Severity.DEBUG)
         if what == "cancel":
             order.retry_ns = self.clock.now_ns() + CANCEL_AGAIN
         elif what == "modify" and not order.status.final:
@@ -748,16 +754,25 @@ class OrderManager:
             Severity.RISK, {"tag": order.tag, "order_id": order.order_id},
         ))  # fmt: skip
 
-    def _say_order(self, order: Order, before: OrderStatus = OrderStatus.PENDING) -> None:
+    def leaving(self, request: OrderRequest) -> None:
+        """Its place request leaves now: until here it has waited for its turn."""
+        if (order := self.orders.by_tag.get(request.tag)) is not None:
+            order.left_ns = self.clock.now_ns()
+
+    def _say_order(
+        self, order: Order, before: OrderStatus = OrderStatus.PENDING, severity: Severity | None = None
+    ) -> None:
         """``before``: what it was until now; an order that was open already is not accepted again."""
+        rejected, took = order.status is OrderStatus.REJECTED, order.took_us
         self.emit(Event(
             EventKind.ORDER, self.clock.now_ns(), order.instrument.symbol,
-            severity=Severity.WARNING if order.status is OrderStatus.REJECTED else Severity.INFO,
+            severity=severity or (Severity.WARNING if rejected else Severity.INFO),
             data={
                 "tag": order.tag, "order_id": order.order_id, "leg": str(order.leg), "side": order.side.name,
                 "quantity": order.quantity, "filled": order.filled, "status": str(order.status), "before": str(before),
                 "type": str(order.order_type), "price_paise": order.price, "trigger_paise": order.trigger,
                 "reason": order.reason, "rung": order.rung + 1, "strategy": self.rows[order.row].strategy,
+                **({"sent_us": took[0], "accepted_us": took[1]} if took else {}),
             },
         ))  # fmt: skip
 

@@ -84,6 +84,9 @@ class Order:
     absent_reads: int = 0  #: complete reads of the book in which an unknown placement was missing
     absent_ns: int = 0  #: the first of them
     reason: str = ""
+    decided_ns: int = 0  #: when it was begun to send it
+    left_ns: int = 0  #: when its request left
+    accepted_ns: int = 0  #: when the broker's yes was here
     stamp: tuple[int, int, int, int] = NOTHING_HEARD  #: of the newest report: several may bear one time
 
     @property
@@ -98,6 +101,14 @@ class Order:
     def outside(self) -> bool:
         """Somebody else's exit, taken into our book: its name is longer than any tag that leaves."""
         return self.tag.startswith(OUTSIDE) and len(self.tag) > TAG_LIMIT
+
+    @property
+    def took_us(self) -> tuple[int, int] | None:
+        """Microseconds from the decision to the request's leaving, and from there to the yes; None before it."""
+        if not self.accepted_ns or not self.decided_ns:
+            return None
+        left = self.left_ns or self.decided_ns
+        return max(0, left - self.decided_ns) // 1000, max(0, self.accepted_ns - left) // 1000
 
     @property
     def live(self) -> bool:

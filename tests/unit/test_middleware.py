@@ -108,6 +108,24 @@ async def test_entries_wait_where_exits_still_go_and_exits_wait_where_nothing_do
 
 
 @BROKERS
+async def test_a_place_request_is_told_when_it_leaves_not_while_it_waits(name: str) -> None:
+    async with account(name, manual=True) as room:
+        left: list[str] = []
+        room.account.on_leaving = lambda request: left.append(request.tag)
+        for k in range(6):
+            await placed(room, f"E{k}")
+        assert left == [f"E{k}" for k in range(6)]
+        entry = asyncio.create_task(room.account.place(wanted("E6")))
+        await until(lambda: room.watch.asleep == 1)
+        assert left[-1] == "E5"
+        while not entry.done():
+            await until(lambda: room.watch.asleep or entry.done())
+            room.watch.turn(0.1)
+        assert isinstance(await entry, Accepted)
+        assert left[-1] == "E6"
+
+
+@BROKERS
 async def test_an_entry_that_finds_no_room_for_three_seconds_is_refused_unsent(name: str) -> None:
     async with account(name, manual=True) as room:
         for k in range(10):

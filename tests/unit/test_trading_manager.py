@@ -9,6 +9,7 @@ from harness.bench import SHARE, Bench, config, run
 from harness.venue import Call, FakeVenue
 
 from otrade_bot.core.clock import SECOND
+from otrade_bot.core.events import EventKind, Severity
 from otrade_bot.core.model import (
     BrokerPosition,
     ExitReason,
@@ -563,3 +564,33 @@ def test_an_answer_that_times_out_after_the_report_has_come_is_no_doubt(bench: B
     bench.broker.doubt(place)
     assert bench.life().covered == bench.life().held == 30
     assert not bench.manager.frozen
+
+
+@pytest.mark.parametrize("first", ["answer", "report"])
+def test_how_long_an_entry_took_to_leave_and_to_be_taken_is_kept_whichever_comes_first(
+    bench: Bench, first: str
+) -> None:
+    bench.signal()
+    call = bench.broker.last("place")
+    begun = bench.clock.now_ns()
+    bench.clock.advance_to(begun + 3_000_000)  # it waits for its turn at the broker
+    bench.broker.on_leaving(call.request)
+    call.natural = bench.broker.act(call)
+    bench.clock.advance_to(begun + 45_000_000)
+    if first == "report":
+        bench.broker.deliver_all()
+    bench.broker.answer(call)
+    bench.broker.deliver_all()
+    told = [event for event in bench.events(EventKind.ORDER) if "accepted_us" in event.data]
+    assert {(event.data["sent_us"], event.data["accepted_us"]) for event in told} == {(3_000, 42_000)}
+    before = [event for event in bench.events(EventKind.ORDER) if event not in told]
+    assert all(event.data["status"] == "pending" or first == "report" for event in before)
+    silent = [event for event in told if event.severity is Severity.DEBUG]
+    assert len(silent) == (first == "report")  # the phone is told of an order once
+
+
+def test_a_stop_is_no_signal_and_has_no_such_time(bench: Bench) -> None:
+    protected(bench)
+    stops = [event for event in bench.events(EventKind.ORDER) if event.data["leg"] == "exit"]
+    assert stops
+    assert not any("sent_us" in event.data for event in stops)
