@@ -12,6 +12,7 @@ from otrade_bot.control.confirm import Verdict
 from otrade_bot.control.reply import Action, Reply, bold, code, lines, text
 from otrade_bot.control.words import count, short, symbol_text
 from otrade_bot.core.errors import CommandException, ConfigException
+from otrade_bot.core.lang import t
 from otrade_bot.core.model import Block
 from otrade_bot.core.ports import ModeDesk
 from otrade_bot.trading.snapshot import TradingView
@@ -58,6 +59,8 @@ def _answered(context: Context, desk: ModeDesk, given: Mode) -> Reply:
         context.confirmations.drop(context.session, _ACTION)
         head = bold(f"Nothing was changed. {wanted.upper()} is not possible now:")
         return lines(head, *(f"• {one}" for one in against))
+    if wanted == "live" and (asked := context.prove("/mode live", t("LIVE at the next start"))):
+        return asked
     if not given.word:
         return _ask(context, desk, wanted)
     shown = _shown(context, desk, wanted)

@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
-from otrade_bot.core.onetime import veiled
+from otrade_bot.core.onetime import holds_digits, veiled
 
-__all__ = ["PASTED", "Redirected", "came_home", "concealed", "holds_code", "redirected"]
+__all__ = ["PASTED", "Redirected", "came_home", "concealed", "holds_code", "redirected", "secret"]
 
 #: What stands in records in the place of such a line.
 PASTED = "(a login address, not kept)"
@@ -38,6 +38,11 @@ def holds_code(line: str) -> bool:
     """Whether a code or a token may stand in this line."""
     found = _ADDRESS.search(line) or _WEB_TOKEN.search(line) or _ALONE.fullmatch(line.strip())
     return found is not None
+
+
+def secret(line: str) -> bool:
+    """Whether it must not stay in a chat: a login's code, or an authenticator's."""
+    return holds_code(line) or holds_digits(line)
 
 
 def came_home(line: str) -> bool:

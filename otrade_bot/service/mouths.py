@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from otrade_bot import __version__
 from otrade_bot.config import config_dir
 from otrade_bot.config.manager import as_documents
+from otrade_bot.config.models import User
 from otrade_bot.config.secrets import Secrets
 from otrade_bot.control.auth import Role
-from otrade_bot.control.commands import Context, Heard, answer
+from otrade_bot.control.commands import Context, Heard, answer, parse
 from otrade_bot.control.confirm import Confirmations
 from otrade_bot.control.handlers import COMMANDS
 from otrade_bot.control.news.outbox import Outbox
 from otrade_bot.control.news.pushes import Pushes
 from otrade_bot.control.phone.gate import Caller, Gate, Knock, headed
+from otrade_bot.control.phone.pace import Pace
 from otrade_bot.control.reply import Reply, bold, italic, lines
 from otrade_bot.control.screen.terminal import PlainPrinter, PlainTerminal, TerminalUI, terminal
 from otrade_bot.control.views import label
 from otrade_bot.core.events import Event, Observer
 from otrade_bot.core.lang import t
+from otrade_bot.service.authenticators import authenticators_for
 from otrade_bot.service.current import CurrentView
 from otrade_bot.service.daycard import DayCards
 from otrade_bot.service.health import Line, Queue
 from otrade_bot.service.logs import get_logger, tail
 from otrade_bot.service.mode import ModeSwitch
 from otrade_bot.service.observe import command_event
+from otrade_bot.service.people import People, active
 from otrade_bot.service.preferences import Preferences
 
 if TYPE_CHECKING:
@@ -63,6 +67,10 @@ class Mouths(Protocol):
         """To those in charge, outside of any event."""
         ...
 
+    def take(self, users: Sequence[User]) -> None:
+        """These are known from now on: the settings were read again."""
+        ...
+
     def queue(self) -> Queue | None:
         """What waits to be sent; None where nothing is sent."""
         ...
@@ -81,8 +89,10 @@ class Mouths(Protocol):
 class Answers:
     """The command table with today's engine behind it."""
 
-    def __init__(self, service: Service, *, travels: bool) -> None:
-        self._service = service
+    def __init__(self, service: Service, *, travels: bool, people: People | None = None) -> None:
+        self._service, self._people = service, people
+        self._pace = Pace(lambda: service.config.telegram.commands_per_minute)
+        self.still: Callable[[Caller], Caller | None] = lambda caller: caller  #: who he is by now
         self._confirmations = Confirmations(travels=travels)
         self.preferences = Preferences(service.control, lambda: service.config.telegram)
 
@@ -95,11 +105,21 @@ class Answers:
         opened = await self._service.ready(OPENS)
         if self._service.reason:  # what is done now could not be told truly any more
             return lines(italic(self.label()), bold("The service is stopping: nothing was done."), "Stops stay.")
-        return await answer(self._of(caller), line) if opened else self._unopened
+        now = self.still(caller)
+        if now is None:  # blocked or removed while his command waited
+            return Reply()
+        if not self._pace.passes(now.user_id, parse(line)[0]):
+            return self._slower() if self._pace.untold(now.user_id) else Reply()
+        return await answer(self._of(now), line) if opened else self._unopened
 
     async def at_terminal(self, line: str) -> Reply:
         opened = await self._service.ready(OPENS)
         return await answer(self._context("terminal", Role.ADMIN, "terminal"), line) if opened else self._unopened
+
+    def _slower(self) -> Reply:
+        most = self._service.config.telegram.commands_per_minute
+        said = t("More than {most} commands in a minute: not done, and more of them go unanswered.", most=most)
+        return lines(italic(self.label()), bold(said), "/pause, /resume, /flatten")
 
     @property
     def _unopened(self) -> Reply:
@@ -132,7 +152,7 @@ class Answers:
         return replace(context, user_id=caller.user_id, wishes=self.preferences)
 
     def _context(self, user: str, role: Role, session: str) -> Context:
-        service = self._service
+        service, people = self._service, self._people
         return Context(
             view=service.engine, user=user, role=role, session=session, table=COMMANDS,
             confirmations=self._confirmations, now_ns=service.clock.now_ns, version=__version__,
@@ -141,6 +161,7 @@ class Answers:
             checks=service.health.checks, delivery=service.health.delivery,
             log_error=lambda what, error: get_logger("error").error(what, error=repr(error)),
             audit=self.heard, login=service.logins, pictures=service.pictures,
+            people=people, stepup=people.stepup if people is not None else None,
             mode=ModeSwitch(service.engine.alert, rehearsal=service.setting.rehearsal is not None),
             settings=service.settings,
         )  # fmt: skip
@@ -156,6 +177,7 @@ class Phones:
     phone: Phone
     printer: PlainPrinter
     label: Callable[[], str]
+    people: People = field(init=False)
     cards: DayCards
 
     def tasks(self) -> list[Task]:
@@ -171,6 +193,9 @@ class Phones:
         said = headed(self.label, reply)
         self.outbox.put(said, self.gate.admin_chats)
         self.printer.say(said)
+
+    def take(self, users: Sequence[User]) -> None:
+        self.people.take(users)
 
     def queue(self) -> Queue:
         return self.outbox
@@ -194,6 +219,7 @@ class Terminals:
     service: Service
     answers: Answers
     speed: str
+    people: People
     mouth: TerminalUI | PlainTerminal | None = field(default=None)
 
     def tasks(self) -> list[Task]:
@@ -221,6 +247,9 @@ class Terminals:
     def catch_up(self, diary: Iterable[Event]) -> None:
         """Nobody was at the terminal of a process that is dead."""
 
+    def take(self, users: Sequence[User]) -> None:
+        self.people.take(users)
+
     def queue(self) -> None:
         return None
 
@@ -243,16 +272,26 @@ def mouths_for(secrets: Secrets, out: TextIO) -> Callable[[Service], Mouths]:
     """By what the environment holds."""
 
     def make(service: Service) -> Mouths:
-        answers = Answers(service, travels=secrets.telegram_token is not None)
+        people = _people(service, secrets)
+        answers = Answers(service, travels=secrets.telegram_token is not None, people=people)
         rehearsal = service.setting.rehearsal
         if secrets.telegram_token is None:
-            return Terminals(service, answers, f"{rehearsal.speed:g}x" if rehearsal else "")
-        return _phones(service, secrets, answers, out)
+            return Terminals(service, answers, f"{rehearsal.speed:g}x" if rehearsal else "", people)
+        phones = _phones(service, secrets, answers, people, out)
+        _follow(service, people, answers, phones)
+        return phones
 
     return make
 
 
-def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -> Phones:
+def _people(service: Service, secrets: Secrets) -> People:
+    return People(
+        service.config.telegram.users, authenticators_for(secrets, service.setting.state_dir), service.control,
+        log=lambda line: get_logger().warning(line),
+    )  # fmt: skip
+
+
+def _phones(service: Service, secrets: Secrets, answers: Answers, people: People, out: TextIO) -> Phones:
     from otrade_bot.control.phone.phone import Phone
 
     assert secrets.telegram_token is not None
@@ -262,9 +301,7 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -
         get_logger("error").error(what, error=repr(problem))
 
     printer = PlainPrinter(out)
-    admins = [user.chat_id for user in settings.users if user.role == "admin"]
-    outbox = Outbox(service.setting.state_dir / "outbox.jsonl", admins=lambda: admins)
-    outbox.restrict({user.chat_id for user in settings.users})
+    outbox = Outbox(service.setting.state_dir / "outbox.jsonl", admins=lambda: gate.admin_chats)
 
     def knocked(line: str) -> None:
         """Who set the bot up finds his own ids here."""
@@ -278,21 +315,43 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, out: TextIO) -
 
     def met(knock: Knock) -> None:
         """Nobody is named yet: the first to write is told how to be."""
-        if not settings.users and (said := introduction(knock)):
+        if not people.users and (said := introduction(knock)):
             print(said, file=sys.stderr)
 
-    gate = Gate(settings.users, tell=outbox.put, log=knocked, audit=answers.heard, met=met, label=answers.label)
+    gate = Gate(
+        settings.users, tell=outbox.put, log=knocked, audit=answers.heard, met=met, welcome=people.welcome,
+        label=answers.label,
+    )  # fmt: skip
     phone = Phone(
         secrets.telegram_token.get_secret_value(), gate, answers.by_phone, outbox,
         base_url=secrets.telegram_base_url, base_file_url=secrets.telegram_base_file_url,
         menu=lambda caller: [(one.name, t(one.help)) for one in COMMANDS.allowed(caller.role)],
         acts=COMMANDS.acts, symbols=answers.symbols, shelf=service.control,
+        awaits=lambda caller: people.stepup.awaits(caller.session),
         label=answers.label, log=phoned, log_error=error, audit=answers.heard,
         delivered=answers.delivered, stale_s=settings.stale_seconds,
     )  # fmt: skip
     pushes = Pushes(outbox, settings.users, settings.notifications, answers.label, people=answers.preferences)
     cards = DayCards(service.pictures, lambda: service.engine, pushes.beside)
     return Phones(outbox, pushes, gate, phone, printer, answers.label, cards)
+
+
+def _follow(service: Service, people: People, answers: Answers, phones: Phones) -> None:
+    """Who comes is heard and told from now on, who goes is neither."""
+
+    def changed(users: tuple[User, ...]) -> None:
+        telegram = service.config.telegram.model_copy(update={"users": users})
+        service.config = replace(service.config, telegram=telegram)
+        phones.gate.reload(users)
+        phones.pushes.reload(telegram.model_copy(update={"users": active(users)}))
+        phones.outbox.restrict({user.chat_id for user in active(users)})
+        if phones.phone.state.last_ok:
+            phones.phone.show_menus()
+
+    answers.still, phones.people = phones.gate.current, people
+    people.username, people.tell, people.audit = (lambda: phones.phone.username), phones.tell, answers.heard
+    people.follow(changed)
+    people.finish()
 
 
 def introduction(knock: Knock) -> str:

@@ -42,8 +42,8 @@ def active(users: Sequence[User]) -> tuple[User, ...]:
 
 
 class People:
-    """``tell`` puts a message before the admins, ``audit`` keeps a record, ``username`` is the bot's name at Telegram
-    ('' until Telegram has said it). ``wall`` gives seconds since the epoch."""
+    """``wall`` gives seconds since the epoch. To be set by whoever talks: ``tell`` puts a message before the admins,
+    ``audit`` keeps a record, ``username`` is the bot's name at Telegram ('' until Telegram has said it)."""
 
     def __init__(
         self,
@@ -51,7 +51,6 @@ class People:
         seeds: Seeds,
         memory: Memory,
         *,
-        audit: Callable[[Heard], None] = lambda heard: None,
         log: Callable[[str], None] = lambda line: None,
         manager: Callable[[], ConfigManager] = lambda: ConfigManager(config_dir(), environment()),
         wall: Callable[[], float] = time.time,
@@ -59,7 +58,8 @@ class People:
         self.users = tuple(users)
         self.username: Callable[[], str] = str
         self.tell: Callable[[Reply], None] = lambda said: None
-        self._seeds, self._audit, self._log = seeds, audit, log
+        self.audit: Callable[[Heard], None] = lambda heard: None
+        self._seeds, self._log = seeds, log
         self._manager, self._wall = manager, wall
         self._invitations = Invitations(memory, wall)
         self._followers: list[Follower] = []
@@ -154,7 +154,7 @@ class People:
         heard = Heard(one.name, Role.of(one.role), f"telegram:{one.taken}:{one.taken}", INVITED, "start", "joined")
         self._log(f"people: {one.name}, user {one.taken}, came by an invitation and is {one.role}")
         with suppress(Exception):  # no desk is open yet: the log has it
-            self._audit(heard)
+            self.audit(heard)
         who = mask_text(short(called, 60))
         said = lines(
             bold(t("{name} has come by your link and is {role}", name=one.name, role=one.role)),

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from control_fakes import NOON, FakeEngine
-from mode_room import Room, environment
+from mode_room import Proven, Room, environment
 
+from otrade_bot.config.models import TelegramConfig
 from otrade_bot.control.auth import Role
 from otrade_bot.control.phone.gate import Caller
 from otrade_bot.service.mouths import Answers
@@ -38,11 +39,13 @@ def answers(rehearsal: object = None) -> tuple[Answers, Engine]:
         return True
 
     service: Any = SimpleNamespace(
-        ready=ready, engine=engine, reason="", desk=object(), config=None, clock=SimpleNamespace(now_ns=lambda: NOON),
-        health=SimpleNamespace(checks=tuple, delivery=str), logins=None,
+        ready=ready, engine=engine, reason="", desk=object(), config=SimpleNamespace(telegram=TelegramConfig()), clock=SimpleNamespace(now_ns=lambda: NOON),
+        health=SimpleNamespace(checks=tuple, delivery=str), logins=None, settings=None, pictures=None, audits=None,
+        control=SimpleNamespace(part=lambda key: {}, path=Path("control.json")),
         setting=SimpleNamespace(rehearsal=rehearsal, state_dir=Path("state"), source=None, brokers=None),
     )  # fmt: skip
-    return Answers(service, travels=False), engine
+    people: Any = SimpleNamespace(stepup=Proven())
+    return Answers(service, travels=False, people=people), engine
 
 
 async def test_the_files_of_the_environment_are_changed_and_an_alert_goes_out(

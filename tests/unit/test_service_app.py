@@ -67,6 +67,8 @@ class Room:
     def line(self) -> None:
         return None
 
+    def take(self, users: object) -> None: ...
+
     def tell(self, reply: Reply) -> None:
         self.told.append(reply)
 

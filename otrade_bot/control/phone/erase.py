@@ -1,4 +1,4 @@
-"""What must not stay in a chat: a pasted login address goes, whatever becomes of the login."""
+"""What must not stay in a chat: a pasted login address, a one-time code. It goes, whatever becomes of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from telegram import Bot, Message
 from otrade_bot.control.phone.errors import judge
 from otrade_bot.control.reply import Reply, bold, text
 from otrade_bot.core.lang import t
+from otrade_bot.core.redirects import holds_code
 
 __all__ = ["erase"]
 
@@ -31,5 +32,6 @@ async def erase(
         if pause is None or verdict.word not in ("wait", "unsent", "lost"):
             break
         await sleep(max(pause, min(verdict.seconds, 30.0)))
-    log(f"phone: a login address in chat {message.chat_id} could not be removed: {verdict.error}")
-    return text(bold(t("Delete your message yourself:")), " ", t("the login address in it could not be removed."))
+    what = t("login address") if holds_code(message.text or message.caption or "") else t("code")
+    log(f"phone: a {what} in chat {message.chat_id} could not be removed: {verdict.error}")
+    return text(bold(t("Delete your message yourself:")), " ", t("the {what} in it could not be removed.", what=what))

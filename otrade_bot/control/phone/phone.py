@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from telegram import Message, Update
-from telegram.error import InvalidToken
+from telegram.error import BadRequest, InvalidToken
 from telegram.request import HTTPXRequest
 
 from otrade_bot.control.commands import Heard, parse
@@ -33,7 +33,8 @@ from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
 from otrade_bot.control.words import ago, count, short
 from otrade_bot.core.clock import SECOND
 from otrade_bot.core.masking import mask_text, register_secret
-from otrade_bot.core.redirects import concealed, holds_code
+from otrade_bot.core.onetime import invitation, six_digits
+from otrade_bot.core.redirects import concealed, secret
 
 __all__ = ["QUICK", "Parcels", "Phone"]
 
@@ -47,8 +48,9 @@ class Phone:
     order of /pause and /resume is lost. ``label`` is the mode that stands on top of every message. ``audit`` hears of
     what was refused here and never reached ``answer``, ``delivered`` of answers that are in their chat. ``menu`` gives
     the commands that a person's phone offers, ``acts`` says of a line whether it may change something, ``symbols`` what
-    may be named, ``shelf`` keeps lasting buttons. ``log`` takes masked lines. ``wall`` gives seconds since the epoch:
-    the age of a message is judged by it. ``steady`` gives seconds that always advance.
+    may be named, ``shelf`` keeps lasting buttons, ``awaits`` says of a caller whether six digits are a code. ``log``
+    takes masked lines. ``wall`` gives seconds since the epoch: the age of a message is judged by it. ``steady`` gives
+    seconds that always advance.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Phone:
         acts: Callable[[str], bool] = lambda line: True,
         symbols: Callable[[], Sequence[str]] = tuple,
         shelf: Shelf | None = None,
+        awaits: Callable[[Caller], bool] = lambda caller: False,
         label: Callable[[], str] = str,
         log: Callable[[str], None] = lambda line: None,
         log_error: Callable[[str, Exception], None] = lambda what, error: None,
@@ -86,7 +89,7 @@ class Phone:
         register_secret(token.partition(":")[2])
         self._valid = _TOKEN.fullmatch(token) is not None
         self._gate, self._outbox, self._symbols = gate, outbox, symbols
-        self._label, self.delivered = label, delivered
+        self._label, self.delivered, self._awaits = label, delivered, awaits
         self._log, self._log_error, self._audit = log, log_error, audit
         self._stale_s, self._settle_s = stale_s, settle_s
         self._wall, self._steady, self._sleep, self._grace_s = wall, steady, sleep, grace_s
@@ -124,6 +127,11 @@ class Phone:
         return self._bot
 
     @property
+    def username(self) -> str:
+        """The bot's name at Telegram; '' until Telegram has said it."""
+        return self._username
+
+    @property
     def state(self) -> PhoneState:
         """How it stands with Telegram now."""
         return self._poller.state
@@ -145,7 +153,13 @@ class Phone:
     async def send(self, chat_id: int, reply: Reply, *, silent: bool) -> None:
         """The Sender of the outbox: one attempt. Raises telegram.error.TelegramError as it comes."""
         self._check_token()
-        await self._replies.send(chat_id, reply, silent=silent)
+        topic = self._gate.topic_of(chat_id)
+        try:
+            await self._replies.send(chat_id, reply, silent=silent, thread=topic)
+        except BadRequest as error:
+            if topic is None or "thread" not in str(error).lower():
+                raise
+            await self._replies.send(chat_id, reply, silent=silent)  # the topic is gone: better there than nowhere
 
     def _check_token(self) -> None:
         """Raises InvalidToken, without asking Telegram, for what cannot be a token."""
@@ -221,11 +235,11 @@ class Phone:
             return None
 
     def _message(self, caller: Caller, message: Message) -> asyncio.Task[Reply] | None:
-        if not addressed(message, self._username):
+        line = line_of(message).strip()
+        if not addressed(message, self._username) and not (six_digits(line) and self._awaits(caller)):
             return None
         place = Place(caller.chat_id, thread_of(message), caller.user_id)
-        line = line_of(message).strip()
-        if holds_code(line):
+        if secret(line):
             self.spawn(self._erase(message, place))
         if secondhand(message):
             self.heard(caller, line, "refused")
@@ -253,6 +267,8 @@ class Phone:
         name, since = parse(line)[0], ago(int(age * SECOND))
         if name == "pause":
             return self.begin(caller, line, place, f"Sent {since} ago, done now.")
+        if invitation(line):  # it opened a door, and says itself for how long it does
+            return self.begin(caller, line, place)
         if name == "flatten":
             return self.begin(caller, "/flatten", place, f"Sent {since} ago, so it is asked again.")
         self.heard(caller, line, "expired")
@@ -322,8 +338,8 @@ class Phone:
 
 
 def _record(line: str) -> tuple[str, str]:
-    """Line and command of a record: of a login address neither."""
-    return (concealed(line), "") if holds_code(line) else (mask_text(line), parse(line)[0])
+    """Line and command of a record: of a login address or a code neither."""
+    return (concealed(line), "") if secret(line) else (mask_text(concealed(line)), parse(line)[0])
 
 
 def _expired(said: list[str]) -> Reply:
