@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="what the journal says of a day")
     report.add_argument("--day", type=_day, help="YYYY-MM-DD; default: the newest day with a journal")
     report.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    report.add_argument("--audit", action="store_true", help="what came of each command; exit 1 if it was changed")
     report.set_defaults(run=_report)
     config = commands.add_parser("config", help="write defaults, validate, show")
     config.add_argument("what", choices=("init", "check", "schema", "show"))
@@ -185,9 +186,21 @@ def _report(args: argparse.Namespace) -> int:
         have = ", ".join(d.isoformat() for d in known[-5:]) or "none"
         what = f"no journal of {day}" if day else "no journal"
         return _fail(f"{what} in {folder / 'journal'}; there is: {have}", FAILED)
+    if args.audit:
+        return _audit(folder, day, json=args.json)
     found = day_report(read_day(folder, day), day)
     _put(found) if args.json else print(render(found))
     return OK
+
+
+def _audit(folder: Path, day: date, *, json: bool) -> int:
+    from otrade_bot.research.audit import audit, render
+    from otrade_bot.service.audit import earlier_of
+    from otrade_bot.service.journal import day_path
+
+    found = audit(day_path(folder, day), earlier_of(folder, day))
+    _put(found) if json else print(render(found))
+    return OK if found["chain"]["whole"] else FAILED
 
 
 def _config(args: argparse.Namespace) -> int:

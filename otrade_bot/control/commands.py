@@ -32,7 +32,7 @@ from otrade_bot.core.errors import CommandException
 from otrade_bot.core.events import because, new_mark
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.onetime import six_digits
-from otrade_bot.core.ports import LoginDesk, ModeDesk
+from otrade_bot.core.ports import AuditDesk, LoginDesk, ModeDesk
 from otrade_bot.core.redirects import concealed, holds_code
 from otrade_bot.trading.snapshot import TradingView
 
@@ -92,6 +92,7 @@ class Context:
     settings: SettingsDesk | None = None  #: None: nor are the settings
     login: LoginDesk | None = None  #: None: no broker here wants a login
     pictures: PictureDesk | None = None  #: None: nobody draws here
+    audits: AuditDesk | None = None  #: None: no journal here
 
     user_id: int = 0  #: at Telegram; 0 at the terminal
     wishes: People | None = None  #: what each person wants to be told; None: there is no phone

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import date
+from typing import Any, Protocol
 
 from otrade_bot.core.events import Event
 
-__all__ = ["Journal", "LoginDesk", "LoginEnd", "LoginPage", "ModeDesk", "NullJournal"]
+__all__ = ["AuditDesk", "Journal", "LoginDesk", "LoginEnd", "LoginPage", "ModeDesk", "NullJournal"]
 
 
 class Journal(Protocol):
@@ -16,6 +17,14 @@ class Journal(Protocol):
 
     def append(self, event: Event, *, durable: bool = False) -> None:
         """Write one line. ``durable`` returns only after fsync. Raises JournalException."""
+        ...
+
+
+class AuditDesk(Protocol):
+    """Reads journals aside, so that nothing waits for it."""
+
+    async def audit(self, day: date | None, newest: int) -> Mapping[str, Any]:
+        """As ``research.audit.audit`` says it; None is the day that is open. Raises CommandException."""
         ...
 
 

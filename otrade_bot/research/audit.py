@@ -7,7 +7,7 @@ for the service (``python -m otrade_bot.research.audit``): a question as JSON on
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,9 @@ class Chain:
         return not self.breaks
 
 
-def chain_of(raw: Iterable[bytes], before: str = "") -> Chain:
-    """Follow the chain. ``before``: the last hash of the day before, where it is known."""
+def chain_of(raw: Iterable[bytes], before: Container[str] = ()) -> Chain:
+    """Follow the chain. ``before``: the hashes of the day before; the first line follows one of them, or begins one.
+    It need not be the last: a report of the evening may come in the morning."""
     head = follows = ""
     count = loose = 0
     breaks: list[Break] = []
@@ -68,8 +69,8 @@ def chain_of(raw: Iterable[bytes], before: str = "") -> Chain:
         claimed = str(row.get("follows", "")) if row else ""
         if not head:
             follows = head = claimed or NOTHING
-            if before and follows != before and not loose:
-                breaks.append(_break(count, row, "does not follow the last line of the day before"))
+            if follows != NOTHING and follows not in before:
+                breaks.append(_break(count, row, "follows a line that the journal of the day before does not have"))
         elif claimed:
             breaks.append(_break(count, row, "begins a new chain: lines before it were removed or changed"))
             head = claimed
@@ -156,12 +157,12 @@ def _short(line: Mapping[str, Any]) -> dict[str, Any]:
     return {"time": str(line.get("ts", "")), **{key: value for key, value in line.items() if key not in _LEFT_OUT}}
 
 
-def audit(path: Path, before: str = "", newest: int = 0) -> dict[str, Any]:
-    """Of one day's file: ``chain`` and ``happenings``; ``newest`` 0 is all of them. Raises DataException where the file
-    cannot be read."""
+def audit(path: Path, earlier: Path | None = None, newest: int = 0) -> dict[str, Any]:
+    """Of one day's file: ``chain`` and ``happenings``; ``newest`` 0 is all of them. ``earlier``: the file of the day
+    before. Raises DataException where a file cannot be read."""
     try:
         with path.open("rb") as file:
-            chain = chain_of(file, before)
+            chain = chain_of(file, _hashes(earlier) if earlier else ())
         rows = (row for raw in path.read_bytes().splitlines(keepends=True) if (row := _parsed(raw)) is not None)
         told = happenings(rows)
     except OSError as error:
@@ -173,6 +174,11 @@ def audit(path: Path, before: str = "", newest: int = 0) -> dict[str, Any]:
         "commands": len(commands),
         "happenings": told[-newest:] if newest else told,
     }
+
+
+def _hashes(path: Path) -> set[str]:
+    with path.open("rb") as file:
+        return {found for line in file if (found := unsealed(line)[1])}
 
 
 def render(found: Mapping[str, Any]) -> str:
@@ -227,7 +233,8 @@ def _ordered(line: Mapping[str, Any]) -> str:
 
 def _answer() -> None:
     question = orjson.loads(sys.stdin.buffer.read())
-    found = audit(Path(question["path"]), question.get("before", ""), int(question.get("newest", 0)))
+    earlier = Path(question["earlier"]) if question.get("earlier") else None
+    found = audit(Path(question["path"]), earlier, int(question.get("newest", 0)))
     sys.stdout.buffer.write(orjson.dumps(found))
 
 

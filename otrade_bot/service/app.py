@@ -29,6 +29,7 @@ from otrade_bot.core.model import Block
 from otrade_bot.core.session import Calendar
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.service.accounts import Account, PaperAccount
+from otrade_bot.service.audit import Audits
 from otrade_bot.service.brokerside import ANSWERS, BrokerSide
 from otrade_bot.service.clockwatch import ClockWatch
 from otrade_bot.service.clockwork import Clockwork, books_away, compare, feed, metronome
@@ -121,6 +122,7 @@ class Service:
         self._feed: asyncio.Task[None] | None = None
         self._lines: list[asyncio.Future[None]] = []  #: the brokers' connections
         self.pictures = Pictures(setting.state_dir)
+        self.audits = Audits(setting.state_dir, lambda: self.today.day)
         self.mouths = mouths(self)
         self.logins = self._logins()
         self.health = Health(self._sources())

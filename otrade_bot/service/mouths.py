@@ -160,7 +160,7 @@ class Answers:
             log_tail=lambda newest: tail(service.setting.state_dir / "logs" / "system.log", newest),
             checks=service.health.checks, delivery=service.health.delivery,
             log_error=lambda what, error: get_logger("error").error(what, error=repr(error)),
-            audit=self.heard, login=service.logins, pictures=service.pictures,
+            audit=self.heard, login=service.logins, pictures=service.pictures, audits=service.audits,
             people=people, stepup=people.stepup if people is not None else None,
             mode=ModeSwitch(service.engine.alert, rehearsal=service.setting.rehearsal is not None),
             settings=service.settings,
