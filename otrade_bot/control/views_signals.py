@@ -49,7 +49,7 @@ def _typed(ref: str) -> Reply:
 
 
 def _buttons(waiting: Sequence[SignalView]) -> tuple[Action, ...]:
-    pairs = [answers(one.ref, _name(one)) for one in waiting[:MOST]]
+    pairs = [answers(one.ref, max(1.0, one.seconds), _name(one)) for one in waiting[:MOST]]
     return tuple(action for pair in pairs for action in pair)
 
 

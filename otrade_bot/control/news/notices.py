@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from otrade_bot.control.asking import answers
 from otrade_bot.control.news.pieces import (
     Data,
     amount,
@@ -25,7 +26,6 @@ from otrade_bot.control.news.pieces import (
     word,
 )
 from otrade_bot.control.news.summaries import day_head, day_lines, run_lines
-from otrade_bot.control.asking import answers
 from otrade_bot.control.reply import Action, Part, Reply, bold, code, italic, lines, text
 from otrade_bot.control.words import clock_text, count, symbol_text, without_exchange
 from otrade_bot.core.events import Event, EventKind, Severity
@@ -100,7 +100,7 @@ def _signal(data: Data) -> _Said:
     said = join(commas(size, *levels), by_strategy)
     if not (ref := word(data, "ref")):
         return _Said("Signal", said)
-    return _Said(t("Enter?"), said, _question(data, ref), answers(ref))
+    return _Said(t("Enter?"), said, _question(data, ref), answers(ref, float(number(data, "seconds") or 0)))
 
 
 def _question(data: Data, ref: str) -> list[Part]:
