@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from otrade_bot.core.lang import t
 from otrade_bot.core.money import rupees_text
 from otrade_bot.research.drawings import DayChart, Drawing, MoneyBar, MoneyBars, MoneyCurve, ScoreCard
 from otrade_bot.research.past import Ask, Past, Period
+from otrade_bot.trading.snapshot import StatusView
 
 __all__ = ["CHARTS", "Chart", "Daily", "Look", "pnl"]
 
@@ -99,7 +101,7 @@ async def _chart(context: Context, arguments: Arguments) -> Reply:
         return said
     name, last = words.symbol_text(symbol), day.candles[-1]
     drawing = DayChart(
-        name, f"{words.day_text(last[0] - 1)} · {minutes} min · {views.label(view.status())}".rstrip(" ·"), minutes,
+        name, f"{words.day_text(last[0] - 1)} · {minutes} min · {_source(view.status())}".rstrip(" ·"), minutes,
         day.candles, day.averages, day.levels, day.marks, _dark(arguments),
     )  # fmt: skip
     shown = await _shown(desk, said, drawing, f"{name}-{minutes}m-{ist_date(last[0] - 1)}")
@@ -118,7 +120,7 @@ async def pnl(context: Context, arguments: Arguments) -> Reply:
     if desk is None or len(points) < 2:
         return said
     ended = tuple((one.exit_ns, one.net) for one in sorted(booked, key=lambda one: one.exit_ns))
-    note = f"{words.day_text(state.now_ns)} · {views.label(state)}".rstrip(" ·")
+    note = f"{words.day_text(state.now_ns)} · {_source(state)}".rstrip(" ·")
     head = t("Net {net}", net=rupees_text(state.net, sign=True))
     return await _shown(desk, said, MoneyCurve(head, note, tuple(points), ended, _dark(arguments)), "pnl")
 
@@ -164,6 +166,11 @@ async def _performance(context: Context, arguments: Arguments) -> Reply:
         head, f"{_extent(past)} · {mode.upper()}", past.strategies, past.symbols, tuple(curve), _dark(arguments)
     )
     return await _shown(desk, said, card, "performance")
+
+
+def _source(state: StatusView) -> str:
+    """'PAPER · simulated prices': of the label what has room in a picture, where the day stands anyway."""
+    return views.label(replace(state, note=""))
 
 
 def _ask(context: Context, period: Period, count: int) -> Ask:

@@ -124,7 +124,7 @@ def won_text(won: int, trades: int) -> str:
 
 def factor_text(factor: float) -> str:
     """'1.32'; '∞' where nothing was lost."""
-    return "∞" if factor < 0 else f"{min(factor, 99.99):.2f}" if factor else "-"
+    return "∞" if factor < 0 else f"{min(factor, 99.99):.2f}"
 
 
 def _gaps(past: Past, mode: str) -> str:

@@ -118,6 +118,8 @@ def _frame(axes: Axes, asked: DayChart, place: _Places) -> None:
 
 
 Tag = tuple[int, str, str, bool]  # price in paise, words, colour, full
+#: More do not fit beside each other; a symbol has three rungs.
+_MOST_TAGS = 14
 
 
 def _level(axes: Axes, look: Theme, level: Level, place: _Places) -> Tag | None:
@@ -168,8 +170,9 @@ def _tags(axes: Axes, look: Theme, tags: Sequence[Tag]) -> None:
         value = tag[0] / 100
         arrow = "" if low <= value <= high else "↓ " if value < low else "↑ "
         shown.setdefault((min(max(value, low), high), arrow, tag[2]), []).append(tag)
-    gap = (high - low) * 0.052
-    ranked = sorted(shown.items())
+    gap, last = (high - low) * 0.052, tags[-1][0] / 100
+    nearest = sorted(shown.items(), key=lambda one: (not one[1][-1][3], abs(one[0][0] - last)))[:_MOST_TAGS]
+    ranked = sorted(nearest)
     places = _apart([value for (value, _, _), _ in ranked], gap, low + gap / 2, high - gap / 2)
     for ((_, arrow, colour), group), y in zip(ranked, places, strict=True):
         full = group[0][3]

@@ -13,6 +13,7 @@ from otrade_bot.research.chart_style import (
     SMALL,
     Theme,
     canvas,
+    compact,
     fitted,
     headed,
     panel,
@@ -110,10 +111,9 @@ def _bars(axes: Axes, look: Theme, bars: Sequence[MoneyBar]) -> None:
     rupee_axis(axes, sign=True)
     if len(bars) <= 6:
         for at, one in enumerate(bars):
-            axes.annotate(
-                whole(one.net), (at, one.net / 100), (0, 9 if one.net >= 0 else -9), textcoords="offset points",
-                ha="center", va="center", fontsize=SMALL, color=look.ink, zorder=5,
-            )  # fmt: skip
+            said, above = compact(one.net / 100, 1000, sign=True), 9 if one.net >= 0 else -9
+            axes.annotate(said, (at, one.net / 100), (0, above), textcoords="offset points", ha="center", va="center",
+                          fontsize=SMALL, color=look.ink, zorder=5)  # fmt: skip
     step = max(1, -(-len(bars) // 6))
     shown = range((len(bars) - 1) % step, len(bars), step)
     axes.set_xticks(list(shown), [bars[at].label for at in shown])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from otrade_bot.control import views, words
@@ -66,7 +67,7 @@ def day_card(data: Mapping[str, Any], view: TradingView, points: tuple[tuple[int
         *_extremes(data),
         *((("Still open", str(still_open), -1),) if still_open else ()),
     )
-    note = f"{words.day_text(state.now_ns)} · {views.label(state)}".rstrip(" ·")
+    note = f"{words.day_text(state.now_ns)} · {views.label(replace(state, note=''))}".rstrip(" ·")
     bars = tuple(MoneyBar(symbol, net) for symbol, net in ranked)
     return DayCard("Day report", note, data["net_paise"], cells, bars, points)
 
