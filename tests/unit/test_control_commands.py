@@ -24,8 +24,9 @@ PEOPLE = "users code"
 NEWS = "mute language"
 SIGNALS = "signals approve skip"
 LEVELS = "close sl target"
+SETTINGS = "risk set reload strategies"
 OPERATOR = {"pause", "resume", "flatten", "force", "claim", "approve", "skip", "close", "sl", "target"}
-ADMIN = {"mode", "login", "users"}
+ADMIN = {"mode", "login", "users", "set", "reload", "strategies"}
 
 
 def say(ctx: Context, line: str) -> str:
@@ -37,7 +38,7 @@ def line_of(name: str) -> str:
 
 
 def test_the_first_release_has_its_commands() -> None:
-    every = f"{FIRST_RELEASE} {LIVE} {PICTURES} {PEOPLE} {NEWS} {SIGNALS} {LEVELS}"
+    every = f"{FIRST_RELEASE} {LIVE} {PICTURES} {PEOPLE} {NEWS} {SIGNALS} {LEVELS} {SETTINGS}"
     assert {command.name for command in COMMANDS} == set(every.split())
     assert all(command.help for command in COMMANDS)
 
