@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from otrade_bot.brokers.paper.book import Book
+from otrade_bot.control.news.entry import LANES
 from otrade_bot.core.jsonlines import LineLog
 from otrade_bot.core.model import OrderStatus
 from otrade_bot.core.money import rupees_text, to_paise
@@ -87,14 +88,27 @@ async def test_a_recorded_day_is_told_as_recorded_at_the_hours_of_its_year(tmp_p
 
 
 def _told(room: ServiceRoom, api: BotApi, day: date, label: str) -> list[Push]:
-    """What the owner was told: the journal's events, each once, in their order; the others were told the same."""
-    told = pushes(api.to(OWNER), label)
-    assert [push.key for push in told] == list(_expected(room.journal(day)))
+    """What the owner was told: the journal's events, each once, each lane in their order; the others were told the
+    same. Put into the journal's order here."""
+    expected = list(_expected(room.journal(day)))
     for person in PEOPLE:
-        assert [push.key for push in pushes(api.to(person), label)] == [push.key for push in told]
-    assert [push.time for push in told] == sorted(push.time for push in told)
+        told = pushes(api.to(person), label)
+        assert len(told) == len(expected)
+        for lane in LANES:
+            assert [push.key for push in told if _lane(push.head) == lane] == [
+                key for key in expected if _lane(key[1]) == lane
+            ]
+    waiting = {lane: [push for push in pushes(api.to(OWNER), label) if _lane(push.head) == lane] for lane in LANES}
+    assert [push.time for push in waiting["first"]] == sorted(push.time for push in waiting["first"])
     assert not [sent.text for sent in api.sent if re.search(r"\(repeat:|min late", sent.text)]
-    return told
+    return [waiting[_lane(head)].pop(0) for _, head, _ in expected]
+
+
+def _lane(head: str) -> str:
+    if head in ("Filled", "Partly filled", "Closed"):
+        return "fill"
+    often = ("Signal", "Refused", "Order", "Stop ", "Alert", "Recovered")
+    return "news" if head.startswith(often) else "first"
 
 
 def _of_the_market(told: Sequence[Push]) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ from otrade_bot.core.clock import SECOND, at_ist, to_ist
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.service.folder import guest_folder
 from tests.acceptance.service_room import OPERATOR, OWNER, VIEWER, ServiceRoom
-from tests.acceptance.told import Body, Followed, body_of, due, follow
+from tests.acceptance.told import Due, Followed, body_of, due, follow
 from tests.venues.telegram import BadGateway, BotApi, Call, Hang, NotFound, Reset, TooMany, Unauthorized
 
 Line = dict[str, Any]
@@ -65,7 +65,7 @@ class Room(ServiceRoom):
         rehearsed: dict[str, Any] = {"rehearse": START, "speed": speed, "settings": BUSY} if speed else {}
         super().__init__(folder, phone, **(rehearsed | options))
         self.phone, self.day = phone, DAY
-        self.first: list[Body] = []
+        self.first: list[Due] = []
         self.words: list[str] = []  #: states of the poller in the order in which heartbeats showed them
         self._read = 0
         self._lines: list[Line] = []
@@ -127,13 +127,14 @@ class Room(ServiceRoom):
         try:
             await self.phone.until(lambda: all(one.reached == len(bodies) for one in read().values()), 30)
         except TimeoutError as error:
-            missing = {chat: bodies[one.reached :][:1] for chat, one in read().items()}
-            raise AssertionError(f"the first that is not told: {missing}") from error
+            missing = {chat: len(bodies) - one.reached for chat, one in read().items()}
+            raise AssertionError(f"so many are not told: {missing}") from error
         return read()
 
     async def delivered(self) -> dict[int, Followed]:
         """After the end: all that was to be pushed is in every chat, and nothing is left behind."""
         found = await self.told()
+        assert not [chat for chat, read in found.items() if read.beyond]
         outbox = Outbox(self.state / "outbox.jsonl")
         assert outbox.waiting == 0
         outbox.close()
@@ -396,7 +397,7 @@ async def test_five_hundred_alerts_that_wait_come_first_and_a_busy_day_behind_th
         for said in words:
             outbox.put(text(said), PEOPLE)
         outbox.close()
-        room.first = [(said,) for said in words]
+        room.first = [Due("first", (said,)) for said in words]
         room.phone.fail("sendMessage", TooMany(1), 3, chat_id=VIEWER)
         room.phone.fail("sendMessage", BadGateway(after=True), 2, chat_id=OWNER)
         await room.start()
@@ -464,7 +465,7 @@ def _as_if_killed_before_the_last_put(room: Room) -> None:
     path = room.state / "outbox.jsonl"
     kept = [json.loads(line) for line in path.read_bytes().rpartition(b"\n")[0].splitlines()]
     last = max(at for at, line in enumerate(kept) if "add" in line)
-    if body_of("".join(words for words, _ in kept[last]["runs"])) == due(room.lines())[-1]:
+    if body_of("".join(words for words, _ in kept[last]["runs"])) == due(room.lines())[-1].body:
         del kept[last]
         path.write_text("".join(json.dumps(line) + "\n" for line in kept))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby, takewhile
 
 from otrade_bot.control.news.digest import digest
@@ -32,8 +32,8 @@ _LATE = 60 * SECOND
 _PACK = 30
 #: News are put together into a digest when more of them wait: as packs they would be too much to read.
 _FLOOD = 100
-#: Kinds of events that say the same again and again.
-_REPEATED = frozenset({"alert", "recovery", "refusal"})
+#: Kinds of events that may say the same again and again, and how soon after each other that is one.
+_REPEATED, _NEAR = frozenset({"alert", "recovery", "refusal"}), MINUTE
 #: Room for the words that say how often a message came.
 _TIMES = 40
 
@@ -49,7 +49,7 @@ def picked(items: Collection[Item], lane: LaneName, now_ns: int, *, lagging: boo
         return [head]
     if lane == "news" and not whole:
         flood = [head, *_plain(waiting, now_ns)]
-        if _distinct(flood) > _FLOOD:
+        if len(_Folds(item.entry for item in flood).rows) > _FLOOD:
             return flood
         waiting = iter(flood[1:])
     return _pack(head, _plain(waiting, now_ns))
@@ -61,42 +61,35 @@ def _plain(items: Iterable[Item], now_ns: int) -> Iterator[Item]:
 
 
 def _pack(head: Item, others: Iterable[Item]) -> list[Item]:
-    batch, keys, room = [head], {_key(head.entry)}, ROOM - head.entry.units - _TIMES
+    batch, folds, room = [head], _Folds(), ROOM - head.entry.units - _TIMES
+    folds.add(head.entry)
     for item in others:
-        key = _key(item.entry)
-        if key not in keys:
-            room -= item.entry.units + 2 + (_TIMES if item.entry.what.kind else 0)
-            if room < 0 or len(keys) == _PACK:
+        if not folds.joins(item.entry):
+            room -= item.entry.units + 2 + (_TIMES if item.entry.what.kind in _REPEATED else 0)
+            if room < 0 or len(folds.rows) == _PACK:
                 break
-            keys.add(key)
+        folds.add(item.entry)
         batch.append(item)
     return batch
-
-
-def _distinct(items: Iterable[Item]) -> int:
-    return len({_key(item.entry) for item in items})
 
 
 _CLOCK = re.compile(r"\d\d:\d\d:\d\d ")
 
 
 def _key(entry: Entry) -> object:
-    """Equal for messages that say the same of another moment. No two fills or orders are the same, nor two answers."""
-    if entry.what.kind not in _REPEATED:
-        return entry.number
+    """Equal for messages that say the same of another moment."""
     runs = entry.reply.runs
     clock = _CLOCK.match(runs[0].text) if runs else None
     return (runs[0].text[clock.end() :], runs[0].tags, runs[1:]) if clock else runs
 
 
 @dataclass(slots=True)
-class _Told:
+class _Row:
     """One notice of a pack, and how often it came."""
 
     entry: Entry
     last: Entry
     times: int = 1
-    body: Reply = field(default_factory=Reply)
 
     def said(self, body: Reply) -> Reply:
         if self.times == 1:
@@ -105,12 +98,38 @@ class _Told:
         return text(body, " ", italic(t("(×{times}, the last at {until})", times=self.times, until=until)))
 
 
+class _Folds:
+    """Messages one after the other; what says the same again within a minute has no row of its own. No two fills,
+    orders or answers are the same."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self.rows: list[_Row] = []
+        self._newest: dict[object, _Row] = {}
+        for entry in entries:
+            self.add(entry)
+
+    def joins(self, entry: Entry) -> _Row | None:
+        """The row in which it would stand."""
+        if entry.what.kind not in _REPEATED:
+            return None
+        row = self._newest.get(_key(entry))
+        return row if row is not None and abs(entry.what.ns - row.last.what.ns) <= _NEAR else None
+
+    def add(self, entry: Entry) -> None:
+        if row := self.joins(entry):
+            row.times, row.last = row.times + 1, entry
+            return
+        self.rows.append(_Row(entry, entry))
+        if entry.what.kind in _REPEATED:
+            self._newest[_key(entry)] = self.rows[-1]
+
+
 def rendered(entries: Sequence[Entry], now_ns: int, *, repeat: bool) -> Reply:
     """One message of several, in the language of the first: a last line that neighbours share (the label) once, then
     how late they are. Buttons and picture only of one that stands alone."""
     with speaking(entries[0].language):
-        told = _folded(entries)
-        said = _digested(entries) if len(told) > _PACK else _packed(told)
+        rows = _Folds(entries).rows
+        said = _digested(entries) if _flood(rows) else _packed(rows)
         late = _late_text(entries, now_ns)
         again = t("(repeat: Telegram's answer was lost)") if repeat else ""
         whole = lines(said, italic(late) if late else "", italic(again) if again else "")
@@ -121,24 +140,17 @@ def rendered(entries: Sequence[Entry], now_ns: int, *, repeat: bool) -> Reply:
 
 def is_digest(entries: Sequence[Entry]) -> bool:
     """Whether that is what they become."""
-    return len({_key(entry) for entry in entries}) > _PACK
+    return _flood(_Folds(entries).rows)
 
 
-def _folded(entries: Iterable[Entry]) -> list[_Told]:
-    told: dict[object, _Told] = {}
-    for entry in entries:
-        before = told.get(key := _key(entry))
-        if before is None:
-            told[key] = _Told(entry, entry)
-        else:
-            before.times, before.last = before.times + 1, entry
-    return list(told.values())
+def _flood(rows: Sequence[_Row]) -> bool:
+    return len(rows) > _PACK and all(row.entry.lane == "news" for row in rows)
 
 
-def _packed(told: Sequence[_Told]) -> Reply:
+def _packed(rows: Sequence[_Row]) -> Reply:
     groups = [
         lines(_paragraphs([one.said(_divided(one.entry.reply)[0]) for one in group]), tail)
-        for tail, group in groupby(told, key=lambda one: _divided(one.entry.reply)[1])
+        for tail, group in groupby(rows, key=lambda one: _divided(one.entry.reply)[1])
     ]
     return _paragraphs(groups)
 

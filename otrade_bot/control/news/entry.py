@@ -17,8 +17,8 @@ LaneName = Literal["first", "fill", "news"]
 #: ``fill``: fills and closed trades; ``news``: the rest, which may be put together where much of it waits.
 LANES: tuple[LaneName, ...] = get_args(LaneName)
 
-#: Buttons that are not lasting are left out of what is sent later than this after it was put.
-_FRESH = 30 * SECOND
+#: Buttons are left out of what is sent later than this after it was put, s: those that act, those that show.
+_ACTS, _SHOWS = 30.0, 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,11 @@ class Entry:
 
     def actions(self, now_ns: int) -> tuple[Action, ...]:
         """The buttons that still make sense."""
-        fresh = abs(now_ns - self.put_ns) <= _FRESH
-        return tuple(one for one in self.reply.actions if one.lasting or fresh)
+        age = abs(now_ns - self.put_ns) / SECOND
+        return tuple(
+            one for one in self.reply.actions
+            if one.lasting or age <= (one.seconds or (_SHOWS if one.edit else _ACTS))
+        )  # fmt: skip
 
     def alone(self, now_ns: int) -> bool:
         """It has to be a message of its own."""
@@ -90,7 +93,9 @@ def add_line(entry: Entry, chats: Sequence[int], lost: Sequence[int]) -> dict[st
         "add": entry.number, "chats": list(chats), "at": entry.put_ns, "silent": entry.silent,
         "runs": [[run.text, list(run.tags)] for run in entry.reply.runs],
     }  # fmt: skip
-    actions = [[one.label, one.line, one.edit, one.lasting] for one in entry.reply.actions if not one.url]
+    actions = [
+        [one.label, one.line, one.edit, one.lasting, one.seconds] for one in entry.reply.actions if not one.url
+    ]
     more = {
         "lost": list(lost), "about": entry.about, "of": entry.of, "actions": actions,
         "lane": entry.lane if entry.lane != "first" else "",
@@ -121,5 +126,6 @@ def entry_of(line: Mapping[str, Any]) -> Entry:
 
 def _actions(found: Any) -> tuple[Action, ...]:
     return tuple(
-        Action(str(label), str(line), edit=bool(edit), lasting=bool(lasting)) for label, line, edit, lasting in found
+        Action(str(label), str(line), edit=bool(edit), lasting=bool(lasting), seconds=float(seconds))
+        for label, line, edit, lasting, seconds in found
     )

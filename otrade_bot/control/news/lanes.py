@@ -29,6 +29,8 @@ __all__ = ["REPEAT", "ROOM", "Lane", "LaneState", "Sender", "Surroundings"]
 _CROWD, _OLD = 4, 5 * SECOND
 #: Seconds: the first wait after an error and the longest one; a chat that is closed, a token that is refused.
 _FIRST, _LONGEST, _BLOCKED, _REFUSED = 1.0, 30.0, 600.0, 60.0
+#: Messages that may go beyond the pace of a chat when the service ends: Telegram bears a burst.
+_FAREWELL = 10
 #: A message on which the sender itself breaks is given up after so many attempts.
 _BREAKS = 5
 
@@ -167,7 +169,8 @@ class Lane:
     def _pause(self, lane: LaneName) -> float:
         """Seconds until the limits allow the next message."""
         now = self._around.wall_ns()
-        pause = max(self._around.overall.wait_s(now), self._pace.wait_s(now))
+        beyond = _FAREWELL if self.hurry else 0
+        pause = max(self._around.overall.wait_s(now), self._pace.wait_s(now, beyond))
         return max(pause, self._news_pace.wait_s(now)) if lane == "news" and not self.hurry else pause
 
     async def _until_its_turn(self, seconds: float) -> None:

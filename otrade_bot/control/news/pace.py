@@ -36,10 +36,10 @@ class Pace:
     def overall(cls) -> Self:
         return cls(20, 1 / 25)
 
-    def wait_s(self, now_ns: int) -> float:
-        """Seconds until the next one may go; 0 for now."""
+    def wait_s(self, now_ns: int, beyond: int = 0) -> float:
+        """Seconds until the next one may go; 0 for now. ``beyond``: as many more may go at once."""
         self._refill(now_ns)
-        return max(0.0, self._spent + 1 - self.burst) * self.every_s
+        return max(0.0, self._spent + 1 - self.burst - beyond) * self.every_s
 
     def take(self, now_ns: int) -> None:
         """One goes."""
