@@ -352,6 +352,7 @@ def _follow(service: Service, people: People, answers: Answers, phones: Phones) 
     people.username, people.tell, people.audit = (lambda: phones.phone.username), phones.tell, answers.heard
     people.follow(changed)
     people.finish()
+    service.settings.people = people.take
 
 
 def introduction(knock: Knock) -> str:

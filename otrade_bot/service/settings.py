@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from otrade_bot.config import Config, ConfigManager, config_dir, environment
 from otrade_bot.config.changes import KEYS, changed, known_key, read_value, riskier, value_text
 from otrade_bot.config.explain import allowed_at
-from otrade_bot.config.models import StrategyConfig
+from otrade_bot.config.models import StrategyConfig, User
 from otrade_bot.config.rules import as_exception, first_fault
 from otrade_bot.control.settings_desk import Change, Knob, Proposal, StrategyState
 from otrade_bot.core.errors import ConfigException
@@ -53,6 +53,7 @@ class Settings:
         manager: Callable[[], ConfigManager] = lambda: ConfigManager(config_dir(), environment()),
     ) -> None:
         self._service, self._manager = service, manager
+        self.people: Callable[[Sequence[User]], None] | None = None  #: takes who is heard, where there is a phone
         self._awaited: tuple[str, str] | None = None  #: who and what, of an opening that is to come
 
     @property
@@ -196,7 +197,9 @@ class Settings:
         manager, known = self._manager(), self._service.opener.strategies
         filed = manager.load(create=False)
         folder = setup.user_strategies(filed, manager.config_dir)
-        found = compare(self.config, filed, known, rehearsed=self._rehearsal, folder=folder)
+        found = compare(
+            self.config, filed, known, rehearsed=self._rehearsal, folder=folder, phone=self.people is not None
+        )
         config = self._checked(found.config)
         for place, given in enumerate(config.trading.strategies):
             if given.params != self.config.trading.strategies[place].params:
@@ -221,7 +224,10 @@ class Settings:
         assert isinstance(plan, _Plan)
         for file, key, value in plan.writes:
             path = self._manager().put(file, key, value)
+        heard = plan.config.telegram != self.config.telegram
         self._service.take(plan.config)
+        if heard and self.people is not None:
+            self.people(plan.config.telegram.users)
         engine = self._engine
         adopt(engine, plan.config, rules=not plan.reopen)
         self._say(proposal, by)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from otrade_bot.config.changes import KEYS, riskier
 from otrade_bot.config.manager import differences
-from otrade_bot.config.models import Config, StrategyConfig
+from otrade_bot.config.models import Config, StrategyConfig, User
+from otrade_bot.control.auth import Role
 from otrade_bot.control.settings_desk import Change
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.service.settings_judge import parameter_change
@@ -19,8 +20,9 @@ __all__ = ["Found", "compare", "raw_strategies", "with_strategy"]
 
 #: What a rehearsal has otherwise than its files, on purpose.
 _REHEARSED = (("trading.json", "mode"), ("market.json", "special_days"))
-#: Of trading.json what holds at once.
+#: Of trading.json, and of telegram.json where there is a phone, what holds at once.
 _AT_ONCE = ("capital_per_position", "max_positions", "approval")
+_HEARD = ("users", "notifications", "commands_per_minute")
 
 
 @dataclass(slots=True)
@@ -33,15 +35,20 @@ class Found:
 
 
 def compare(
-    running: Config, filed: Config, strategies: Mapping[str, TradingStrategy], *, rehearsed: bool, folder: Any = None
-) -> Found:
-    """Raises ConfigException and StrategyException for what no start could use either."""
+    running: Config, filed: Config, strategies: Mapping[str, TradingStrategy], *, rehearsed: bool, folder: Any = None,
+    phone: bool = False,
+) -> Found:  # fmt: skip
+    """``folder``: of the user's own strategies; ``phone``: people and their notifications can be taken over. Raises
+    ConfigException and StrategyException for what no start could use either."""
     _check_strategies(filed, strategies, folder)
     same = _shape(running) == _shape(filed)
     update = {name: getattr(filed.trading, name) for name in _AT_ONCE}
     if same:
         update["strategies"] = filed.trading.strategies
     found = Found(replace(running, risk=filed.risk, trading=running.trading.model_copy(update=update)))
+    if phone:
+        heard = {name: getattr(filed.telegram, name) for name in _HEARD}
+        found.config = replace(found.config, telegram=running.telegram.model_copy(update=heard))
     for file, key, old, new in differences(running, filed):
         if rehearsed and any(file == own and key.startswith(name) for own, name in _REHEARSED):
             continue
@@ -49,9 +56,31 @@ def compare(
             _strategies(found, running, filed, strategies)
         elif key in KEYS and KEYS[key].file == file:
             found.changes.append(Change(file, key, old, new, "now", riskier(key, old, new)))
+        elif phone and file == "telegram.json" and key.split(".")[0] in _HEARD:
+            found.changes.append(_heard(key, old, new, running.telegram.users, filed.telegram.users))
         else:
             found.changes.append(Change(file, key, old, new, "restart"))
     return found
+
+
+def _heard(key: str, old: Any, new: Any, before: Sequence[User], after: Sequence[User]) -> Change:
+    if key != "users":
+        return Change("telegram.json", key, old, new)
+    return Change("telegram.json", key, _names(before), _names(after), "now", _more_power(before, after))
+
+
+def _names(users: Sequence[User]) -> str:
+    return ", ".join(f"{one.name} ({'blocked' if one.blocked else one.role})" for one in users) or "nobody"
+
+
+def _more_power(before: Sequence[User], after: Sequence[User]) -> bool:
+    """Somebody may do more than before, or the same from another chat."""
+    was = {(one.user_id, one.chat_id): _power(one) for one in before}
+    return any(_power(one) > was.get((one.user_id, one.chat_id), 0) for one in after)
+
+
+def _power(user: User) -> int:
+    return 0 if user.blocked else Role.of(user.role)
 
 
 def _check_strategies(filed: Config, known: Mapping[str, TradingStrategy], folder: Any) -> None:

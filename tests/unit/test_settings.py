@@ -426,6 +426,24 @@ def test_files_that_change_between_question_and_yes_are_asked_about_again(tmp_pa
     assert room.config.trading.capital_per_position == 1000
 
 
+def test_people_and_notifications_are_taken_over_where_there_is_a_phone(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    one = {"user_id": 7, "chat_id": 7, "role": "viewer", "name": "ravi"}
+    (room.folder / "telegram.json").write_text(json.dumps({"users": [one], "notifications": {"fill": "off"}}))
+    assert "before the next start" in room.say("/reload")
+    taken: list[Any] = []
+    room.desk.people = taken.append
+    assert "CODE" in room.say("/reload", session=PHONE)
+    asked = room.say("/reload")
+    assert "users nobody → ravi (viewer) · at once" in asked
+    assert "notifications.fill on → off · at once" in asked
+    room.say("/reload yes")
+    assert [user.name for user in taken[0]] == ["ravi"]
+    assert room.config.telegram.notifications.fill == "off"
+    (room.folder / "telegram.json").write_text(json.dumps({"users": [{**one, "blocked": True}]}))
+    assert "ravi (viewer) → ravi (blocked)" in room.say("/reload", session=PHONE)  # less power needs no code
+
+
 # --- /risk ------------------------------------------------------------------------------------------
 
 
