@@ -10,11 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, NoReturn
+from typing import Any
 
-from otrade_bot.core.clock import from_iso, iso, ist_date
+from otrade_bot.core.clock import from_iso
 from otrade_bot.core.errors import DataException
 from otrade_bot.core.money import group_indian, rupees, rupees_text, to_paise
+from otrade_bot.research.execution import Execution, execution_lines
+from otrade_bot.research.rows import MOST, Line, Rung, rung_of
 
 __all__ = ["day_report", "render"]
 
@@ -23,90 +25,18 @@ def day_report(lines: Iterable[Mapping[str, Any]], day: date) -> dict[str, Any]:
     """The report of ``day`` from its journal lines, in the order written. Money in rupees.
 
     Keys: day, mode, feed, broker (of the last run; empty where no run line is), runs, trades, gross,
-    charges, net, signals, orders, refusals, ticks, dropped, open_positions.
+    charges, net, signals, orders, refusals, ticks, dropped, open_positions, and those of ``Execution.report``.
     Totals are added as integer paise and converted once. A trade written twice (restarts) counts once,
     as it was last written. Lines whose ``ns`` lies on another day are left out.
     Raises DataException, naming the line (from 1), for values of a wrong type.
     """
     tally = _Tally()
     for number, line in enumerate(lines, start=1):
-        row = _Row(number, line)
+        row = Line(number, line)
         reader = _READERS.get(row.kind)
         if reader is not None and row.on(day):
             reader(tally, row)
     return tally.report(day)
-
-
-_MOST = 2**63 - 1  #: what a line of the journal can hold as a whole number
-
-
-class _Row:
-    """One line with typed access to its keys."""
-
-    def __init__(self, number: int, line: object) -> None:
-        self.number = number
-        if not isinstance(line, Mapping):
-            raise DataException(f"journal line {number}: expected an object, got {line!r:.60}")
-        self._line = line
-        self.kind = self.text("kind")
-
-    def on(self, day: date) -> bool:
-        try:
-            return "ns" not in self._line or ist_date(self.whole("ns")) == day
-        except OverflowError:
-            self._wrong("ns", "a moment of this era in nanoseconds")
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self._line.get(key, default)
-        if not isinstance(value, str):
-            self._wrong(key, "text")
-        return value
-
-    def word(self, key: str, *allowed: str) -> str:
-        value = self.text(key)
-        if value not in allowed:
-            self._wrong(key, " or ".join(allowed))
-        return value
-
-    def whole(self, key: str, low: int | None = None, *, default: int | None = None) -> int:
-        value = self._line.get(key, default)
-        least = -_MOST if low is None else low
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
-            self._wrong(key, "a whole number" + ("" if low is None else f" of at least {low}"))
-        return value
-
-    def price(self, key: str) -> float:
-        value = self._line.get(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _MOST:
-            self._wrong(key, "a price in rupees above 0")
-        return float(value)
-
-    def moment(self, key: str) -> str:
-        try:
-            return iso(from_iso(self.text(key)))
-        except (ValueError, OverflowError):
-            self._wrong(key, "an ISO-8601 time")
-
-    def counts(self, key: str) -> dict[str, int]:
-        value = self._line.get(key, {})
-        if not isinstance(value, Mapping) or not all(_is_count(item) for item in value.values()):
-            self._wrong(key, "an object of counts")
-        return {str(name): int(item) for name, item in value.items()}
-
-    def objects(self, key: str) -> list[dict[str, Any]]:
-        value = self._line.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
-            self._wrong(key, "a list of objects")
-        return [dict(item) for item in value]
-
-    def _wrong(self, key: str, allowed: str) -> NoReturn:
-        got = f"got {self._line[key]!r:.60}" if key in self._line else "it is missing"
-        kind = "" if key == "kind" else f" ({self._line.get('kind')})"
-        raise DataException(f"journal line {self.number}{kind}: {key}: expected {allowed}, {got}")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +47,6 @@ class _Booked:
     gross: int
     charges: int
     net: int
-
-
-_Rung = tuple[str, str, int]  #: symbol, strategy, rung
 
 
 @dataclass(slots=True)
@@ -142,39 +69,43 @@ class _Tally:
     tags: set[str] = field(default_factory=set)
     refusals: Counter[str] = field(default_factory=Counter)
     runs: list[dict[str, str]] = field(default_factory=list)
-    cycles: dict[tuple[_Rung, str], _Cycle] = field(default_factory=dict)
+    cycles: dict[tuple[Rung, str], _Cycle] = field(default_factory=dict)
     signals: int = 0
     ticks: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    execution: Execution = field(default_factory=Execution)
     told_open: list[dict[str, Any]] | None = None  #: by the day line, until something is filled after it
 
-    def run(self, row: _Row) -> None:
+    def run(self, row: Line) -> None:
         """A process began; that one ended says nothing of the day."""
         if row.text("state", "") == "stopped":
             return
         words = {key: row.text(key, "") for key in ("mode", "feed", "broker")}
         self.runs.append({"ts": row.text("ts", ""), **words})
 
-    def signal(self, row: _Row) -> None:
+    def signal(self, row: Line) -> None:
         self.signals += 1
+        self.execution.signal(row)
 
-    def order(self, row: _Row) -> None:
+    def order(self, row: Line) -> None:
         tag, order_id = row.text("tag"), row.text("order_id", "")
         if tag and order_id:
             self.tags.add(tag)
+        self.execution.order(row)
 
-    def refusal(self, row: _Row) -> None:
+    def refusal(self, row: Line) -> None:
         self.refusals[row.text("code")] += 1
+        self.execution.refusal(row)
 
-    def day(self, row: _Row) -> None:
+    def day(self, row: Line) -> None:
         self.ticks = row.whole("ticks", 0, default=0)
         self.dropped = row.counts("dropped")
         self.told_open = row.objects("open_positions")
 
-    def fill(self, row: _Row) -> None:
+    def fill(self, row: Line) -> None:
         """Cumulative numbers only grow; a late line with a smaller one changes nothing."""
         self.told_open = None
-        key = (_rung_of(row), str(row.whole("cycle", 0)))
+        key = (rung_of(row), str(row.whole("cycle", 0)))
         cycle = self.cycles.setdefault(key, _Cycle())
         quantity, value = row.whole("quantity", 0), row.whole("value_paise", 0)
         side = row.word("side", "BUY", "SELL")
@@ -182,8 +113,9 @@ class _Tally:
             cycle.left = max(cycle.left, quantity)
         elif quantity >= cycle.entered:
             cycle.side, cycle.entered, cycle.value = side, quantity, value
+        self.execution.fill(row)
 
-    def trade(self, row: _Row) -> None:
+    def trade(self, row: Line) -> None:
         self.told_open = None
         booked = _booked(row)
         self.trades[row.text("trade_id")] = booked
@@ -205,6 +137,7 @@ class _Tally:
             "ticks": self.ticks,
             "dropped": self.dropped,
             "open_positions": self._open() if self.told_open is None else self.told_open,
+            **self.execution.report(trade.row for trade in booked),
         }
 
     def _open(self) -> list[dict[str, Any]]:
@@ -218,9 +151,9 @@ class _Tally:
                 rows.append(_position(rung, cycle, cycle.held - closed))
         return rows
 
-    def _unmatched(self) -> Counter[_Rung]:
+    def _unmatched(self) -> Counter[Rung]:
         """By rung: quantity of the trades less quantity of the exit fills."""
-        rest: Counter[_Rung] = Counter()
+        rest: Counter[Rung] = Counter()
         for trade in self.trades.values():
             rest[trade.row["symbol"], trade.row["strategy"], trade.row["rung"]] += trade.row["quantity"]
         for (rung, _), cycle in self.cycles.items():
@@ -228,11 +161,7 @@ class _Tally:
         return rest
 
 
-def _rung_of(row: _Row) -> _Rung:
-    return row.text("symbol"), row.text("strategy", ""), row.whole("rung", 1)
-
-
-def _position(rung: _Rung, cycle: _Cycle, quantity: int) -> dict[str, Any]:
+def _position(rung: Rung, cycle: _Cycle, quantity: int) -> dict[str, Any]:
     """``average``: rupees, of everything that was entered."""
     symbol, strategy, number = rung
     return {
@@ -245,11 +174,11 @@ def _position(rung: _Rung, cycle: _Cycle, quantity: int) -> dict[str, Any]:
     }
 
 
-def _booked(row: _Row) -> _Booked:
+def _booked(row: Line) -> _Booked:
     gross, charges, net = row.whole("gross_paise"), row.whole("charges_paise", 0), row.whole("net_paise")
     if net != gross - charges:
         raise DataException(f"journal line {row.number} (trade): net_paise {net} is not {gross} - {charges}")
-    symbol, strategy, rung = _rung_of(row)
+    symbol, strategy, rung = rung_of(row)
     cells = {
         "symbol": symbol,
         "side": row.word("side", "BUY", "SELL"),
@@ -273,7 +202,7 @@ def _closing_order(trade: _Booked) -> tuple[int, str]:
     return from_iso(trade.row["exit_time"]), trade.row["trade_id"]
 
 
-_READERS: dict[str, Callable[[_Tally, _Row], None]] = {
+_READERS: dict[str, Callable[[_Tally, Line], None]] = {
     "run": _Tally.run,
     "signal": _Tally.signal,
     "order": _Tally.order,
@@ -344,7 +273,7 @@ def _totals(report: Mapping[str, Any]) -> list[str]:
     for title, key in (("Refused", "refusals"), ("Ticks dropped", "dropped")):
         if report.get(key):
             lines.append(f"{title}: " + ", ".join(f"{name} {count}" for name, count in report[key].items()))
-    return lines + _open_lines(report["open_positions"])
+    return lines + execution_lines(report) + _open_lines(report["open_positions"])
 
 
 def _open_lines(positions: list[dict[str, Any]]) -> list[str]:
@@ -356,7 +285,7 @@ def _open_lines(positions: list[dict[str, Any]]) -> list[str]:
 def _open_cells(position: Mapping[str, Any]) -> str:
     rung = f" P{position['rung']}" if position.get("rung") else ""
     average = position.get("average")
-    price = f" at {_money(average)}" if isinstance(average, (int, float)) and abs(average) <= _MOST else ""
+    price = f" at {_money(average)}" if isinstance(average, (int, float)) and abs(average) <= MOST else ""
     symbol, side, quantity = (position.get(key, "?") for key in ("symbol", "side", "quantity"))
     return f"{symbol}{rung} {side} {quantity}{price}"
 

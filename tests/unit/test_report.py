@@ -77,6 +77,11 @@ def test_an_empty_journal_is_a_day_on_which_nothing_happened() -> None:
         "ticks": 0,
         "dropped": {},
         "open_positions": [],
+        "slippage": {"entries": 0, "shares": 0, "paise_per_share": None, "rupees": 0.0},
+        "latency": {"orders": 0, "signal_to_sent_ms": None, "sent_to_accepted_ms": None},
+        "refusal_reasons": {},
+        "rejected": {},
+        "by_strategy": {},
     }
     assert "No trades." in render(report)
     assert "Nothing left open." in render(report)
