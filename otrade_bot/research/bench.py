@@ -189,6 +189,13 @@ def signal_to_socket(journal: JournalOf) -> list[Row]:
     return bench_socket.signal_to_socket(journal)
 
 
+def command_to_answer(journal: JournalOf) -> list[Row]:
+    """From a command on the phone to its answer, with the engine at work."""
+    from otrade_bot.research import bench_phone  # brings the phone in
+
+    return bench_phone.command_to_answer(journal)
+
+
 @contextlib.contextmanager
 def disk_time() -> Iterator[list[float]]:
     """The seconds of every wait for the disk, while this lasts."""
@@ -263,6 +270,7 @@ def _jobs(journal: JournalOf) -> dict[str, Callable[[], list[Row]]]:
         "replay_momentum_ladder": lambda: [replay("momentum_ladder"), replay("momentum_ladder", "15m")],
         "signal_to_paper_order": lambda: signal_to_paper_order(journal),
         "signal_to_socket": lambda: signal_to_socket(journal),
+        "command_to_answer": lambda: command_to_answer(journal),
         "version_command": lambda: [version_command()],
         "import": lambda: [import_time()],
         "start_to_first_decision": start_to_first_decision,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from otrade_bot.core.errors import BrokerException
-from otrade_bot.research import bench_socket
+from otrade_bot.research import bench_phone, bench_socket
 from otrade_bot.research.bench import (
     BUSY,
     DAY,
@@ -104,3 +104,10 @@ def test_an_order_that_does_not_leave_is_no_figure(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(bench_socket, "_account", barred)
     with pytest.raises(BrokerException, match="did not leave"):
         bench_socket.samples(DayJournal, 2)
+
+
+def test_every_command_of_the_phone_is_answered_while_prices_come() -> None:
+    took, fed = bench_phone.samples(DayJournal, 8)
+    assert len(took) == 8
+    assert min(took) > 0
+    assert fed > 0
