@@ -152,6 +152,11 @@ class Table:
         found = self.get(parse(line)[0])
         return found is None or found.role > Role.VIEWER
 
+    def may(self, role: Role, line: str) -> bool:
+        """Whether that role may say it; of no command anybody may say what it likes, and hears so."""
+        found = self.get(parse(line)[0])
+        return found is None or found.role <= role
+
     def allowed(self, role: Role) -> list[Command]:
         """What that role may do."""
         return [command for command in self if command.role <= role]

@@ -765,7 +765,7 @@ class LiveTradingEngine:
         mask = sum(1 << i for i, why in enumerate(Block) if why in self.blocks)
         self.post(lambda: self._kernel(abi.PHASE, 0, code=abi.PHASE_BLOCK, value=mask))
         if mask:
-            why = self.limit_words(abi.L_BLOCKED, 0)[1]
+            why = ", ".join(sorted(b.value for b in self.blocks))
             self.post(lambda: self.approvals.stop(why))
 
     def pause(self, by: str) -> bool:

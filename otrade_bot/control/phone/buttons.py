@@ -126,8 +126,12 @@ class Offers:
             del self._out[next(iter(self._out))]
         return made
 
-    def press(self, chat_id: int, user_id: int, message_id: int | None, word: str) -> Pressed:
-        """Judge a press; a good one uses the deck up, another person's takes nothing from the owner."""
+    def press(
+        self, chat_id: int, user_id: int, message_id: int | None, word: str,
+        spends: Callable[[str], bool] = lambda line: True,
+    ) -> Pressed:  # fmt: skip
+        """Judge a press; a good one uses the deck up where it ``spends`` it, another person's takes nothing from the
+        owner."""
         if (kept := self._lasting.get(word)) is not None:
             return Pressed(Press.GOOD, kept[1]) if kept[0] == chat_id else Pressed(Press.OLD)
         deck, action = self._out.get(word, (None, None))
@@ -141,7 +145,7 @@ class Offers:
             return Pressed(Press.USED, action)
         if self._wall() - deck.at > self._counts(deck, action):
             return Pressed(Press.LATE if self._wall() - deck.at <= self._seconds else Press.OLD, action)
-        deck.used = True
+        deck.used = spends(action.line)
         return Pressed(Press.GOOD, action)
 
     def stays(self, word: object) -> bool:

@@ -47,10 +47,10 @@ class Phone:
     ``answer`` turns a caller's line into a reply; it must reach the command without an ``await`` of its own, or the
     order of /pause and /resume is lost. ``label`` is the mode that stands on top of every message. ``audit`` hears of
     what was refused here and never reached ``answer``, ``delivered`` of answers that are in their chat. ``menu`` gives
-    the commands that a person's phone offers, ``acts`` says of a line whether it may change something, ``symbols`` what
-    may be named, ``shelf`` keeps lasting buttons, ``awaits`` says of a caller whether six digits are a code. ``log``
-    takes masked lines. ``wall`` gives seconds since the epoch: the age of a message is judged by it. ``steady`` gives
-    seconds that always advance.
+    the commands that a person's phone offers, ``acts`` says of a line whether it may change something, ``may`` whether
+    that caller may say it, ``symbols`` what may be named, ``shelf`` keeps lasting buttons, ``awaits`` says of a caller
+    whether six digits are a code. ``log`` takes masked lines. ``wall`` gives seconds since the epoch: the age of a
+    message is judged by it. ``steady`` gives seconds that always advance.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Phone:
         base_file_url: str | None = None,
         menu: Menu | None = None,
         acts: Callable[[str], bool] = lambda line: True,
+        may: Callable[[Caller, str], bool] = lambda caller, line: True,
         symbols: Callable[[], Sequence[str]] = tuple,
         shelf: Shelf | None = None,
         awaits: Callable[[Caller], bool] = lambda caller: False,
@@ -113,8 +114,9 @@ class Phone:
         self._replies = Replies(self._bot, outbox, self.offers, log, sleep)
         self._turns = Turns(answer, self.own, self._sorry)
         self._presses = Presses(
-            self._bot, self.offers, self._replies, self, acts, lambda: self._poller.deaf_s, stale_s, toast_s
-        )
+            self._bot, self.offers, self._replies, self, acts, lambda: self._poller.deaf_s, stale_s, toast_s,
+            may,
+        )  # fmt: skip
         self._menus = Menus(self._bot, lambda: gate.callers, menu, log) if menu is not None else None
         self._begun: list[asyncio.Task[Reply]] = []
         self._expired: dict[Place, list[str]] = {}

@@ -41,8 +41,9 @@ class Desk(Protocol):
 
 @dataclass
 class Presses:
-    """``acts`` says of a line whether it may change something. ``deaf_s``: for how long nobody listened before the
-    updates that are handed over now, seconds; a press has no date, so it may be as old as that."""
+    """``acts`` says of a line whether it may change something, ``may`` whether that person may say it: who may not
+    takes the buttons from nobody. ``deaf_s``: for how long nobody listened before the updates that are handed over now,
+    seconds; a press has no date, so it may be as old as that."""
 
     bot: Bot
     offers: Offers
@@ -52,18 +53,21 @@ class Presses:
     deaf_s: Callable[[], float]
     stale_s: float
     toast_s: float
+    may: Callable[[Caller, str], bool] = lambda caller, line: True
     hushes: int = 0
 
     def take(self, caller: Caller, query: CallbackQuery) -> asyncio.Task[Reply] | None:
         """From here to the task that answers nothing waits."""
         word, message_id = query.data or "", query.message.message_id if query.message is not None else None
         place = Place(caller.chat_id, thread_of(query.message), caller.user_id)
-        found = self.offers.press(caller.chat_id, caller.user_id, message_id, word)
+        found = self.offers.press(
+            caller.chat_id, caller.user_id, message_id, word, lambda line: self.may(caller, line)
+        )
         genuine, action = carried(query), found.action
         if found.press is Press.GOOD and action is not None and not self._stale(action):
             work = self.desk.work(caller, action.line)
             edits = action.edit and isinstance(query.message, Message)
-            if not edits and genuine:
+            if not edits and genuine and self.may(caller, action.line):
                 self.desk.spawn(self.strip(query))
             answered = self._edited(query, place, work, action) if edits else self._pressed(query, place, work, action)
             self.desk.spawn(answered)
