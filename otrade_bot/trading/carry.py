@@ -37,6 +37,9 @@ class Carried:
     value: Paise
     level: Paise  #: of its stop, 0 = not known
     entry_ns: int
+    hand_stop: bool = False  #: a human put the stop there
+    hand_target: bool = False  #: and the target
+    target: Paise = 0  #: by hand; 0 = none
 
 
 _Key = tuple[str, str, int, int]
@@ -61,6 +64,8 @@ def remembered(lines: Iterable[Mapping[str, Any]], account: str = "paper") -> li
             _fill(known, exited, line)
         elif kind == EventKind.STOP:
             _level(known, line)
+        elif kind == EventKind.LEVEL:
+            _by_hand(known, line)
     if not opened:
         return None
     left = (_left(rung, exited.get(key, 0)) for key, rung in known.items())
@@ -86,6 +91,20 @@ def _level(known: dict[_Key, Carried], line: Mapping[str, Any]) -> None:
     if same and line["level_paise"]:
         newest = max(same, key=lambda key: key[3])
         known[newest] = replace(known[newest], level=line["level_paise"])
+
+
+def _by_hand(known: dict[_Key, Carried], line: Mapping[str, Any]) -> None:
+    """What a human put, or gave back, counts until the human says otherwise."""
+    if line.get("what") not in ("stop", "target"):
+        return
+    key = (line["symbol"], line["strategy"], line["rung"], line["cycle"])
+    if key not in known:
+        return
+    level, hand = line["level_paise"], line["hand"]
+    if line["what"] == "stop":
+        known[key] = replace(known[key], level=level, hand_stop=hand)
+    else:
+        known[key] = replace(known[key], target=level if hand else 0, hand_target=hand)
 
 
 def _left(rung: Carried, exited: int) -> Carried:
@@ -134,7 +153,10 @@ def _adopt(engine: LiveTradingEngine, index: int, rung: Carried) -> None:
     engine.past(abi.ADOPT, index, **common, code=int(side), price=rung.value // rung.quantity)
     engine.past(abi.FILL, index, **common, leg=abi.ENTRY, value=rung.value)
     s = engine.state[index]
-    if rung.level:
+    if rung.hand_stop:
+        s["stop"][r] = s["sent_stop"][r] = rung.level
+        s["hand_stop"][r] = 1
+    elif rung.level:
         tighter = max if side > 0 else min
         s["stop"][r] = s["sent_stop"][r] = tighter(int(s["stop"][r]), rung.level)
     life = RungLife(index, r, rung.cycle, side, rung.strategy, row.product, rung.quantity)
@@ -143,7 +165,9 @@ def _adopt(engine: LiveTradingEngine, index: int, rung: Carried) -> None:
         "", index, Leg.ENTRY, r, rung.cycle, request, rung.quantity, OrderType.MARKET, 0, 0, rung.entry_ns,
         "", OrderStatus.COMPLETE, rung.quantity, rung.value, rung.entry_ns, rung.entry_ns,
     ))  # fmt: skip
-    life.level, life.target = int(s["stop"][r]), int(s["target"][r])
+    if rung.hand_target:
+        s["target"][r], s["hand_target"][r] = rung.target, 1
+    life.level, life.target, life.hand = int(s["stop"][r]), int(s["target"][r]), rung.hand_stop
     life.told_entry, life.told_end, life.first_fill_ns = rung.quantity, True, rung.entry_ns
     engine.manager.lives[index, r] = life
 
