@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from otrade_bot.control import views, views_checks
+from otrade_bot.control import views, views_card, views_checks
 from otrade_bot.control.audit import AUDIT
 from otrade_bot.control.auth import Role
 from otrade_bot.control.charts import CHARTS, Look, pnl
@@ -15,6 +15,7 @@ from otrade_bot.control.code import CODE
 from otrade_bot.control.commands import Arguments, Command, Context, Table
 from otrade_bot.control.confirm import Verdict
 from otrade_bot.control.hands import HANDS
+from otrade_bot.control.keyboard import KEYBOARD
 from otrade_bot.control.levels import LEVELS
 from otrade_bot.control.login import Login, log_in
 from otrade_bot.control.mode import Mode, change_mode
@@ -78,6 +79,11 @@ async def _help(context: Context, _: Arguments) -> Reply:
 
 async def _status(context: Context, _: Arguments) -> Reply:
     return views.status(context.view.status(), context.now_ns(), context.delivery())
+
+
+async def _card(context: Context, _: Arguments) -> Reply:
+    view = context.view
+    return views_card.card(view.status(), view.positions(), context.role, context.now_ns(), context.delivery())
 
 
 async def _positions(context: Context, _: Arguments) -> Reply:
@@ -186,6 +192,7 @@ COMMANDS = Table(
         Command("start", Role.VIEWER, "a greeting and your role", _start, Start, quiet=True),
         Command("help", Role.VIEWER, "this list", _help),
         Command("status", Role.VIEWER, "how it stands: phase, P&L, blocks, feed", _status),
+        Command("card", Role.VIEWER, "the pinned card, here and now", _card),
         Command("positions", Role.VIEWER, "open positions by symbol", _positions),
         Command("orders", Role.VIEWER, "orders of the day, newest first", _orders, Count, "[n]"),
         Command("trades", Role.VIEWER, "booked round trips, newest first", _trades, Count, "[n]"),
@@ -205,6 +212,7 @@ COMMANDS = Table(
         Command("config", Role.VIEWER, "settings in force, secrets masked", _config),
         Command("health", Role.VIEWER, "feed, stops, orders, warm-up", _health),
         Command("logs", Role.VIEWER, "the last log lines", _logs, Count, "[n]", pages="last"),
+        *KEYBOARD,
         Command("version", Role.VIEWER, "which version runs", _version),
         Command("login", Role.ADMIN, "the broker's daily login", log_in, Login, "[kite|upstox]", quiet=True),
         Command("mode", Role.ADMIN, "paper or live at the next start", change_mode, Mode, "[live|paper]"),

@@ -24,6 +24,7 @@ from otrade_bot.control.phone.pace import Pace
 from otrade_bot.control.reply import Reply, bold, italic, lines
 from otrade_bot.control.screen.terminal import PlainPrinter, PlainTerminal, TerminalUI, terminal
 from otrade_bot.control.views import label
+from otrade_bot.control.views_card import card, ended
 from otrade_bot.core.events import Event, Observer
 from otrade_bot.core.lang import t
 from otrade_bot.service.authenticators import authenticators_for
@@ -37,6 +38,7 @@ from otrade_bot.service.people import People, active
 from otrade_bot.service.preferences import Preferences
 
 if TYPE_CHECKING:
+    from otrade_bot.control.phone.card import Cards
     from otrade_bot.control.phone.phone import Phone
     from otrade_bot.service.app import Service
 
@@ -137,6 +139,21 @@ class Answers:
         for action in said.actions:
             self._confirmations.seen(action.line.rpartition(" ")[2])
 
+    def card(self, caller: Caller) -> Reply | None:
+        """What stands on this person's card now; None before the first day is open."""
+        service = self._service
+        if service.desk is None:
+            return None
+        view = service.engine
+        with self.preferences.speaking(caller.user_id):
+            now, late = service.clock.now_ns(), service.health.delivery()
+            return headed(self.label, card(view.status(), view.positions(), caller.role, now, late))
+
+    def ending(self, caller: Caller) -> Reply:
+        """What stays on it when the service has stopped."""
+        with self.preferences.speaking(caller.user_id):
+            return headed(self.label, ended(self._service.reason, self._service.clock.now_ns()))
+
     def symbols(self) -> list[str]:
         """What may be named: what is followed and what is held."""
         view = self._service.engine
@@ -179,9 +196,12 @@ class Phones:
     label: Callable[[], str]
     people: People = field(init=False)
     cards: DayCards
+    pinned: Cards | None = None
+    ending: Callable[[Caller], Reply] | None = None  #: the last word on a card
 
     def tasks(self) -> list[Task]:
-        return [("phone", self.phone.run), ("outbox", lambda: self.outbox.run(self.phone))]
+        cards = [("cards", self.pinned.run)] if self.pinned is not None else []
+        return [("phone", self.phone.run), ("outbox", lambda: self.outbox.run(self.phone)), *cards]
 
     def observers(self) -> list[Observer]:
         return [self.pushes.on_event, self.printer.on_event, self.cards.on_event]
@@ -204,6 +224,8 @@ class Phones:
         return self.phone.state
 
     async def farewell(self, seconds: float) -> None:
+        if self.pinned is not None and self.ending is not None:
+            await self.pinned.end(self.ending, min(seconds, 2.0))
         left = await self.outbox.flush(seconds)
         if left:
             get_logger().warning("stopping with messages waiting; the next start delivers them", waiting=left)
@@ -292,6 +314,7 @@ def _people(service: Service, secrets: Secrets) -> People:
 
 
 def _phones(service: Service, secrets: Secrets, answers: Answers, people: People, out: TextIO) -> Phones:
+    from otrade_bot.control.phone.card import Cards
     from otrade_bot.control.phone.phone import Phone
 
     assert secrets.telegram_token is not None
@@ -334,7 +357,12 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, people: People
     )  # fmt: skip
     pushes = Pushes(outbox, settings.users, settings.notifications, answers.label, people=answers.preferences)
     cards = DayCards(service.pictures, lambda: service.engine, pushes.beside)
-    return Phones(outbox, pushes, gate, phone, printer, answers.label, cards)
+    pinned = Cards(
+        phone.bot, phone.offers, service.control, lambda: gate.callers, answers.card,
+        listening=lambda: phone.state.word == "polling", log=phoned,
+    )  # fmt: skip
+    kept = pinned if settings.card else None
+    return Phones(outbox, pushes, gate, phone, printer, answers.label, cards, kept, answers.ending)
 
 
 def _follow(service: Service, people: People, answers: Answers, phones: Phones) -> None:

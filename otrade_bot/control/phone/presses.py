@@ -66,7 +66,7 @@ class Presses:
         genuine, action = carried(query), found.action
         if found.press is Press.GOOD and action is not None and not self._stale(action):
             work = self.desk.work(caller, action.line)
-            edits = action.edit and isinstance(query.message, Message)
+            edits = action.edit and isinstance(query.message, Message) and self.may(caller, action.line)
             if not edits and genuine and self.may(caller, action.line):
                 self.desk.spawn(self.strip(query))
             answered = self._edited(query, place, work, action) if edits else self._pressed(query, place, work, action)
