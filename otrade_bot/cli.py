@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     login.add_argument("broker", nargs="?", choices=("kite", "upstox"), help="default: the one that takes the orders")
     login.add_argument("--approve", action="store_true", help="Upstox: consent in its app instead of an address")
     login.set_defaults(run=_login)
+    _telegram_parser(commands)
     doctor = commands.add_parser("doctor", help="is everything ready? each check green, or red with its cure")
     doctor.add_argument("--json", action="store_true", help="one JSON object on standard output")
     doctor.set_defaults(run=_doctor)
@@ -104,6 +105,18 @@ def _run_parser(commands: Any) -> None:
     run.add_argument("--seed", type=_seed, default=1, help="which simulated days (default 1)")
     run.add_argument("--keep-time", action="store_true", help="the rehearsed market does not wait for a restart")
     run.set_defaults(run=_run)
+
+
+def _telegram_parser(commands: Any) -> None:
+    telegram = commands.add_parser("telegram", help="set the bot up, give a person an authenticator")
+    parts = telegram.add_subparsers(required=True, metavar="WHAT", parser_class=_Parser)
+    setup = parts.add_parser("setup", help="from BotFather's token to a claimed, tested bot")
+    setup.add_argument("--again", action="store_true", help="claim it although there is an admin already")
+    setup.set_defaults(run=_telegram_setup)
+    totp = parts.add_parser("totp", help="an authenticator for one person: live mode, limits and people want its codes")
+    totp.add_argument("name", nargs="?", help="name or number in telegram.json; default: the only admin")
+    totp.add_argument("--remove", action="store_true", help="take it away")
+    totp.set_defaults(run=_telegram_totp)
 
 
 def _pace(text: str) -> float:
@@ -156,6 +169,18 @@ def _login(args: argparse.Namespace) -> int:
     from otrade_bot.service.login_command import run_login
 
     return run_login(args)
+
+
+def _telegram_setup(args: argparse.Namespace) -> int:
+    from otrade_bot.service.telegram_setup import run_setup
+
+    return run_setup(args)
+
+
+def _telegram_totp(args: argparse.Namespace) -> int:
+    from otrade_bot.service.telegram_totp import run_totp
+
+    return run_totp(args)
 
 
 def _doctor(args: argparse.Namespace) -> int:
