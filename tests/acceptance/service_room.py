@@ -40,6 +40,7 @@ class ServiceRoom:
         self.state, self.config = folder / "state", folder / "config"
         self.config.mkdir(parents=True, exist_ok=True)
         documents = {"telegram.json": {"users": USERS}, **(settings or {})}
+        documents["telegram.json"] = {"card": False, **documents["telegram.json"]}  # it is no answer and no push
         for name, document in documents.items():
             (self.config / name).write_text(json.dumps(document))
         self.process: asyncio.subprocess.Process | None = None
