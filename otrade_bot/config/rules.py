@@ -62,21 +62,32 @@ def _mismatch(number: int, name: str, symbol: str, product: Product, allowed: st
 
 
 def _capital(config: Config) -> Iterator[Fault]:
-    one, risk = config.trading.capital_per_position, config.risk
-    loc = ("capital_per_position",)
-    if one > risk.total_capital:
-        yield Fault(
-            "trading.json", loc, "buys more than there is", one, f"<= total_capital, {risk.total_capital}"
-        )
-    if risk.max_order_value and one > risk.max_order_value:
-        most = f"<= max_order_value of risk.json, {risk.max_order_value}"
-        yield Fault("trading.json", loc, "every entry would be refused", one, most)
+    risk = config.risk
+    for loc, one in _rung_capitals(config):
+        if one > risk.total_capital:
+            yield Fault(
+                "trading.json", loc, "buys more than there is", one, f"<= total_capital, {risk.total_capital}"
+            )
+        if risk.max_order_value and one > risk.max_order_value:
+            most = f"<= max_order_value of risk.json, {risk.max_order_value}"
+            yield Fault("trading.json", loc, "every entry would be refused", one, most)
+    one = max(capital for _, capital in _rung_capitals(config))
     if risk.daily_loss_limit > risk.total_capital:
         text, most = "can never be reached", f"<= total_capital, {risk.total_capital}; 0 = off"
         yield Fault("risk.json", ("daily_loss_limit",), text, risk.daily_loss_limit, most)
     if config.trading.mode == "paper" and one > config.brokers.paper.cash:
         text, least = "does not buy one rung", f">= capital_per_position, {one}"
         yield Fault("brokers.json", ("paper", "cash"), text, config.brokers.paper.cash, least)
+
+
+def _rung_capitals(config: Config) -> list[tuple[tuple[str | int, ...], int]]:
+    """What buys one rung, and where it stands: of all strategies, and those of their own."""
+    own = [
+        (("strategies", number, "capital_per_position"), one.capital_per_position)
+        for number, one in enumerate(config.trading.strategies)
+    ]
+    every: list[tuple[tuple[str | int, ...], int]] = [(("capital_per_position",), config.trading.capital_per_position)]
+    return every + [(loc, capital) for loc, capital in own if capital is not None]
 
 
 def _brokers(config: Config) -> Iterator[Fault]:

@@ -153,7 +153,9 @@ class Surgery:
     async def funds(self) -> str:
         trading = self.patient.config.trading
         funds = await (await self.broker()).get_funds()
-        least = to_paise(trading.capital_per_position) // MARGIN_LEVERAGE[trading.product.intraday]
+        own = (given.capital_per_position or 0 for given in trading.strategies)
+        one = max(trading.capital_per_position, *own)
+        least = to_paise(one) // MARGIN_LEVERAGE[trading.product.intraday]
         said = f"{rupees_text(funds.available)} available"
         if funds.available < least:
             raise Doubt(f"{said}; one position needs {rupees_text(least)}", "add funds, or lower capital_per_position")

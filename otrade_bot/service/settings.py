@@ -155,14 +155,14 @@ class Settings:
         """One strategy with something else of its own."""
         manager = self._manager()
         filed = manager.load(create=False)
-        raws = raw_strategies(filed, self.config)
-        there = raws[place]
+        raws, filed_place = raw_strategies(filed, self.config, place)
+        there = raws[filed_place]
         for key, value in update.items():
             there[key] = self._into_file(there, key, value, change)
         manager.put("trading.json", "strategies", raws, dry=True)
         config = self._checked(with_strategy(self.config, place, update))
         unchanged = change.old == change.new
-        if unchanged and filed.trading.strategies[place] == config.trading.strategies[place]:
+        if unchanged and filed.trading.strategies[filed_place] == config.trading.strategies[place]:
             return Proposal()
         reopen = change.effect == "reopen"
         notes = [
@@ -172,7 +172,7 @@ class Settings:
         self._dry_run(config, place)
         return Proposal(
             (change,), tuple(in_the_way(self._engine)) if reopen else (), tuple(notes),
-            (change.key, repr(change.old), repr(change.new), repr(raws[place])),
+            (change.key, repr(change.old), repr(change.new), repr(there)),
             _Plan(config, (("trading.json", "strategies", raws),), reopen),
         )  # fmt: skip
 
@@ -238,7 +238,7 @@ class Settings:
 
     def _say(self, proposal: Proposal, by: str) -> None:
         """To everybody, and into the journal: what, from which value to which, and from when on."""
-        words = "; ".join(_sentence(change) for change in proposal.changes)
+        words = "; ".join(_arrow(change) + _FROM[change.effect] for change in proposal.changes)
         data = {
             "by": by, "rungs": tables_of(self._engine),
             "changes": [
@@ -246,7 +246,7 @@ class Settings:
                 for one in proposal.changes
             ],
         }  # fmt: skip
-        self._tell(f"{by}: {words}", Severity.WARNING if proposal.raises else Severity.INFO, data)
+        self._tell(f"changed by {by}: {words}", Severity.WARNING if proposal.raises else Severity.INFO, data)
 
     def opened(self) -> None:
         """A desk is open: what was changed for it holds now. Whoever has too little history is named."""
@@ -294,7 +294,7 @@ class Settings:
 
 
 def _arrow(change: Change) -> str:
-    return f"{change.key}: {value_text(change.old)} → {value_text(change.new)}"
+    return f"{change.key} {value_text(change.old)} → {value_text(change.new)}"
 
 
 _FROM = {
@@ -303,10 +303,6 @@ _FROM = {
     "reopen": " (the desk is opened again for it)",
     "restart": " (NOT in force before the next start)",
 }
-
-
-def _sentence(change: Change) -> str:
-    return _arrow(change) + _FROM[change.effect]
 
 
 def _plain(value: Any) -> Any:

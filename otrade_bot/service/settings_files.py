@@ -11,6 +11,7 @@ from otrade_bot.config.manager import differences
 from otrade_bot.config.models import Config, StrategyConfig, User
 from otrade_bot.control.auth import Role
 from otrade_bot.control.settings_desk import Change
+from otrade_bot.control.words import symbol_text
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.service.settings_judge import parameter_change
 from otrade_bot.strategies.loader import TradingStrategy, load_strategy, parse_params
@@ -58,9 +59,44 @@ def compare(
             found.changes.append(Change(file, key, old, new, "now", riskier(key, old, new)))
         elif phone and file == "telegram.json" and key.split(".")[0] in _HEARD:
             found.changes.append(_heard(key, old, new, running.telegram.users, filed.telegram.users))
+        elif (file, key) == ("trading.json", "strategies"):
+            found.changes += _other_rows(running, filed)
         else:
             found.changes.append(Change(file, key, old, new, "restart"))
+    found.changes += _edited(strategies)
     return found
+
+
+def _edited(strategies: Mapping[str, TradingStrategy]) -> list[Change]:
+    """Files of strategies whose code is not what runs."""
+    found = []
+    for strategy in strategies.values():
+        try:
+            same = strategy.path.read_text(encoding="utf-8") == strategy.source.source
+        except (OSError, UnicodeDecodeError):
+            same = False
+        if not same:
+            found.append(Change(strategy.path.name, strategy.name, "the code of this run", "edited", "restart"))
+    return found
+
+
+def _other_rows(running: Config, filed: Config) -> list[Change]:
+    """Strategies that came, went, or trade something else or otherwise: each in words."""
+    was, now = _entries(running), _entries(filed)
+    found = [
+        Change("trading.json", label, _words(was.get(label)), _words(now.get(label)), "restart")
+        for label in dict.fromkeys((*was, *now)) if _words(was.get(label)) != _words(now.get(label))
+    ]  # fmt: skip
+    rest = Change("trading.json", "strategies", "as in this run", "edited", "restart")
+    return found or [rest]
+
+
+def _entries(config: Config) -> dict[str, StrategyConfig]:
+    return dict(zip(entry_labels(config), config.trading.strategies, strict=True))
+
+
+def _words(given: StrategyConfig | None) -> str | None:
+    return None if given is None else f"{given.timeframe}: {', '.join(map(symbol_text, given.instruments))}"
 
 
 def _heard(key: str, old: Any, new: Any, before: Sequence[User], after: Sequence[User]) -> Change:
@@ -122,13 +158,15 @@ def _of_one(
     return found + [parameter_change(f"{label} {n}", n, strategy, before_params, after_params) for n in differ]
 
 
-def raw_strategies(filed: Config, running: Config) -> list[dict[str, Any]]:
-    """The list of strategies as the file has it, nothing added. Raises ConfigException where it is of other
-    strategies than this run."""
-    if _shape(filed) != _shape(running):
-        text = "holds other strategies, instruments or timeframes than this run: start it again first"
-        raise ConfigException(text, file="trading.json", key="strategies")
-    return [one.model_dump(mode="json", by_alias=True, exclude_unset=True) for one in filed.trading.strategies]
+def raw_strategies(filed: Config, running: Config, place: int) -> tuple[list[dict[str, Any]], int]:
+    """The list of strategies as the file has it, nothing added, and where in it that one of the run stands. Raises
+    ConfigException where the file has it otherwise."""
+    wanted, there = _shape(running)[place], _shape(filed)
+    if there.count(wanted) != 1:
+        text = "has other instruments or another timeframe in the file than in this run: start it again first"
+        raise ConfigException(text, file="trading.json", key=f"strategies {wanted[0]}")
+    raws = [one.model_dump(mode="json", by_alias=True, exclude_unset=True) for one in filed.trading.strategies]
+    return raws, there.index(wanted)
 
 
 def with_strategy(config: Config, place: int, update: Mapping[str, Any]) -> Config:

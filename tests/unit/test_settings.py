@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def test_everybody_is_told_and_the_journal_has_it(tmp_path: Path) -> None:
     room = Room(tmp_path)
     room.do("/set cooldown_seconds 30")
     event = room.told[-1]
-    assert event.text == "owner: cooldown_seconds: 0 → 30"
+    assert event.text == "changed by owner: cooldown_seconds 0 → 30"
     assert event.data["changes"] == [
         {"file": "risk.json", "key": "cooldown_seconds", "old": 0, "new": 30, "effect": "now"}
     ]
@@ -60,6 +61,7 @@ def test_everybody_is_told_and_the_journal_has_it(tmp_path: Path) -> None:
         ("/strategies ema_crossover stop_percent 0", "greater than or equal to 0.1"),
         ("/strategies ema_crossover sloww 9", "did you mean 'slow'"),
         ("/strategies ema_crossover capital 0", ">= 1"),
+        ("/strategies ema_crossover capital 150000", "every entry would be refused"),
         ("/strategies nobody stop", "There is no strategy nobody here: ema_crossover"),
     ],
 )
@@ -292,7 +294,7 @@ def test_what_goes_into_indicators_opens_the_desk_again(tmp_path: Path) -> None:
     assert int(room.engine.params[0]["slow"]) == 3  # the running average is not spoilt
     assert room.config.trading.strategies[0].params["slow"] == 30
     room.desk.opened()
-    assert room.told[-1].text.startswith("in force: ema_crossover slow: 3 → 30")
+    assert room.told[-1].text.startswith("in force: ema_crossover slow 3 → 30")
     room.desk.opened()
     assert len(room.told) == 2
 
@@ -402,9 +404,29 @@ def test_a_bad_file_changes_nothing(tmp_path: Path, old: bytes, new: bytes, why:
 def test_other_instruments_wait_for_a_start_and_hold_up_setting_parameters(tmp_path: Path) -> None:
     room = Room(tmp_path)
     edit(room, b'["NSE:ALPHA"]', b'["NSE:ALPHA", "NSE:BRAVO"]')
-    assert "before the next start" in room.say("/reload")
-    assert "holds other strategies" in room.say("/strategies ema_crossover stop")
+    said = room.say("/reload")
+    assert "ema_crossover tick: ALPHA → tick: ALPHA, BRAVO · not before the next start" in said
+    assert "other instruments or another timeframe" in room.say("/strategies ema_crossover stop")
     assert "Changed." in room.do("/set max_positions 5")
+
+
+def test_a_strategy_that_was_added_to_the_file_holds_up_none_of_this_run(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    more = b'{"name": "momentum_ladder", "instruments": ["NSE:BRAVO"], "timeframe": "5m"},\n        {"name": "ema'
+    edit(room, b'{"name": "ema', more)
+    assert "momentum_ladder none → 5m: BRAVO · not before the next start" in room.say("/reload")
+    assert "Changed." in room.do("/strategies ema_crossover stop")
+    assert [one.enabled for one in room.filed.trading.strategies] == [True, False]
+    assert int(room.engine.params[0]["enabled"]) == 0
+
+
+def test_a_strategy_whose_code_was_edited_waits_for_a_start(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    known = room.opener.strategies["ema_crossover"]
+    other = tmp_path / "ema_crossover.py"
+    other.write_text(known.source.source + "\n# edited\n")
+    room.opener.strategies = {**room.opener.strategies, "ema_crossover": replace(known, path=other)}
+    assert "ema_crossover the code of this run → edited · not before the next start" in room.say("/reload")
 
 
 def test_a_raised_limit_in_the_file_wants_a_code(tmp_path: Path) -> None:
