@@ -41,6 +41,8 @@ class Secrets(BaseSettings):
     telegram_base_url: Http | None = None
     telegram_base_file_url: Http | None = None
 
+    apprise_urls: SecretStr | None = None
+
     kite_api_key: SecretStr | None = None
     kite_api_secret: SecretStr | None = None
     kite_access_token: SecretStr | None = None

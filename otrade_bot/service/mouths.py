@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -30,6 +31,7 @@ from otrade_bot.core.lang import t
 from otrade_bot.service.authenticators import authenticators_for
 from otrade_bot.service.current import CurrentView
 from otrade_bot.service.daycard import DayCards
+from otrade_bot.service.extras import Extras, extras_for
 from otrade_bot.service.health import Line, Queue
 from otrade_bot.service.logs import get_logger, tail
 from otrade_bot.service.mode import ModeSwitch
@@ -40,6 +42,7 @@ from otrade_bot.service.preferences import Preferences
 if TYPE_CHECKING:
     from otrade_bot.control.phone.card import Cards
     from otrade_bot.control.phone.phone import Phone
+    from otrade_bot.control.phone.poller import PhoneState
     from otrade_bot.service.app import Service
 
 __all__ = ["Mouths", "Phones", "Terminals", "introduction", "mouths_for"]
@@ -195,16 +198,18 @@ class Phones:
     printer: PlainPrinter
     label: Callable[[], str]
     people: People = field(init=False)
+    extras: Extras = field(init=False)
     cards: DayCards
     pinned: Cards | None = None
     ending: Callable[[Caller], Reply] | None = None  #: the last word on a card
 
     def tasks(self) -> list[Task]:
         cards = [("cards", self.pinned.run)] if self.pinned is not None else []
-        return [("phone", self.phone.run), ("outbox", lambda: self.outbox.run(self.phone)), *cards]
+        others = [*cards, *self.extras.tasks()]
+        return [("phone", self.phone.run), ("outbox", lambda: self.outbox.run(self.phone)), *others]
 
     def observers(self) -> list[Observer]:
-        return [self.pushes.on_event, self.printer.on_event, self.cards.on_event]
+        return [self.pushes.on_event, self.printer.on_event, self.cards.on_event, *self.extras.observers()]
 
     def catch_up(self, diary: Iterable[Event]) -> None:
         self.pushes.catch_up(diary)
@@ -217,6 +222,10 @@ class Phones:
     def take(self, users: Sequence[User]) -> None:
         self.people.take(users)
 
+    @property
+    def state(self) -> PhoneState:
+        return self.phone.state
+
     def queue(self) -> Queue:
         return self.outbox
 
@@ -226,7 +235,7 @@ class Phones:
     async def farewell(self, seconds: float) -> None:
         if self.pinned is not None and self.ending is not None:
             await self.pinned.end(self.ending, min(seconds, 2.0))
-        left = await self.outbox.flush(seconds)
+        left, _ = await asyncio.gather(self.outbox.flush(seconds), self.extras.flush(seconds))
         if left:
             get_logger().warning("stopping with messages waiting; the next start delivers them", waiting=left)
 
@@ -362,7 +371,9 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, people: People
         listening=lambda: phone.state.word == "polling", log=phoned,
     )  # fmt: skip
     kept = pinned if settings.card else None
-    return Phones(outbox, pushes, gate, phone, printer, answers.label, cards, kept, answers.ending)
+    phones = Phones(outbox, pushes, gate, phone, printer, answers.label, cards, kept, answers.ending)
+    phones.extras = extras_for(service, secrets, phones)
+    return phones
 
 
 def _follow(service: Service, people: People, answers: Answers, phones: Phones) -> None:
