@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otrade_bot.core.model import ExitReason
+from otrade_bot.core.model import ExitReason, Side
 from otrade_bot.trading.orders import Order
 from otrade_bot.trading.rungs import RungLife, Told
 from otrade_bot.trading.snapshot import Trade
@@ -40,6 +40,7 @@ def part_trade(engine: LiveTradingEngine, life: RungLife, order: Order) -> Trade
     cost = (life.entry_value - before.entry_value - parts.entry_value) * more // open_quantity
     charges = _charges(engine, life, life.entries) * more // life.entered
     charges += _charge(engine, life, order, order.value) - _charge(engine, life, order, order.booked_value)
+    charges -= _dp(engine, order) if parts.exited and not order.booked else 0
     again = f"+{order.booked}" if order.booked else ""
     trade = Trade(
         _name(engine, life, f"-{order.tag[-4:]}{again}"), engine.manager.symbol(life), life.strategy, life.side,
@@ -59,7 +60,13 @@ def _name(engine: LiveTradingEngine, life: RungLife, more: str) -> str:
 
 
 def _charges(engine: LiveTradingEngine, life: RungLife, orders: tuple[Order, ...] | list[Order]) -> int:
-    return sum(_charge(engine, life, order, order.value) for order in orders)
+    """An order each; what the depository takes of a sale it takes once."""
+    sales = [_dp(engine, order) for order in orders if order.value > 0 and _dp(engine, order)]
+    return sum(_charge(engine, life, order, order.value) for order in orders) - sum(sales[1:])
+
+
+def _dp(engine: LiveTradingEngine, order: Order) -> int:
+    return int(engine.params[order.row]["ch_dp_sell"]) if order.side is Side.SELL else 0
 
 
 def _charge(engine: LiveTradingEngine, life: RungLife, order: Order, value: int) -> int:

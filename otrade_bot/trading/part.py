@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otrade_bot.core.events import Event, EventKind, Severity
-from otrade_bot.core.model import Leg, OrderRequest, OrderType, Refused
+from otrade_bot.core.model import Leg, OrderRequest, OrderStatus, OrderType, Refused
 from otrade_bot.trading.orders import Order
 from otrade_bot.trading.risk import slices
 from otrade_bot.trading.rungs import RungLife
@@ -68,6 +68,8 @@ def give_up(manager: OrderManager, life: RungLife, why: str) -> None:
     """What no order is at the broker for is not sold; whoever wants it still has to ask again. Said once."""
     if not life.drop_awaited():
         return
+    for order in life.exits:  # it grows back at once
+        order.changed_ns = order.changed_ns if order.part or order.status is OrderStatus.OPEN else 0
     left = f"{life.parting} of it are on their way" if life.parting else "nothing of it is on its way"
     name = f"{manager.symbol(life)} P{life.rung + 1}"
     manager.emit(Event(
