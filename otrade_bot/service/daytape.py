@@ -65,7 +65,7 @@ class DayTape:
         try:
             track = self._tracks.get(symbol) or self._new(symbol)
             if track.price(ts, price, volume):
-                self._look(track, ts)
+                self._look(track, ts - 1)  # the strategy has not seen this price yet
             if ts >= self._due:
                 self._note(ts)
         except Exception as error:
