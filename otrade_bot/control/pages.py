@@ -56,7 +56,7 @@ def _pages(said: Reply, size: int) -> list[Reply]:
     pages: list[Reply] = []
     page: tuple[Run, ...] = ()
     length = 0
-    for block in _blocks(said.runs):
+    for block in _blocks(said.runs, size // 4):
         units = _units(block)
         if page and length + units > size:
             pages.append(_trimmed(page))
@@ -66,16 +66,31 @@ def _pages(said: Reply, size: int) -> list[Reply]:
     return [part for one in pages for part in (one.split(size) if _units(one.runs) > size else [one])]
 
 
-def _blocks(runs: tuple[Run, ...]) -> list[list[Run]]:
-    blocks: list[list[Run]] = []
+def _blocks(runs: tuple[Run, ...], most: int = 0) -> list[list[Run]]:
+    """Lines with the indented ones below them; single lines where together they are longer than ``most``."""
+    rows = _rows(runs)
+    blocks: list[list[list[Run]]] = []
+    for row in rows:
+        if not blocks or not row[0].text.startswith(" "):
+            blocks.append([])
+        blocks[-1].append(row)
+    found: list[list[Run]] = []
+    for block in blocks:
+        whole = [run for row in block for run in row]
+        found += block if most and _units(whole) > most else [whole]
+    return found
+
+
+def _rows(runs: tuple[Run, ...]) -> list[list[Run]]:
+    rows: list[list[Run]] = []
     fresh = True
     for run in runs:
         for piece in run.text.splitlines(keepends=True):
-            if not blocks or (fresh and not piece.startswith(" ")):
-                blocks.append([])
-            blocks[-1].append(Run(piece, run.tags))
+            if fresh:
+                rows.append([])
+            rows[-1].append(Run(piece, run.tags))
             fresh = piece.endswith("\n")
-    return blocks
+    return rows
 
 
 def _units(runs: Sequence[Run]) -> int:
@@ -91,10 +106,4 @@ def _trimmed(runs: tuple[Run, ...]) -> Reply:
 
 
 def _heading(said: Reply) -> Reply:
-    first = _blocks(said.runs)[0]
-    kept: list[Run] = []
-    for run in first:
-        kept.append(Run(run.text.rstrip("\n"), run.tags))
-        if run.text.endswith("\n"):
-            break
-    return text(Reply(tuple(kept)))
+    return _trimmed(tuple(_rows(said.runs)[0]))

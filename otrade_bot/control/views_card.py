@@ -29,7 +29,7 @@ def card(state: StatusView, held: Sequence[Position], role: Role, now_ns: int, d
         blocks(state),
         bold(t("Positions are NOT KNOWN: {why}", why=state.unread)) if state.unread else "",
         bold(state.flatten),
-        text(t("Net"), " ", bold(_rupees(state.net)), " · ", t("charges {charges}", charges=_rupees(-state.charges))),
+        text(t("Net"), " ", bold(_rupees(state.net)), " · ", t("charges {charges}", charges=_rupees(state.charges, sign=False))),
         _held(state, held),
         pre(_table(held)) if held and not state.unread else "",
         _risk(state),
@@ -116,5 +116,7 @@ def _alive(state: StatusView, now_ns: int) -> str:
     return t("Alive at {time}", time=f"{to_ist(now_ns // step * step):%H:%M}")
 
 
-def _rupees(paise: int) -> str:
-    return rupees_text((abs(paise) + 50) // 100 * 100 * (1 if paise >= 0 else -1), sign=True)
+def _rupees(paise: int, *, sign: bool = True) -> str:
+    """To the nearest rupee."""
+    whole = (abs(paise) + 50) // 100 * 100
+    return rupees_text(whole if paise >= 0 else -whole, sign=sign).removesuffix(".00")

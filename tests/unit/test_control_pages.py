@@ -42,6 +42,14 @@ def test_the_pages_together_hold_every_row_once_and_no_row_is_cut(number: int, s
         assert page_text.startswith("Rows")
 
 
+def test_a_tree_of_settings_fills_its_pages() -> None:
+    tree = lines(bold("Configuration"), pre("{\n" + "\n".join(f'  "key {at}": {at},' for at in range(600)) + "\n}"))
+    pages = [paged(tree, "/config", at).to_plain() for at in range(1, 5)]
+    assert pages[0].startswith('Configuration\n{\n  "key 0"')
+    assert all(len(page) > 2000 for page in pages[:3])
+    assert "".join(pages).count('"key ') == 600
+
+
 def test_what_fits_on_a_page_stays_as_it_is() -> None:
     short = Reply(rows(3).runs, (Action("Go", "/go"),))
     assert paged(short, "/x", None) is short
