@@ -20,6 +20,7 @@ from otrade_bot.control.handlers import COMMANDS
 from otrade_bot.control.news.outbox import Outbox
 from otrade_bot.control.phone.gate import Caller, Gate
 from otrade_bot.control.phone.phone import Phone
+from otrade_bot.control.pictures import PictureDesk
 from otrade_bot.control.reply import Reply
 from otrade_bot.core.ports import LoginDesk
 from tests.venues.telegram import BotApi, Sent
@@ -51,6 +52,7 @@ class Desk:
         self.late_s = 0.0
         self.script: Callable[[Caller, str], Awaitable[Reply]] | None = None  #: answers instead of the command table
         self.login: LoginDesk | None = None
+        self.pictures: PictureDesk | None = None
         self._confirmations = Confirmations(self.steady)
         self.outbox = Outbox(folder / "outbox.jsonl", log_error=self.logged.append, spread=lambda: 0.0)
         self.gate = Gate(
@@ -84,7 +86,7 @@ class Desk:
             self.engine, caller.role, session=caller.session, confirmations=self._confirmations, heard=self.heard,
             errors=self.errors,
         )  # fmt: skip
-        return await commands.answer(replace(made, user=caller.name, login=self.login), line)
+        return await commands.answer(replace(made, user=caller.name, login=self.login, pictures=self.pictures), line)
 
     async def sleep(self, seconds: float) -> None:
         """Noted, and over at once."""
