@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import SECOND
 from otrade_bot.kernel import state as abi
-from otrade_bot.strategies.base import Rung
+from otrade_bot.strategies.base import Rung, StrategyParams
 from otrade_bot.strategies.loader import parse_params
 from otrade_bot.trading import setup
 
@@ -43,12 +43,17 @@ class RungNumbers:
 
     def put(self, row: int, table: Sequence[Rung]) -> bool:
         """From now on, or from when the row is flat on. False where it waits."""
-        if self._engine.state[row]["side"].any():
+        if self._engine.state[row]["side"].any() and not self._has(row, table):
             self.waiting[row] = table
             return False
         self.waiting.pop(row, None)
         setup.rung_numbers(self._engine.params[row], table)
         return True
+
+    def _has(self, row: int, table: Sequence[Rung]) -> bool:
+        p = self._engine.params[row]
+        columns = zip(p["stop_pct"], p["target_pct"], p["trail"], p["add_pct"], strict=True)
+        return [tuple(rung) for rung in table] == list(columns)[: int(p["rungs"])]
 
     def settle(self, row: int) -> None:
         """A price of the row comes: the last position may be over."""
@@ -85,13 +90,16 @@ def _adopt(engine: LiveTradingEngine, config: Config, rules: bool) -> None:
     manager, risk = engine.manager, config.risk
     manager.gate.limits = setup.gate_limits(config)
     manager.storm.most, manager.storm.within_ns = risk.reject_storm, risk.reject_storm_seconds * SECOND
+    known: dict[int, StrategyParams] = {}
     for row in engine.table:
         if row.entry < 0:
             continue
         p, strategy = engine.params[row.index], engine.strategies.get(row.strategy)
         setup.row_size(p, row, config)
         if rules and strategy is not None:
-            row.params = parse_params(strategy, config.trading.strategies[row.entry].params)
+            if row.entry not in known:
+                known[row.entry] = parse_params(strategy, config.trading.strategies[row.entry].params)
+            row.params = known[row.entry]
             setup.row_rules(p, row.params, strategy)
             engine.numbers.put(row.index, row.params.rung_table())
     engine.switch_off_again()

@@ -57,8 +57,8 @@ CODES = {
     ExitReason.COMMAND: abi.R_COMMAND,
 }
 
-#: A step that is no event of the kernel's: other numbers for the rungs.
-NUMBERS = 0
+#: A step that is no event of the kernel's, other numbers for the rungs; and its rank.
+NUMBERS, AFTER = 0, 9
 NOTHING_DECIDED = Decided()
 
 #: (ts ns, row, price paise, day's volume); row -1: a minute timer.
@@ -250,12 +250,12 @@ class Recovery:
             yield _Step(ts, 1 if row < 0 else 2, 0, row, kind, (("price", price), ("qty", volume)))
 
     def _number_steps(self, numbers: Sequence[NumbersThen]) -> Iterator[_Step]:
-        """The first ones held from the day's beginning; each later change at its moment, before what was then."""
+        """The first ones held from the day's beginning; each later change at its moment, after what was then."""
         self._numbers = [tables for _, tables in numbers]
         if numbers:
             self.engine.numbers.put_all(self._numbers[0], entry_labels(self.engine.config), at_once=True)
         for place, (ts, _) in enumerate(numbers[1:], start=1):
-            yield self._step(ts, -1, 0, NUMBERS, {"place": place})
+            yield self._step(ts, AFTER, 0, NUMBERS, {"place": place})
 
     def _numbers_now(self) -> None:
         """What the settings say today; where something is held, once it is not any more."""
