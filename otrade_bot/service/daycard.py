@@ -10,7 +10,7 @@ from typing import Any
 
 from otrade_bot.control import views, words
 from otrade_bot.control.pictures import PictureDesk
-from otrade_bot.control.reply import Reply, text
+from otrade_bot.control.reply import Reply, italic, lines, text
 from otrade_bot.core.events import Event, EventKind
 from otrade_bot.core.lang import t
 from otrade_bot.core.money import rupees_text
@@ -45,7 +45,7 @@ class DayCards:
             if isinstance(drawn, str):
                 get_logger("error").error("the day's card is not drawn", why=drawn)
             else:
-                said = text(t("The day at a glance"), f" · {views.label(self._view().status())}".rstrip(" ·"))
+                said = lines(text(italic(views.label(self._view().status()))), t("The day at a glance"))
                 self._beside(event, Reply(said.runs, picture=drawn))
         except Exception as error:
             get_logger("error").error("the day's card is not shown", error=repr(error))
