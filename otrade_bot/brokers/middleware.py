@@ -128,6 +128,11 @@ class UnifiedBrokerMiddleware(BrokerInterface):
         self.inner.set_access_token(token)
         self.streams.set_access_token(token)
 
+    @property
+    def wants_login(self) -> bool:
+        """Today's token was refused somewhere."""
+        return bool(self._faults)
+
     async def session_fault(self) -> str:
         """Why the broker would take no order of ours now; '' where it would. Raises BrokerException."""
         since = self._now()

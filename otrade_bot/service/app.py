@@ -126,7 +126,9 @@ class Service:
         self.mouths = mouths(self)
         self.logins = self._logins()
         self.health = Health(self._sources())
-        self.jobs = DayJobs(lambda: self.today, self.clock, self.calendar, setting.state_dir, self.health.checks)
+        self.jobs = DayJobs(
+            lambda: self.today, self.clock, self.calendar, setting.state_dir, self.health.checks, self.brokers
+        )
 
     def _sources(self) -> Sources:
         return Sources(
@@ -309,13 +311,15 @@ class Service:
             self._say_unread()
         before = opened.before
         self._done |= {(day, "report") for line in before if line.get("kind") == "day"}
-        self._done |= {(day, "next_session") for line in before if line.get("boundary") == "next"}
+        told = {"next": "next_session", "evening": "evening"}
+        self._done |= {(day, told[one]) for line in before if (one := str(line.get("boundary"))) in told}
         return self._plan(opened.desk, now, began=bool(before))
 
     def _say_unread(self) -> None:
         cure = ": send /login" if Block.TOKEN in self.engine.blocks else ", asked again every few seconds"
         self.engine.alert(f"{self.account.name} tells nothing of orders and positions ({self.fault}){cure}; until "
-                          "then there are no entries. Stops that rest at the broker hold")  # fmt: skip
+                          "then there are no entries. Stops that rest at the broker hold",
+                          data={"login": self.brokers.wanting(self.engine.blocks) if self.brokers else []})  # fmt: skip
 
     async def _still_unread(self) -> bool:
         """The broker answers, but not all that a desk is opened with: the same reason is not told again."""
@@ -347,12 +351,14 @@ class Service:
         if ist_date(now) != desk.day:
             jobs: list[Job] = []
         else:
-            every = day_jobs(desk.engine.sessions.values(), desk.engine.boundaries)
+            every = day_jobs(
+                desk.engine.sessions.values(), desk.engine.boundaries, logins=self.brokers is not None
+            )
             jobs = [job for job in every if job.at > now]
             jobs += [
                 job for job in every
-                if job.at <= now < job.until and job.name in OWN and (began or job.name in ("token_check", "card"))
-                and (desk.day, job.name) not in self._done
+                if job.at <= now < job.until and job.name in OWN and not job.quiet
+                and (began or job.name in ("token_check", "card")) and (desk.day, job.name) not in self._done
             ]  # fmt: skip
         self._planned = sorted(jobs)
         if self.setting.rehearsal is None:
@@ -397,7 +403,8 @@ class Service:
 
     def _say_missed(self, planned: Sequence[Job], now: int) -> None:
         """What was due while nobody was here. Positions were caught up by the recovery; words were not."""
-        missed = [job for job in planned if job.at <= now and job not in self._planned and job not in self._ran]
+        due = (job for job in planned if job.at <= now and not job.quiet)
+        missed = [job for job in due if job not in self._planned and job not in self._ran]
         if missed:
             names = ", ".join(f"{job.name.replace('_', ' ')} {to_ist(job.at):%H:%M}" for job in missed)
             self.engine.alert(f"not done at its time: {names}; the state of the market and of the orders is caught up")
@@ -407,7 +414,8 @@ class Service:
         has a plan without a scheduler."""
         if self.setting.rehearsal is not None:
             now = self.clock.now_ns()
-            return next(((job.name, to_ist(job.at)) for job in self._planned if job.at > now), None)
+            coming = (job for job in self._planned if job.at > now and not job.quiet)
+            return next(((job.name, to_ist(job.at)) for job in coming), None)
         planned = self.clockwork.next_job()
         if planned is not None or self.desk is None:
             return planned
@@ -426,7 +434,8 @@ class Service:
             well = False
             get_logger("error").exception(f"job {job.name} failed")
             self.engine.critical(f"{job.name.replace('_', ' ')} failed: {type(error).__name__}: {error}")
-        self.last_job = (job.name, job.at, max(0.0, (now - job.at) / 1e9), well)
+        if not (job.quiet and well):
+            self.last_job = (job.name, job.at, max(0.0, (now - job.at) / 1e9), well)
 
     # --- beginning and end -----------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ itself (a new login, a long gap in the prices) asks for the day to be opened aga
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
 from otrade_bot.brokers.tokens import Token, TokenStore, token_for
 from otrade_bot.config.secrets import Secrets
-from otrade_bot.core.clock import SECOND, Clock
+from otrade_bot.core.clock import SECOND, Clock, iso
 from otrade_bot.core.errors import BrokerException, ConfigException
 from otrade_bot.core.model import Block
 from otrade_bot.service.clockwork import compare
@@ -105,6 +105,23 @@ class BrokerSide:
         self.feed.release()
 
     # --- tokens ---
+    def wanting(self, blocks: Collection[Block]) -> list[str]:
+        """Brokers at which somebody should log in."""
+        asked = [name for name, one in self.connections.items() if one.wants_login or not self.tokens[name]]
+        lost = [self.trading] if Block.TOKEN in blocks and self.trading else []
+        return list(dict.fromkeys([*lost, *asked]))
+
+    def endings(self) -> list[dict[str, str]]:
+        """Of each broker whose token it is and until when it holds; '' where that is not known."""
+        found = []
+        for name in self.connections:
+            token = None
+            with suppress(ConfigException):  # said by whoever needs it
+                token = token_for(name, self.secrets, self.store, self.clock.now_ns())
+            until = iso(token.expires_ns) if token is not None else ""
+            found.append({"broker": name, "user": token.user if token else "", "until": until})
+        return found
+
     async def check_accounts(self) -> None:
         """Whose the tokens of the environment are, before anything is read with them."""
         for name, connection in self.connections.items():
@@ -193,7 +210,7 @@ class BrokerSide:
         elif name == self.trading:
             self._engine.token_lost(why)
         else:
-            self._alert(f"{name} wants a new login ({why}): no prices from there until /login")
+            self._alert(f"{name} wants a new login ({why}): no prices from there until /login", {"login": [name]})
 
     def _token_back(self, name: str) -> None:
         self._lost.pop(name, None)
@@ -258,9 +275,9 @@ class BrokerSide:
         if gap >= GAP and not engine.unread:
             self.again(f"no prices for {gap // SECOND} s: the gap is filled from the candles")
 
-    def _alert(self, text: str) -> None:
+    def _alert(self, text: str, data: Mapping[str, Any] | None = None) -> None:
         if self._engine is not None:
-            self._engine.alert(text)
+            self._engine.alert(text, data=data)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -61,7 +61,7 @@ class Clockwork:
 
     def next_job(self) -> tuple[str, datetime] | None:
         """Name and time of what comes next."""
-        jobs = self._scheduler.get_jobs()
+        jobs = [job for job in self._scheduler.get_jobs() if not job.args[0].quiet]
         return (jobs[0].name, jobs[0].next_run_time) if jobs else None
 
     def stop(self) -> None:

@@ -3,7 +3,10 @@
 Times hang on the day's own session, so that a special session is prepared and reported like any other.
 On a regular day: 08:15 token check, 08:45 card, 09:15 open, then the boundaries that the engine names
 (entries stop, square-off warning, square-off, close), a minute after the last close the report, and
-half an hour after it the look at the next session.
+half an hour after it the look at the next session. Where a broker wants a login each day, 20:00 says so.
+
+Between the card and the open, and from the first square-off warning to the last close, a quiet job looks each
+minute whether there is something to say; it is not missed where it did not run.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from otrade_bot.core.clock import MINUTE
+from otrade_bot.core.clock import MINUTE, at_ist
 from otrade_bot.core.session import DaySession
 
 __all__ = ["Job", "day_jobs"]
@@ -19,6 +22,9 @@ __all__ = ["Job", "day_jobs"]
 #: Before the first open, and after the last close.
 TOKEN_CHECK, CARD = 60 * MINUTE, 30 * MINUTE
 REPORT, NEXT = MINUTE, 30 * MINUTE
+#: When it is told which tokens end over night.
+EVENING = (20, 0)
+QUIET = frozenset({"card_again", "countdown"})
 #: From here on a job says that it is late.
 LATE = 30_000_000_000
 
@@ -31,18 +37,26 @@ class Job:
     name: str
     until: int
 
+    @property
+    def quiet(self) -> bool:
+        """One of many: nobody is told that it was late or left out, nor that it comes next."""
+        return self.name in QUIET
+
     def late(self, now: int) -> bool:
         """Late enough to be worth a word."""
-        return now - self.at > LATE
+        return not self.quiet and now - self.at > LATE
 
     def stale(self, now: int) -> bool:
         """No longer right to run."""
         return now >= self.until
 
 
-def day_jobs(sessions: Iterable[DaySession], boundaries: Iterable[tuple[int, str]]) -> list[Job]:
-    """The jobs of a day in order. ``boundaries``: (ns UTC, name) as the engine knows them."""
-    known = list(sessions)
+def day_jobs(
+    sessions: Iterable[DaySession], boundaries: Iterable[tuple[int, str]], *, logins: bool = False
+) -> list[Job]:
+    """The jobs of a day in order. ``boundaries``: (ns UTC, name) as the engine knows them. ``logins``: a broker wants
+    one each morning."""
+    known, marks = list(sessions), list(boundaries)
     first, last = min(s.open for s in known), max(s.close for s in known)
     midnight = max(s.phases[-1][1] for s in known)
     own = [
@@ -50,7 +64,16 @@ def day_jobs(sessions: Iterable[DaySession], boundaries: Iterable[tuple[int, str
         Job(first - CARD, "card", first),
         Job(last + REPORT, "report", midnight),
         Job(last + NEXT, "next_session", midnight),
+        *_each_minute("card_again", first - CARD + MINUTE, first),
     ]
+    if warnings := [at for at, name in marks if name == "square_off_warning"]:
+        own += _each_minute("countdown", min(warnings) + MINUTE, max(s.continuous_end for s in known))
+    if logins:
+        own.append(Job(max(at_ist(known[0].day, *EVENING), last + NEXT + MINUTE), "evening", midnight))
     # The engine itself knows what of a late boundary is still right, so it hears of each.
-    market = [Job(at, name, midnight) for at, name in boundaries]
+    market = [Job(at, name, midnight) for at, name in marks]
     return sorted([*own, *market])
+
+
+def _each_minute(name: str, start: int, end: int) -> list[Job]:
+    return [Job(at, name, at + MINUTE) for at in range(start, end, MINUTE)]

@@ -33,6 +33,7 @@ from otrade_bot.trading.adopt import RungNumbers
 from otrade_bot.trading.approvals import Approvals
 from otrade_bot.trading.booking import part_trade, rung_trade
 from otrade_bot.trading.compare import compare, read_book
+from otrade_bot.trading.countdown import countdown, leaving
 from otrade_bot.trading.doubt import overdue
 from otrade_bot.trading.flatten import Flattener
 from otrade_bot.trading.manager import OrderManager
@@ -220,9 +221,9 @@ class LiveTradingEngine:
         except Exception as error:
             return f"what was decided is not kept for a restart: {type(error).__name__}: {error}"
 
-    def alert(self, text: str, symbol: str = "") -> None:
-        """Something a human must know."""
-        self.emit(Event(EventKind.ALERT, self.clock.now_ns(), symbol, text, Severity.RISK))
+    def alert(self, text: str, symbol: str = "", data: Mapping[str, Any] | None = None) -> None:
+        """Something a human must know. ``data``: what can be done about it."""
+        self.emit(Event(EventKind.ALERT, self.clock.now_ns(), symbol, text, Severity.RISK, data or {}))
 
     def critical(self, text: str) -> None:
         """An error after which nothing new is bought until a human has looked."""
@@ -327,6 +328,7 @@ class LiveTradingEngine:
             else:
                 self._carry_out(n)
             self._drain()
+            self.approvals.gone(row)
         finally:
             self._busy = False
         return True
@@ -357,6 +359,8 @@ class LiveTradingEngine:
             self._minute_by_rows(ts)
         else:
             self._carry_out(n)
+        for row in list(self.approvals.skipped):
+            self.approvals.gone(row)
 
     def _minute_by_rows(self, ts: int) -> None:
         """The same minute row by row, to find the one whose strategy fails; the others lose nothing."""
@@ -523,8 +527,9 @@ class LiveTradingEngine:
         text = ""
         if name == "square_off_warning" and open_now:
             minutes = self.config.market.warning_minutes
-            names = ", ".join(sorted({p.symbol for p in open_now}))
-            text = f"square-off in {minutes} minutes: {names}"
+            near = leaving(self, ts, ts + minutes * MINUTE)
+            text = f"square-off in {minutes} minutes: {', '.join(sorted({p.symbol for p in near or open_now}))}"
+            data |= countdown(self, near) if near else {}
         data |= {"unprotected": bare} if bare else {}
         self.emit(Event(EventKind.SESSION, ts, text=text, severity=severity, data=data))
 
@@ -661,14 +666,14 @@ class LiveTradingEngine:
             words = f"{words} ({rupees_text(price)})"
         return code, words
 
-    def refuse(self, i: _Intent, code: str, reason: str, *, again: bool = False) -> None:
-        """No entry of what was wanted. ``again``: a person has heard of that signal already."""
+    def refuse(self, i: _Intent, code: str, reason: str, *, by: str = "", again: bool = False) -> None:
+        """No entry of what was wanted. ``by``: who said no; ``again``: to a signal that has not gone away since."""
         row = self.table[i.row]
         self.counters.refusals += 1
         self.emit(Event(
             EventKind.REFUSAL, i.ts, row.instrument.symbol, severity=Severity.DEBUG if again else Severity.INFO, data={
                 "code": code, "reason": reason, "strategy": row.strategy, "rung": i.rung + 1,
-                "side": Side(i.side or 1).name, **({"again": True} if again else {}),
+                "side": Side(i.side or 1).name, **({"by": by} if by else {}), **({"again": True} if again else {}),
             },
         ))  # fmt: skip
 
@@ -735,7 +740,8 @@ class LiveTradingEngine:
         if self._set_block(Block.TOKEN, True, error=why):
             self.alert(
                 f"{self.broker.name} wants a new login ({why}): entries stopped until /login. Stops that rest at the "
-                "exchange hold; no order can be sent, changed or cancelled meanwhile"
+                "exchange hold; no order can be sent, changed or cancelled meanwhile",
+                data={"login": [self.broker.name]},
             )
 
     def token_back(self) -> bool:
@@ -898,17 +904,20 @@ class LiveTradingEngine:
             except CommandException as fault:
                 faults.append(fault)
 
-        if not self._busy:
-            self.post(answer)
-        for fault in faults:
-            raise fault
-        if not said:
-            raise CommandException("Nothing was done: the day is being opened again, or is busy. Ask once more.")
+        if self.retired:
+            raise CommandException("Nothing was done: this question is over, the day has been opened again.")
+        if self._busy:
+            raise CommandException("Nothing was done: a price is being handled at this very moment. Ask once more.")
+        self.post(answer)
+        if faults:
+            raise faults[0]
         return said[0]
 
     def remember(self, events: Iterable[Event]) -> None:
         """What the day's journal has of looks and signals, before anything new is said of them."""
-        self.book.take_all(event for event in events if event.kind in KINDS)
+        kept = [event for event in events if event.kind in KINDS]
+        self.book.take_all(kept)
+        self.approvals.remember(event for event in kept if event.kind is EventKind.REFUSAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ def sessions(day: date) -> list[DaySession]:
 
 
 def times(day: date) -> dict[str, str]:
-    return {job.name: f"{to_ist(job.at):%H:%M}" for job in day_jobs(sessions(day), [])}
+    return {job.name: f"{to_ist(job.at):%H:%M}" for job in day_jobs(sessions(day), []) if not job.quiet}
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_checks_come_before_the_open_and_the_report_after_the_last_close(day: da
 def test_the_markets_boundaries_stand_in_order_among_them() -> None:
     day = date(2026, 9, 16)
     marks = [(at_ist(day, 14, 55), "square_off"), (at_ist(day, 9, 15), "open")]
-    names = [job.name for job in day_jobs(sessions(day), marks)]
+    names = [job.name for job in day_jobs(sessions(day), marks) if not job.quiet]
     assert names == ["token_check", "card", "open", "square_off", "report", "next_session"]
 
 
@@ -55,3 +55,35 @@ def test_a_job_says_that_it_is_late_only_when_that_is_worth_a_word() -> None:
     job = Job(at_ist(date(2026, 9, 16), 8, 45), "card", at_ist(date(2026, 9, 16), 9, 15))
     assert not job.late(job.at + 30 * SECOND)
     assert job.late(job.at + MINUTE)
+
+
+def test_each_minute_between_the_card_and_the_open_there_is_a_look_and_from_the_warning_to_the_close() -> None:
+    day = date(2026, 9, 16)
+    marks = [(at_ist(day, 14, 45), "square_off_warning"), (at_ist(day, 15, 10), "square_off_warning")]
+    quiet = [job for job in day_jobs(sessions(day), marks) if job.quiet]
+    looks = [f"{to_ist(job.at):%H:%M}" for job in quiet if job.name == "card_again"]
+    assert (looks[0], looks[-1], len(looks)) == ("08:46", "09:14", 29)
+    downs = [f"{to_ist(job.at):%H:%M}" for job in quiet if job.name == "countdown"]
+    assert (downs[0], downs[-1], len(downs)) == ("14:46", "15:39", 54)
+    assert all(job.until == job.at + MINUTE for job in quiet)
+    assert not any(job.late(job.at + 10 * MINUTE) for job in quiet)
+
+
+def test_without_a_warning_nothing_is_counted_down() -> None:
+    jobs = day_jobs(sessions(date(2026, 9, 16)), [(at_ist(date(2026, 9, 16), 14, 55), "square_off")])
+    assert "countdown" not in {job.name for job in jobs}
+
+
+@pytest.mark.parametrize(("day", "expected"), [(date(2026, 9, 16), "20:00"), (MUHURAT, "20:00")])
+def test_where_a_broker_wants_a_login_the_evening_says_so_after_the_day(day: date, expected: str) -> None:
+    found = {job.name: f"{to_ist(job.at):%H:%M}" for job in day_jobs(sessions(day), [], logins=True)}
+    assert found["evening"] == expected
+    assert "evening" not in times(day)
+
+
+def test_an_evening_session_is_over_before_tokens_are_spoken_of() -> None:
+    late = Calendar.build(special_open={MUHURAT: SpecialSession("Muhurat", open=19 * 60, close=21 * 60)})
+    session = day_session(MUHURAT, Segment.EQUITY, True, late)
+    assert session is not None
+    jobs = {job.name: f"{to_ist(job.at):%H:%M}" for job in day_jobs([session], [], logins=True)}
+    assert (jobs["next_session"], jobs["evening"]) == ("21:30", "21:31")
