@@ -20,7 +20,7 @@ from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.lang import t
 from otrade_bot.service.settings_files import compare, raw_strategies, with_strategy
-from otrade_bot.service.settings_judge import cold, in_the_way, limit_notes, parameter_change, strategy_notes
+from otrade_bot.service.settings_judge import cold, few, in_the_way, limit_notes, parameter_change, strategy_notes
 from otrade_bot.strategies.loader import TradingStrategy, parse_params
 from otrade_bot.trading import setup
 from otrade_bot.trading.adopt import adopt, entry_labels, tables_of
@@ -254,10 +254,10 @@ class Settings:
             return
         (by, words), self._awaited = self._awaited, None
         rows = [row for row in self._engine.table if row.entry >= 0]
-        short = [f"{symbol} {bars} of {need} bars" for symbol, bars, need in cold(self._engine, rows)]
+        short = few(f"{symbol} {bars} of {need} bars" for symbol, bars, need in cold(self._engine, rows))
         text = f"in force: {words}"
         if short:
-            text += f"; not warm yet, so no entries: {', '.join(short)}"
+            text += f"; not warm yet, so no entries: {short}"
         self._tell(text, Severity.WARNING if short else Severity.INFO, {"by": by, "state": "in_force"})
 
     def _tell(self, text: str, severity: Severity, data: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from otrade_bot.trading.table import Row
 if TYPE_CHECKING:
     from otrade_bot.trading.engine import LiveTradingEngine
 
-__all__ = ["cold", "in_the_way", "limit_notes", "parameter_change", "strategy_notes"]
+__all__ = ["cold", "few", "in_the_way", "limit_notes", "parameter_change", "strategy_notes"]
 
 
 def parameter_change(
@@ -54,6 +54,13 @@ def in_the_way(engine: LiveTradingEngine) -> list[str]:
     return found
 
 
+def few(names: Iterable[str]) -> str:
+    """The first eight, and how many more."""
+    known = list(names)
+    more = f" +{len(known) - 8}" if len(known) > 8 else ""
+    return ", ".join(known[:8]) + more
+
+
 def cold(engine: LiveTradingEngine, rows: Iterable[Row], needed: int = 0) -> list[tuple[str, int, int]]:
     """(symbol, closed bars, bars needed) of rows that have not seen enough; ``needed`` 0: as they are now."""
     found = []
@@ -71,7 +78,7 @@ def strategy_notes(
     rows = [row for row in engine.table if row.entry == place]
     indexes = {row.index for row in rows}
     open_now = [life for life in engine.manager.lives.values() if life.row in indexes and not life.closed]
-    names = ", ".join(dict.fromkeys(symbol_text(engine.manager.symbol(life)) for life in open_now))
+    names = few(dict.fromkeys(symbol_text(engine.manager.symbol(life)) for life in open_now))
     if change.key.endswith(" enabled"):
         return _switch_notes(names, change)
     found = []
@@ -83,7 +90,7 @@ def strategy_notes(
         found.append(t("The desk is opened again: for some seconds no entries, stops stay at the broker."))
     if not change.key.endswith(" capital"):
         need = parse_params(strategy, config.trading.strategies[place].params).warmup()
-        short = ", ".join(f"{symbol} {bars}/{of}" for symbol, bars, of in cold(engine, rows, need))
+        short = few(f"{symbol} {bars}/{of}" for symbol, bars, of in cold(engine, rows, need))
         if short:
             found.append(t("Not warm, so no entries until there are bars enough (known/needed): {names}", names=short))
     return found

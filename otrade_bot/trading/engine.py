@@ -670,8 +670,9 @@ class LiveTradingEngine:
         """No entry of what was wanted. ``by``: who said no; ``again``: to a signal that has not gone away since."""
         row = self.table[i.row]
         self.counters.refusals += 1
+        known = again or code == "disabled"  # whoever has stopped a strategy is not told each minute what it would do
         self.emit(Event(
-            EventKind.REFUSAL, i.ts, row.instrument.symbol, severity=Severity.DEBUG if again else Severity.INFO, data={
+            EventKind.REFUSAL, i.ts, row.instrument.symbol, severity=Severity.DEBUG if known else Severity.INFO, data={
                 "code": code, "reason": reason, "strategy": row.strategy, "rung": i.rung + 1,
                 "side": Side(i.side or 1).name, **({"by": by} if by else {}), **({"again": True} if again else {}),
             },

@@ -10,7 +10,7 @@ import pytest
 from harness.bench import OTHER, SHARE, Bench, config, run
 
 from otrade_bot.config.models import Config, RiskConfig
-from otrade_bot.core.events import EventKind
+from otrade_bot.core.events import EventKind, Severity
 from otrade_bot.strategies.base import Rung
 from otrade_bot.trading.adopt import adopt, entry_labels, numbers_then, tables_of
 
@@ -52,6 +52,7 @@ def test_a_stopped_strategy_enters_nothing_and_says_so_without_a_message_for_eac
     bench.signal()
     assert bench.engine.positions() == []
     assert bench.codes() == ["disabled"]
+    assert bench.events(EventKind.REFUSAL)[0].severity is Severity.DEBUG
     adopt(bench.engine, bench.config)
     bench.signal()
     bench.price(10_000)
