@@ -148,9 +148,9 @@ class Table:
         return self._by_name.get(name)
 
     def acts(self, line: str) -> bool:
-        """Whether it may change something: anything but what a viewer may do."""
+        """Whether it may change something: anything but what a viewer may do, or what comes in pages."""
         found = self.get(parse(line)[0])
-        return found is None or found.role > Role.VIEWER
+        return found is None or (found.role > Role.VIEWER and not found.pages)
 
     def may(self, role: Role, line: str) -> bool:
         """Whether that role may say it; of no command anybody may say what it likes, and hears so."""

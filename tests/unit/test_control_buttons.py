@@ -115,7 +115,7 @@ async def test_another_persons_press_is_refused_and_takes_nothing_from_the_owner
         assert at.engine.calls == ["flatten by owner"]
 
 
-@pytest.mark.parametrize("data", ["/flatten yes 00000000", "/flatten yes", "/pause", "junk", "/mode live"])
+@pytest.mark.parametrize("data", ["/flatten yes 00000000", "/flatten yes", "/pause", "junk", "/mode live", "f0000"])
 async def test_forged_button_data_does_nothing(tmp_path: Path, data: str) -> None:
     async with desk(tmp_path) as at:
         question = await asked(at)
@@ -125,6 +125,7 @@ async def test_forged_button_data_does_nothing(tmp_path: Path, data: str) -> Non
         assert "nothing was done" in at.api.answers[press].text
         assert at.engine.calls == []
         assert [one.line for one in at.heard if one.outcome == "refused"] == [data]
+        assert len(at.api.sent) == 1, "not even a question"
 
 
 async def test_forged_data_takes_no_buttons_from_another_persons_question(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_it_counts_for_its_person_chat_message_and_word_alone(changed: dict[str,
 
 @pytest.mark.parametrize(
     ("action", "owner", "counts"),
-    [(READ, 7, 900), (ACT, 7, 30), (replace(ACT, edit=True), 7, 900), (replace(ACT, seconds=120), 7, 120),
+    [(READ, 7, 900), (ACT, 7, 30), (replace(ACT, edit=True), 7, 30), (replace(ACT, seconds=120), 7, 120),
      (ACT, None, 900), (replace(READ, seconds=5), 7, 5)],
 )  # fmt: skip
 def test_what_acts_counts_for_a_moment_and_what_reads_for_longer(

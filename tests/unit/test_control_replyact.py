@@ -22,7 +22,8 @@ KNOWN = ("NSE:SBIN", "NSE:M&M", "BSE:SBIN2", "NSE:INFY")
     ("words", "line"),
     [
         ("sl 245", "/sl X 245"), ("SL ₹1,245.50", "/sl X 1245.50"), ("stop auto", "/sl X auto"),
-        ("/sl 245", "/sl X 245"), ("sl p3 245", "/sl X P3 245"), ("target 260", "/target X 260"), ("tgt off", "/target X off"),
+        ("/sl 245", "/sl X 245"), ("sl p3 245", "/sl X P3 245"), ("target 260", "/target X 260"),
+        ("tgt off", "/target X off"),
         ("Half", "/close X half"), ("p1 half", "/close X P1 half"), ("exit", "/close X"), ("Exit p2", "/close X P2"),
         ("close 10", "/close X 10"), ("close half", "/close X half"), ("/exit", "/close X"), ("  exit \n", "/close X"),
     ],

@@ -155,7 +155,7 @@ class Offers:
     def _counts(self, deck: Deck, action: Action) -> float:
         if action.seconds:
             return action.seconds
-        acts = deck.owner is not None and not action.edit and self._acts(action.line)
+        acts = deck.owner is not None and self._acts(action.line)
         return self._acting_s if acts else self._seconds
 
     def _word(self, chat_id: int, action: Action) -> str:

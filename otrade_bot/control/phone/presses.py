@@ -105,7 +105,7 @@ class Presses:
     def _stale(self, action: Action) -> bool:
         """Pressed while nobody listened: like a message that is too old."""
         late = self.deaf_s() > self.stale_s
-        return late and not action.edit and self.acts(action.line) and parse(action.line)[0] not in ALWAYS
+        return late and self.acts(action.line) and parse(action.line)[0] not in ALWAYS
 
     def _refuse(
         self, caller: Caller, query: CallbackQuery, place: Place, why: Press, action: Action | None
