@@ -29,6 +29,8 @@ __all__ = ["Approvals", "Question"]
 
 #: Questions that are over are remembered, so that a late answer is told how they ended.
 _KEPT = 500
+#: Limits that may allow it again in the next moment: they count when it is answered.
+_PASSING = ("stale", "capital")
 _ROW = ("ts", "bars", "cool_until")
 _ACCOUNT = ("blocked", "max_rungs", "total_capital", "max_trades", "halted", "stale", "rungs", "used", "trades")
 _PARAMS = ("tradable", "enabled", "short", "intraday", "entry_from", "entry_until", "warm")
@@ -51,7 +53,7 @@ class Approvals:
     wall: Callable[[], float] = time.monotonic
     waiting: dict[str, Question] = field(default_factory=dict)
     over: dict[str, str] = field(default_factory=dict)  #: how questions ended, by name
-    _skipped: dict[tuple[int, int], tuple[int, int, str]] = field(default_factory=dict)  #: side, when (ns), by whom
+    skipped: dict[int, tuple[int, str]] = field(default_factory=dict)  #: by row: the side of a signal, and who said no
 
     # --- what the kernel wants ---------------------------------------------------------------------------------
 
@@ -60,7 +62,7 @@ class Approvals:
         if not self.engine.config.trading.approval.ask:
             return False
         if said := self._said_no(i):
-            self.engine.refuse(i, "skipped", said, again=True)
+            self.engine.refuse(i, "skipped", said, by=self.skipped[i.row][1], again=True)
             self.engine.tell_rejected(i)
             return True
         if self.engine.manager.objection(i) is not None:
@@ -78,15 +80,31 @@ class Approvals:
         return ref
 
     def _said_no(self, i: Intent) -> str:
-        """Who skipped this signal, while it has not gone away since; a later rung is asked for once a position."""
-        side, when, by = self._skipped.get((i.row, i.rung), (0, 0, ""))
-        if side != i.side or i.rung:
-            return ""
-        looks = self.engine.book.looks.get(self.engine.table[i.row].instrument.symbol, ())
-        if any(look.ts_ns > when and not (look.buy if side > 0 else look.sell) for look in looks):
-            del self._skipped[i.row, i.rung]
-            return ""
-        return f"skipped by {by}, and the signal has not gone away since"
+        """Who skipped this signal, which has not gone away since. A later rung is asked for once a position anyhow."""
+        side, by = self.skipped.get(i.row, (0, ""))
+        return f"skipped by {by}, and the signal has not gone away since" if side == i.side and not i.rung else ""
+
+    def gone(self, row: int) -> None:
+        """A row's strategy has been asked again: once it says no, its next yes is a new signal."""
+        side = self._side(row)
+        if side and not int(self.engine.state[row]["verdict"]) & (1 if side > 0 else 2):
+            del self.skipped[row]
+
+    def remember(self, events: Iterable[Event]) -> None:
+        """Signals that were skipped before this process and have not gone away since, by the day's journal."""
+        for event in events:
+            row, data = self.engine.by_symbol.get(event.symbol, -1), event.data
+            if event.kind is EventKind.REFUSAL and data.get("code") == "skipped" and data.get("rung") == 1 and row >= 0:
+                self.skipped[row] = (-1 if data.get("side") == "SELL" else 1), str(data.get("by", ""))
+                continue
+            anew = event.kind is EventKind.SIGNAL and data.get("rung") == 1
+            went = event.kind is EventKind.EVALUATION and not data.get("sell" if self._side(row) < 0 else "buy")
+            if anew or went:
+                self.skipped.pop(row, None)
+
+    def _side(self, row: int) -> int:
+        """Of the signal that was skipped; 0 where none was."""
+        return self.skipped.get(row, (0, ""))[0]
 
     def leave(self, i: Intent, why: str) -> bool:
         """The kernel wants the rung closed while it waits: the question ends, and there is nothing to exit. False where
@@ -101,14 +119,17 @@ class Approvals:
 
     def approve(self, ref: str, by: str) -> str:
         """Enter it, judged again as of now; what was sent, or why nothing was. Raises CommandException."""
-        return self._enter(self._of(ref), by)
+        question = self._of(ref)
+        said = self._enter(question, by)
+        return f"{self._what(question.intent)} {said} {self._prices(question.intent)}"
 
     def skip(self, ref: str, by: str) -> str:
         """Leave it. Raises CommandException."""
         question = self._of(ref)
         i = question.intent
-        self._skipped[i.row, i.rung] = i.side, self.engine.clock.now_ns(), by
-        self._end(question, "skipped", f"skipped by {by}")
+        if not i.rung:
+            self.skipped[i.row] = i.side, by
+        self._end(question, "skipped", f"skipped by {by}", by)
         return f"{self._what(i)}: skipped, nothing was sent."
 
     def _of(self, ref: str) -> Question:
@@ -132,8 +153,9 @@ class Approvals:
         for question in list(self.waiting.values()):
             if question.ref not in self.waiting:
                 continue  # ended by what the one before it has set off
-            if fault := self._fault(question.intent):
-                self._end(question, fault[0], fault[1])
+            fault = self._fault(question.intent)
+            if fault is not None and fault[0] not in _PASSING:
+                self._end(question, *fault)
             elif self.wall() >= question.until:
                 self._unanswered(question)
 
@@ -152,22 +174,22 @@ class Approvals:
 
     def _enter(self, question: Question, by: str) -> str:
         engine, i = self.engine, question.intent
+        if fault := self._fault(i):
+            self._end(question, *fault)
+            return f"is not sent: {fault[1]}."
         now = replace(i, ts=engine.clock.now_ns())
-        prices = self._prices(i)
         self._forget(question, f"approved by {by}" if by else "entered, as nobody answered")
         engine.emit(Event(EventKind.APPROVAL, now.ts, engine.table[i.row].instrument.symbol, data={
             "ref": question.ref, "by": by, "rung": i.rung + 1, "side": Side(i.side).name, "quantity": i.qty,
             "signal_paise": i.price, "price_paise": engine.table[i.row].ltp,
         }))  # fmt: skip
         refused = engine.send_entry(now)
-        if refused is not None:
-            return f"{self._what(i)}: nothing was sent: {refused.reason}. {prices}"
-        return f"{self._what(i)} is sent. {prices}"
+        return f"is not sent: {refused.reason}." if refused is not None else "is sent."
 
-    def _end(self, question: Question, code: str, why: str) -> None:
+    def _end(self, question: Question, code: str, why: str, by: str = "") -> None:
         """No entry: the kernel's rung is free again, and it is said why."""
         self._forget(question, why)
-        self.engine.refuse(replace(question.intent, ts=self.engine.clock.now_ns()), code, why)
+        self.engine.refuse(replace(question.intent, ts=self.engine.clock.now_ns()), code, why, by=by)
         self.engine.tell_rejected(question.intent)
 
     def _forget(self, question: Question, how: str) -> None:

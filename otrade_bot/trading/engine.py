@@ -918,7 +918,7 @@ class LiveTradingEngine:
         """What the day's journal has of looks and signals, before anything new is said of them."""
         kept = [event for event in events if event.kind in KINDS]
         self.book.take_all(kept)
-        self.approvals.remember(event for event in kept if event.kind is EventKind.REFUSAL)
+        self.approvals.remember(kept)
 
 
 @dataclass(frozen=True, slots=True)

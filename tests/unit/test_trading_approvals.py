@@ -15,6 +15,7 @@ from otrade_bot.core.clock import SECOND
 from otrade_bot.core.errors import CommandException
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.model import Block, ExitReason
+from otrade_bot.kernel import state as abi
 from otrade_bot.trading.snapshot import SignalView
 
 
@@ -75,7 +76,7 @@ def climb(bench: Bench, start: int = 10_000) -> None:
     bench.prices(*(start + 10 * step for step in range(8)))
 
 
-# --- the question --------------------------------------------------------------------------------------------------
+# --- the question ------------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_sent_before_the_yes_and_the_capital_is_bound_meanwhile(bench: Bench) -> None:
@@ -117,7 +118,7 @@ def test_the_price_that_ran_away_is_said_at_the_yes_and_the_entry_goes_out_at_it
     assert bench.rung("stop") == 9_945  # 2 % below what was paid, not below the signal's price
 
 
-# --- no ----------------------------------------------------------------------------------------------------
+# --- no ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_skip_frees_the_rung_says_who_and_sends_nothing(bench: Bench) -> None:
@@ -193,7 +194,47 @@ def test_a_skipped_signal_is_not_asked_again_before_it_has_gone_away(tmp_path: P
     assert len(waiting(bench)) == 1
 
 
-# --- one answer a question -------------------------------------------------------------------------------------------
+def test_on_ticks_the_next_cross_after_a_skip_is_a_new_signal(tmp_path: Path) -> None:
+    bench = paper(tmp_path, asking(config(params={"short": False}, risk={"reject_cooldown_seconds": 1})))
+    bench.signal()
+    bench.engine.skip(ref(bench), "owner")
+    bench.signal()
+    assert len(bench.events(EventKind.SIGNAL)) == 2
+    assert waiting(bench)
+
+
+def test_a_skip_is_remembered_by_the_next_process_while_the_signal_stays(tmp_path: Path) -> None:
+    level = config("momentum_ladder", params={"scan": False}, risk={"reject_cooldown_seconds": 1})
+    bench = paper(tmp_path, asking(level))
+    climb(bench)
+    bench.engine.skip(ref(bench), "owner")
+    again = paper(tmp_path / "again", asking(level))
+    for step in range(8):  # the prices of the day so far, as a recovery plays them
+        again.clock.advance_to(again.now + SECOND)
+        price = 10_000 + 10 * step
+        again.engine.past(abi.TICK, 0, ts=again.now, price=price, code=abi.WARM)
+    again.engine.remember(bench.diary.events)
+    climb(again, 10_080)
+    assert waiting(again) == []
+    assert "skipped by owner, and the signal has not gone away since" in again.engine.refusals(SHARE.symbol)[-1][1]
+
+
+def test_a_skip_of_a_signal_that_went_away_is_forgotten_by_the_next_process_too(tmp_path: Path) -> None:
+    level = config("momentum_ladder", timeframe="1m")
+    bench = paper(tmp_path, asking(level))
+    for price in (*range(10_000, 10_100, 10), *range(10_090, 10_000, -10)):
+        bench.price(price, seconds=59)
+        bench.clock.advance_to(bench.now // (60 * SECOND) * (60 * SECOND) + 60 * SECOND)
+        bench.engine.on_time(bench.now)
+        for one in waiting(bench):
+            bench.engine.skip(one.ref, "owner")
+    assert "skipped" in bench.codes()
+    again = paper(tmp_path / "again", asking(level))
+    again.engine.remember(bench.diary.events)
+    assert again.engine.approvals.skipped == bench.engine.approvals.skipped == {}
+
+
+# --- one answer a question ---------------------------------------------------------------------------------------
 
 
 def test_two_people_at_once_buy_once_and_the_second_hears_who_was_first(bench: Bench) -> None:
@@ -243,13 +284,15 @@ def test_capital_that_would_not_do_at_the_price_of_now_refuses_it(tmp_path: Path
     bench.signal()
     name = ref(bench)
     bench.price(10_050)
-    with pytest.raises(CommandException, match="total capital"):
-        bench.engine.approve(name, "owner")
+    assert waiting(bench)  # it may come down again before the answer
+    said = bench.engine.approve(name, "owner")
+    assert "BUY 30 is not sent: the total capital is bound." in said
     assert bench.codes() == ["capital"]
+    assert bench.engine.orders() == []
     assert free(bench)
 
 
-# --- what happens meanwhile --------------------------------------------------------------------------------------------
+# --- what happens meanwhile --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("why", list(Block))
@@ -332,10 +375,18 @@ def test_the_opposite_signal_ends_the_question(tmp_path: Path) -> None:
 def test_a_price_that_has_become_old_enters_nothing(bench: Bench) -> None:
     bench.signal()
     name = ref(bench)
-    bench.clock.advance_to(bench.now + 601 * SECOND)
-    with pytest.raises(CommandException, match="too old"):
-        bench.engine.approve(name, "owner")
+    bench.pulse(601)
+    assert waiting(bench)  # the next price may be a moment away
+    assert "is not sent: the last price is too old to act on." in bench.engine.approve(name, "owner")
     assert bench.codes() == ["stale"]
+    assert bench.engine.orders() == []
+
+
+def test_a_new_price_in_time_makes_the_question_good_again(bench: Bench) -> None:
+    bench.signal()
+    bench.pulse(601)
+    bench.price(10_020)
+    assert "is sent" in bench.engine.approve(ref(bench), "owner")
 
 
 def test_a_strategy_that_is_switched_off_meanwhile_ends_the_question(bench: Bench) -> None:
@@ -350,7 +401,7 @@ def test_an_order_in_doubt_meanwhile_refuses_the_yes_in_words(tmp_path: Path) ->
     bench.signal()
     bench.manager.frozen.add(SHARE.symbol)
     said = bench.engine.approve(ref(bench), "owner")
-    assert "nothing was sent: an earlier order of this symbol is not accounted for yet" in said
+    assert "BUY 30 is not sent: an earlier order of this symbol is not accounted for yet." in said
     assert bench.broker.calls == []
     assert free(bench)
     assert bench.codes() == ["unknown_order"]
@@ -368,7 +419,7 @@ def test_the_brokers_no_after_the_yes_frees_the_rung(tmp_path: Path) -> None:
     assert [(one.state, one.reason) for one in bench.engine.signals()] == [("rejected", "margin short")]
 
 
-# --- adds ----------------------------------------------------------------------------------------------------
+# --- adds --------------------------------------------------------------------------------------------------------
 
 
 def test_each_rung_of_a_ladder_is_asked_for_and_a_skipped_one_is_not_asked_again_in_it(tmp_path: Path) -> None:
@@ -410,7 +461,7 @@ def test_the_third_rung_waits_and_enters_like_the_others(tmp_path: Path) -> None
     assert [p.rung for p in bench.engine.positions()] == [1, 2, 3]
 
 
-# --- exits, and what is said --------------------------------------------------------------------------------------------
+# --- exits, and what is said -------------------------------------------------------------------------------------
 
 
 def test_exits_never_wait(bench: Bench) -> None:
@@ -432,7 +483,7 @@ def test_an_observer_that_answers_at_once_is_told_to_ask_again_and_nothing_is_lo
 
     bench.engine.add_observer(eager)
     bench.signal()
-    assert said == ["Nothing was done: the day is being opened again, or is busy. Ask once more."]
+    assert said == ["Nothing was done: a price is being handled at this very moment. Ask once more."]
     assert len(waiting(bench)) == 1
     assert bench.engine.orders() == []
 
