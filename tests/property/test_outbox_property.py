@@ -1,5 +1,5 @@
-"""Whatever the network does and whenever the process dies: every message arrives, in order, and what may
-be shown twice says so."""
+"""Whatever the network does and whenever the process dies: every message arrives, each lane in order, and what may
+be shown twice says so. Floods of news come as digests, which here name all that they stand for."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from pathlib import Path
 from unittest.mock import patch
 
 import httpx
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from telegram.error import BadRequest, Forbidden, InvalidToken, NetworkError, RetryAfter, TimedOut
 
+from otrade_bot.control.news import batch, digest
 from otrade_bot.control.news import file as outbox_file
+from otrade_bot.control.news.entry import LANES, NOTHING, LaneName, What
 from otrade_bot.control.news.lanes import REPEAT
-from otrade_bot.control.news.outbox import Outbox
+from otrade_bot.control.news.outbox import Outbox, Parcel
 from otrade_bot.control.reply import LIMIT, Reply, bold, italic, lines, text
 from otrade_bot.core.clock import SECOND
 
@@ -46,11 +49,14 @@ KILLS = {"killed before": False, "killed after": True}
 AMBIGUOUS = {"lost before", "lost after", "502 after"}
 
 PUT = st.tuples(
-    st.just("put"), st.sets(st.sampled_from(CHATS), min_size=1), st.booleans(), st.sampled_from([1, 40, 1000])
-)
+    st.just("put"), st.sets(st.sampled_from(CHATS), min_size=1), st.booleans(), st.sampled_from([1, 40, 1000]),
+    st.sampled_from(LANES),
+)  # fmt: skip
+FLOOD = st.tuples(st.just("flood"), st.sets(st.sampled_from(CHATS), min_size=1), st.integers(1, 9))
 STEP = st.one_of(
     PUT,
     PUT,
+    FLOOD,
     st.tuples(st.just("end"), st.sampled_from([*ENDS, *KILLS])),
     st.tuples(st.just("end"), st.sampled_from([*ENDS, *KILLS])),
     st.just(("settle",)),
@@ -66,7 +72,9 @@ class World:
         self.ends: list[str] = []
         self.at_kill: bytes | None = None
         self.shown: dict[int, list[tuple[list[str], bool]]] = {chat: [] for chat in CHATS}
-        self.put_in: dict[int, list[str]] = {chat: [] for chat in CHATS}
+        self.put_in: dict[tuple[int, str], list[str]] = {(chat, lane): [] for chat in CHATS for lane in LANES}
+        self.lane_of: dict[str, str] = {}
+        self.digests = 0
         self.doubts: Counter[tuple[int, str]] = Counter()  #: attempts whose end nobody learned
         self.taken: set[tuple[int, str]] = set()  #: whose ok was noted
         self.flying: dict[int, list[str]] = {}
@@ -95,7 +103,8 @@ class World:
 
     async def send(self, chat_id: int, reply: Reply, *, silent: bool) -> None:
         said = reply.to_plain()
-        names = re.findall(r"m\d+", said)
+        names = list(dict.fromkeys(re.findall(r"m\d+", said)))
+        self.digests += "messages in one" in said
         if self.at_kill is None:  # else dead already, and not even the attempt is on the disk
             self.flying[chat_id] = names
         await asyncio.sleep(0)
@@ -134,12 +143,15 @@ class World:
                 self.doubts[chat, name] += 1
         self.flying.clear()
 
-    def put(self, chats: set[int], silent: bool, length: int) -> None:
+    def put(self, chats: set[int], silent: bool, length: int, lane: LaneName = "first") -> None:
         self.number += 1
         name = f"m{self.number}"
-        self.outbox.put(lines(text(bold(name), " <&x" * (length // 4)), italic("PAPER")), sorted(chats), silent=silent)
+        said = lines(text(bold(name), " <&x" * (length // 4)), italic("PAPER"))
+        what = What("order", name, self.now) if lane == "news" else NOTHING
+        self.outbox.put_all([Parcel(said, sorted(chats), silent, lane, what)])
+        self.lane_of[name] = lane
         for chat in chats:
-            self.put_in[chat].append(name)
+            self.put_in[chat, lane].append(name)
 
     async def settle(self) -> None:
         """Until nobody moves; then everybody who waits has waited long enough."""
@@ -167,7 +179,7 @@ class World:
 
     async def finish(self) -> None:
         self.ends.clear()
-        for _ in range(30):
+        for _ in range(90):
             await self.settle()
             if not self.outbox.waiting:
                 break
@@ -178,9 +190,12 @@ async def live(steps: list[tuple[object, ...]], path: Path) -> World:
     world = World(path)
     for step in steps:
         match step:
-            case ("put", set() as chats, bool() as silent, int() as length):
+            case ("put", set() as chats, bool() as silent, int() as length, ("first" | "fill" | "news") as lane):
                 if world.at_kill is None:
-                    world.put(chats, silent, length)
+                    world.put(chats, silent, length, lane)
+            case ("flood", set() as chats, int() as many):
+                for _ in range(many if world.at_kill is None else 0):
+                    world.put(chats, True, 1, "news")
             case ("end", str() as end):
                 world.ends.append(end)
             case ("restart",):
@@ -197,18 +212,10 @@ async def live(steps: list[tuple[object, ...]], path: Path) -> World:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEP, max_size=40))
-def test_every_message_arrives_in_order_and_once_or_marked(steps: list[tuple[object, ...]]) -> None:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        patch.object(outbox_file, "_DEAD", 4),
-        patch.object(outbox_file, "_DEAD_EACH", 0),
-    ):
-        path = Path(folder) / "outbox.jsonl"
-        world = asyncio.run(live(steps, path))
-        assert world.outbox.waiting == 0
-    assert world.wrong == []
-    for chat in CHATS:
-        shown, put_in = world.shown[chat], world.put_in[chat]
+def test_every_message_arrives_in_the_order_of_its_lane_and_once_or_marked(steps: list[tuple[object, ...]]) -> None:
+    world = lived(steps)
+    for (chat, lane), put_in in world.put_in.items():
+        shown = [one for one in world.shown[chat] if world.lane_of[one[0][0]] == lane]
         first = list(dict.fromkeys(name for names, _ in shown for name in names))
         assert first == put_in, "each at least once, in order"
         unmarked = Counter(name for names, marked in shown if not marked for name in names)
@@ -219,3 +226,29 @@ def test_every_message_arrives_in_order_and_once_or_marked(steps: list[tuple[obj
             assert places == list(range(places[0], places[-1] + 1)), "a pack leaves nothing out"
             assert marked or places[0] == newest + 1, "nothing new before its turn"
             newest = max(newest, places[-1])
+
+
+def lived(steps: list[tuple[object, ...]]) -> World:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.object(outbox_file, "_DEAD", 4),
+        patch.object(outbox_file, "_DEAD_EACH", 0),
+        patch.object(batch, "_FLOOD", 5),
+        patch.object(batch, "_PACK", 3),
+        patch.multiple(digest, _SORTS=99, _SYMBOLS=99),
+    ):
+        world = asyncio.run(live(steps, Path(folder) / "outbox.jsonl"))
+        assert world.outbox.waiting == 0
+    assert world.wrong == []
+    for shown in world.shown.values():
+        assert all(len({world.lane_of[name] for name in names}) == 1 for names, _ in shown), "a message is of one lane"
+    return world
+
+
+@pytest.mark.parametrize("end", [*ENDS, *KILLS])
+def test_a_digest_is_made_and_survives_whatever_happens_to_it(end: str) -> None:
+    put = ("put", {7}, False, 1, "first")
+    world = lived([("flood", {7}, 9), ("end", end), ("settle",), put, ("end", end), ("settle",), ("flood", {7}, 9)])
+    assert world.digests >= 2
+    news = [names for names, _ in world.shown[7] if world.lane_of[names[0]] == "news"]
+    assert len(news[0]) in (9, 18), "what surely never left is told together with what came since"

@@ -12,6 +12,9 @@ from otrade_bot.core.clock import SECOND
 
 __all__ = ["Pace"]
 
+#: What rounding leaves.
+_NOTHING = 1e-6
+
 
 @dataclass(slots=True)
 class Pace:
@@ -39,7 +42,8 @@ class Pace:
     def wait_s(self, now_ns: int, beyond: int = 0) -> float:
         """Seconds until the next one may go; 0 for now. ``beyond``: as many more may go at once."""
         self._refill(now_ns)
-        return max(0.0, self._spent + 1 - self.burst - beyond) * self.every_s
+        over = self._spent + 1 - self.burst - beyond
+        return over * self.every_s if over > _NOTHING else 0.0
 
     def take(self, now_ns: int) -> None:
         """One goes."""
