@@ -43,7 +43,7 @@ class Look(Arguments):
 
 async def _signals(context: Context, arguments: Arguments) -> Reply:
     assert isinstance(arguments, Count)
-    return signals(context.view.signals(), arguments.n)
+    return signals(context.view.signals(), arguments.n, context.view.status())
 
 
 async def _approve(context: Context, arguments: Arguments) -> Reply:

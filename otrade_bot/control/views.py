@@ -10,12 +10,16 @@ from itertools import groupby
 from otrade_bot.control import words
 from otrade_bot.control.reply import Reply, bold, code, lines, pre, text
 from otrade_bot.core.clock import SECOND
+from otrade_bot.core.lang import t
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.model import OrderStatus, OrderType
 from otrade_bot.core.money import rupees_text
 from otrade_bot.trading.snapshot import OrderView, Position, StatusView, Trade
 
-__all__ = ["blocks", "config", "feed_old", "label", "logs", "orders", "pnl", "positions", "status", "trades", "version"]
+__all__ = [
+    "asking", "blocks", "config", "feed_old", "label", "logs", "orders", "pnl", "positions", "status", "trades",
+    "version",
+]  # fmt: skip
 
 #: A feed older than this in an open market deserves a look; the engine has its own limit for entries.
 OLD_FEED = 15 * SECOND
@@ -47,10 +51,25 @@ def status(state: StatusView, now_ns: int, delivery: str = "") -> Reply:
         _use(state),
         f"{words.count(state.trades, 'trade')} · {words.count(state.signals, 'signal')} · "
         f"{words.count(state.orders, 'order')}",
+        asking(state),
         _loss(state),
         _feed(state),
         bold(delivery),
     )
+
+
+def asking(state: StatusView) -> Reply | str:
+    """Whether a person is asked before each entry, and what waits; empty where nobody is and nothing does."""
+    waits = bold(t("Waiting for an answer: {n} (/signals)", n=state.waiting)) if state.waiting else ""
+    if not state.ask_seconds:
+        return waits
+    asks = (
+        t("Each entry is asked about first; without an answer in {seconds} s IT IS ENTERED.", seconds=state.ask_seconds)
+        if state.unanswered == "enter"
+        else t("Each entry is asked about first; without an answer in {seconds} s it is not entered.",
+               seconds=state.ask_seconds)
+    )  # fmt: skip
+    return lines(asks, waits)
 
 
 def _entries(state: StatusView) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from otrade_bot.control import words
 from otrade_bot.control.asking import answers
 from otrade_bot.control.reply import Action, Reply, bold, code, lines, text
+from otrade_bot.control.views import asking
 from otrade_bot.core.lang import t
 from otrade_bot.core.money import rupees_text
-from otrade_bot.trading.snapshot import SignalView
+from otrade_bot.trading.snapshot import SignalView, StatusView
 
 __all__ = ["outcome", "questions", "signals"]
 
@@ -18,10 +20,11 @@ __all__ = ["outcome", "questions", "signals"]
 MOST = 5
 
 
-def signals(found: Sequence[SignalView], newest: int) -> Reply:
+def signals(found: Sequence[SignalView], newest: int, state: StatusView) -> Reply:
     """The newest first; what waits for an answer has buttons."""
+    asks = asking(replace(state, waiting=0))
     if not found:
-        return lines(bold(t("Signals")), t("No strategy has asked for an entry yet today."))
+        return lines(bold(t("Signals")), t("No strategy has asked for an entry yet today."), asks)
     shown = list(reversed(found))[:newest]
     waiting = [one for one in found if one.state == "waiting"]
     more = len(found) - len(shown)
@@ -29,6 +32,7 @@ def signals(found: Sequence[SignalView], newest: int) -> Reply:
         text(bold(t("Signals today: {n}", n=len(found))), " · ", _counts(found)),
         *(lines(_head(one), f"   {outcome(one)}") for one in shown),
         t("{n} more: /signals {all}", n=more, all=min(200, len(found))) if more else "",
+        asks,
     )
     return Reply(said.runs, _buttons(waiting))
 

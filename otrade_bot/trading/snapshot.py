@@ -177,6 +177,9 @@ class StatusView:
     flatten: str = ""  #: a flatten that is queued or under way, in words
     unread: str = ""  #: why the broker's books are not known, so that no position can be told; '' = they are
     gtts: tuple[str, ...] = ()  #: symbols of GTTs of ours that rest at the broker, or may
+    ask_seconds: int = 0  #: how long an entry waits for a person; 0: nobody is asked
+    unanswered: str = ""  #: what becomes of it then: skip or enter
+    waiting: int = 0  #: entries that wait now
     entries: int = 0  #: that the day's limit has counted
 
     @property

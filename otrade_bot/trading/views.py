@@ -26,7 +26,7 @@ class View:
 
     def status(self) -> StatusView:
         engine, a = self.engine, self.engine.account[0]
-        now = engine.clock.now_ns()
+        now, wish = engine.clock.now_ns(), engine.config.trading.approval
         newest = max((row.ts_ns for row in engine.table), default=0)
         return StatusView(
             mode=engine.config.trading.mode,
@@ -58,6 +58,9 @@ class View:
             flatten=engine.flattener.waits,
             unread=engine.unread,
             gtts=self.gtts(),
+            ask_seconds=wish.seconds if wish.ask else 0,
+            unanswered=wish.unanswered if wish.ask else "",
+            waiting=len(engine.approvals.waiting),
             entries=int(a["trades"]),
         )
 

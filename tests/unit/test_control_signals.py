@@ -73,6 +73,17 @@ def test_as_many_are_listed_as_are_asked_for_and_the_rest_is_counted() -> None:
     assert "No strategy has asked" in ask(engine_with(), "/signals").to_plain()
 
 
+@pytest.mark.parametrize(("unanswered", "words"), [("skip", "it is not entered"), ("enter", "IT IS ENTERED")])
+def test_that_entries_are_asked_about_stands_in_the_list_and_in_the_status(unanswered: str, words: str) -> None:
+    engine = engine_with(ASKED)
+    assert "asked about" not in ask(engine, "/signals").to_plain()
+    engine.state = replace(engine.state, ask_seconds=20, unanswered=unanswered, waiting=1)
+    assert f"Each entry is asked about first; without an answer in 20 s {words}." in ask(engine, "/signals").to_plain()
+    said = ask(engine, "/status").to_plain()
+    assert words in said
+    assert "Waiting for an answer: 1 (/signals)" in said
+
+
 # --- answering -------------------------------------------------------------------------------------------------------
 
 
