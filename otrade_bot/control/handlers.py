@@ -14,6 +14,7 @@ from otrade_bot.control.charts import CHARTS, Look, pnl
 from otrade_bot.control.code import CODE
 from otrade_bot.control.commands import Arguments, Command, Context, Table
 from otrade_bot.control.confirm import Verdict
+from otrade_bot.control.day import DAY
 from otrade_bot.control.hands import HANDS
 from otrade_bot.control.keyboard import KEYBOARD
 from otrade_bot.control.levels import LEVELS
@@ -205,6 +206,7 @@ COMMANDS = Table(
         ),
         *CHARTS,
         *LEVELS,
+        *DAY,
         *HANDS,
         *MUTES,
         *SETTINGS,

@@ -253,7 +253,27 @@ def day_said(engine: LiveTradingEngine, found: dict[str, Any]) -> dict[str, Any]
         "wins": sum(trade["net"] > 0 for trade in trades), "losses": sum(trade["net"] < 0 for trade in trades),
         **_extremes(trades),
         "signals": found["signals"], "orders": found["orders"], "refusals": found["refusals"],
+        **_carried_out(found),
         "ticks": status.ticks, "dropped": status.dropped, "open_positions": found["open_positions"],
+    }  # fmt: skip
+
+
+def _carried_out(found: dict[str, Any]) -> dict[str, Any]:
+    """Slippage, latency, why not, and all by strategy; money in paise."""
+    slip = found["slippage"]
+    return {
+        "slippage_paise": to_paise(slip["rupees"]), "slippage_shares": slip["shares"],
+        "slippage_entries": slip["entries"], "latency": found["latency"],
+        "refusal_reasons": found["refusal_reasons"], "rejected": found["rejected"],
+        "by_strategy": [
+            {
+                "strategy": name, "trades": one["trades"], "wins": one["wins"], "losses": one["losses"],
+                **{f"{key}_paise": to_paise(one[key]) for key in ("gross", "charges", "net")},
+                "signals": one["signals"], "refusals": one["refusals"],
+                "slippage_paise": to_paise(one["slippage"]["rupees"]), "slippage_shares": one["slippage"]["shares"],
+            }
+            for name, one in found["by_strategy"].items()
+        ],
     }  # fmt: skip
 
 

@@ -10,6 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from otrade_bot.control.asking import answers
+from otrade_bot.control.news.daytime import (
+    login_buttons,
+    squared_buttons,
+    squared_head,
+    squared_lines,
+    token_lines,
+)
 from otrade_bot.control.news.pieces import (
     Data,
     amount,
@@ -17,6 +24,7 @@ from otrade_bot.control.news.pieces import (
     commas,
     join,
     number,
+    objects,
     paise,
     prefixed,
     real,
@@ -37,12 +45,14 @@ __all__ = ["describe"]
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """``detail`` gives way to the engine's own words; ``more`` are lines below that never do."""
+    """``detail`` gives way to the engine's own words, unless ``own`` says that these say less; ``more`` are lines below
+    that never do."""
 
     head: str
     detail: str = ""
     more: Iterable[Part] = ()
     actions: tuple[Action, ...] = ()
+    own: bool = True
 
 
 def describe(event: Event, label: str = "") -> Reply | None:
@@ -60,7 +70,7 @@ def describe(event: Event, label: str = "") -> Reply | None:
             return None
         said = _Said(_head(event))
     name = symbol_text(event.symbol)
-    detail = _own_words(event, said.head) or said.detail
+    detail = (_own_words(event, said.head) if said.own else "") or said.detail
     apart = event.kind in _LONG
     main = text(
         f"{clock_text(event.ts_ns)} ",
@@ -69,7 +79,8 @@ def describe(event: Event, label: str = "") -> Reply | None:
         f" {detail}" if detail and not apart else "",
     )
     whole = lines(main, detail if apart else "", *said.more, italic(label) if label else "")
-    return Reply(whole.runs, said.actions) if said.actions else whole
+    actions = (*said.actions, *login_buttons(event.data))
+    return Reply(whole.runs, actions) if actions else whole
 
 
 #: Their own words stand on lines of their own.
@@ -233,6 +244,10 @@ _BOUNDARIES = {
 
 def _session(data: Data) -> _Said:
     boundary = word(data, "boundary")
+    if boundary in ("square_off_warning", "countdown") and objects(data, "held"):
+        return _Said(squared_head(data), "", tuple(squared_lines(data)), squared_buttons(data), own=False)
+    if boundary == "evening":
+        return _Said(t("Tokens"), "", tuple(token_lines(data)), own=False)
     head, detail = _BOUNDARIES.get(boundary, ("Session", boundary.replace("_", " ")))
     if boundary == "close" and (until := word(data, "auction_until")):
         head, detail = "Continuous trading ended", f"closing auction to {until[11:16]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
+from otrade_bot.control.news.carried import execution_lines, strategy_lines
 from otrade_bot.control.news.pieces import (
     Data,
     amount,
@@ -99,7 +100,9 @@ def day_lines(data: Data) -> Iterator[Part]:
         yield text(bold(f"Net {net}"), f" ({sums})" if sums else "")
     yield commas(_trades(data), _winners(data))
     yield from _extremes(data)
+    yield from strategy_lines(data)
     yield commas(_counted(data, "signals", "signal"), _counted(data, "orders", "order"), _refused(data))
+    yield from execution_lines(data)
     yield _dropped(data)
     yield from _left(data)
     following = word(data, "next_session")
