@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
+import test_live_service
 from harness.bench import DAY, OPEN, config, kernel
+from stream_room import until
 from test_live_service import SETTINGS as LIVE_SETTINGS
 from test_live_service import live, told
 from test_service_app import Room
@@ -175,3 +178,35 @@ async def test_with_a_brokers_prices_the_desk_is_opened_again_and_no_bar_is_lost
         await told(at)
         closed, wanted = at.bars()
         assert closed == wanted
+
+
+async def test_while_a_brokers_candles_are_fetched_for_it_a_stop_still_sells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticking = replace(config("ema_crossover", LIVE_SETTINGS.trading.strategies[0].instruments, "tick",
+                             params={"short": False}), brokers=LIVE_SETTINGS.brokers)  # fmt: skip
+    monkeypatch.setattr(test_live_service, "SETTINGS", ticking)
+    files(tmp_path, ticking, monkeypatch)
+    async with live(tmp_path / "state", monkeypatch) as at:
+        service = at.service
+        for price in (99_900, 99_500, 99_000, 98_500, 99_600):
+            at.venue.price(price)
+            await told(at)
+        await until(lambda: bool(service.engine.positions()))
+        before, fetch, fetched = service.engine, service.opener.source.prepare, asyncio.Event()
+
+        async def slow(day: date, symbols: Sequence[str]) -> None:
+            await fetched.wait()
+            await fetch(day, symbols)
+
+        monkeypatch.setattr(service.opener.source, "prepare", slow)
+        change(service, "slow", "9")
+        await until(lambda: before.leaving)
+        at.venue.price(96_500)  # beyond the stop, within what is believed at once
+        await until(lambda: bool(before.trades()))
+        assert service.engine is before
+        fetched.set()
+        await until(lambda: bool(in_force(at.room)))
+        assert service.engine is not before
+        assert [trade.reason for trade in service.engine.trades()] == ["stop"]
+        assert service.engine.positions() == []
