@@ -17,7 +17,7 @@ import numpy as np
 from otrade_bot import __version__
 from otrade_bot.brokers.feeds import BarFile, TickFile, read_any, read_ticks, synthetic_day
 from otrade_bot.brokers.paper import PaperBroker
-from otrade_bot.config.models import Config, MarketConfig, SpecialDay, StrategyConfig
+from otrade_bot.config.models import Approval, Config, MarketConfig, SpecialDay, StrategyConfig
 from otrade_bot.core.clock import ManualClock, at_ist, ist_date
 from otrade_bot.core.errors import ConfigException, DataException
 from otrade_bot.core.events import Event, EventKind, Severity
@@ -26,7 +26,7 @@ from otrade_bot.research.report import day_report
 from otrade_bot.service.accounts import PaperAccount
 from otrade_bot.service.day import DayDriver, Pace, stream_of
 from otrade_bot.service.desk import Roster, kernel_for, open_desk
-from otrade_bot.service.journal import DayJournal, day_path, read_day
+from otrade_bot.service.journal import DayJournal, day_path, events_of, read_day
 from otrade_bot.service.logs import timed
 from otrade_bot.service.warm import warm_up
 from otrade_bot.trading import setup
@@ -123,7 +123,9 @@ class Demo:
         engine.counters.dropped = dict(self.unread)
         if resumed:
             self.clock.advance_to(resumed)
-        known = {line["trade_id"] for line in self._lines() if line.get("kind") == "trade"}
+        lines = self._lines()
+        known = {line["trade_id"] for line in lines if line.get("kind") == "trade"}
+        engine.remember(events_of(lines))
         await engine.recover(history=self.driver.past(resumed) if resumed else (), known_trades=known)
         with timed("day", speed=options.speed, inputs=len(self.driver.stream)):
             await self.driver.run(Pace(options.speed), after=resumed)
@@ -215,11 +217,11 @@ def _day_of(files: Sequence[TickFile]) -> date:
 
 
 def _adapt(config: Config, options: DemoOptions, files: Sequence[TickFile], day: date) -> Config:
-    """The user's settings with the demo's strategies on the demo's instruments, always on paper."""
+    """The user's settings with the demo's strategies on the demo's instruments, always on paper; nobody is asked before
+    an entry, as nobody may be there."""
+    trading = {"strategies": _assign(config, options, files), "strategies_dir": None, "approval": Approval()}
     changes: dict[str, Any] = {
-        "trading": config.trading.model_copy(
-            update={"mode": "paper", "strategies": _assign(config, options, files), "strategies_dir": None}
-        ),
+        "trading": config.trading.model_copy(update={"mode": "paper", **trading}),
         "market": _open_on(config.market, day),
     }
     if not options.ticks:

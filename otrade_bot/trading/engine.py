@@ -348,6 +348,7 @@ class LiveTradingEngine:
 
     def _minute(self, ts: int) -> None:
         self._notice(ts)
+        self.approvals.look()
         self.manager.chase(ts)
         self._drain_inner()
         self.numbers.settle_all()

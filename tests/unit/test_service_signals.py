@@ -18,6 +18,7 @@ from otrade_bot.core.clock import MINUTE
 from otrade_bot.core.errors import CommandException
 from otrade_bot.core.events import EventKind
 from otrade_bot.service.app import Service, Setting
+from otrade_bot.service.demo import Demo, DemoOptions
 from otrade_bot.service.prices import Simulated
 from otrade_bot.service.rehearsal import Rehearsal
 from otrade_bot.trading import setup
@@ -116,3 +117,10 @@ async def test_on_a_day_without_anybody_nothing_is_entered_and_the_questions_end
     assert {str(refusal["code"]) for refusal in kinds(room, EventKind.REFUSAL)} <= {
         "withdrawn", "window", "blocked", "unanswered", "stale",
     }  # fmt: skip
+
+
+def test_the_demo_asks_nobody_whatever_the_settings_say(tmp_path: Path) -> None:
+    settings = replace(PLAIN, trading=PLAIN.trading.model_copy(update={"approval": Approval(ask=True)}))
+    demo = Demo.prepare(settings, DemoOptions(tmp_path, strategy="ema_crossover", speed=0.0))
+    assert not demo.engine.config.trading.approval.ask
+    demo.close()

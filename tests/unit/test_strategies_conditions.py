@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,21 @@ def test_a_number_written_out_that_is_a_parameter_is_refused_where_the_parameter
     other = Row(0, share, "mine", strategy.params.model_validate({"low": 25.0}))
     with pytest.raises(StrategyException, match=r"mine\.py:\d+: CONDITIONS: should_buy says"):
         dry_run(kernel, [other], {"mine": strategy}, CONFIG)
+
+
+def test_the_page_about_strategies_shows_what_works_and_what_is_said_where_it_does_not(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "strategies.md").read_text(encoding="utf-8")
+    whole, shown, refusal = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)[0] for kind in
+                             ("python", "py", "console"))  # fmt: skip
+    (tmp_path / "rebound.py").write_text(f"{whole}\n{shown}")
+    strategy = load_strategy("rebound", tmp_path)
+    assert strategy.conditions is not None
+    assert strategy.conditions.words(strategy.params())[0] == "the RSI was not above 30.0 before"
+    wrong = shown.replace("s.now > p.low", "s.now >= p.low").replace("s.before <= p.low", "s.before <= p.low + 9")
+    (tmp_path / "rebound.py").write_text(f"{whole}\n{wrong}")
+    with pytest.raises(StrategyException) as caught:
+        load_strategy("rebound", tmp_path)
+    assert refusal.partition(", with")[0].partition(": ")[2] in str(caught.value)
 
 
 def test_the_dry_run_compares_them_with_what_the_kernel_decides(tmp_path: Path) -> None:
