@@ -275,7 +275,6 @@ class Service:
     def take(self, config: Config) -> None:
         """The settings of the next desk; what of them the open one has, whoever calls sees to."""
         self.config, self.opener = config, replace(self.opener, config=config)
-        self.mouths.take(config.telegram.users)
 
     async def _survive(self, name: str, make: Callable[[], Awaitable[None]]) -> None:
         """Run it again whenever it fails, later and later; the failure is told."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TextIO
 
@@ -70,10 +70,6 @@ class Mouths(Protocol):
 
     def tell(self, reply: Reply) -> None:
         """To those in charge, outside of any event."""
-        ...
-
-    def take(self, users: Sequence[User]) -> None:
-        """These are known from now on: the settings were read again."""
         ...
 
     def queue(self) -> Queue | None:
@@ -197,7 +193,6 @@ class Phones:
     phone: Phone
     printer: PlainPrinter
     label: Callable[[], str]
-    people: People = field(init=False)
     extras: Extras = field(init=False)
     cards: DayCards
     pinned: Cards | None = None
@@ -218,9 +213,6 @@ class Phones:
         said = headed(self.label, reply)
         self.outbox.put(said, self.gate.admin_chats)
         self.printer.say(said)
-
-    def take(self, users: Sequence[User]) -> None:
-        self.people.take(users)
 
     @property
     def state(self) -> PhoneState:
@@ -250,7 +242,6 @@ class Terminals:
     service: Service
     answers: Answers
     speed: str
-    people: People
     mouth: TerminalUI | PlainTerminal | None = field(default=None)
 
     def tasks(self) -> list[Task]:
@@ -278,9 +269,6 @@ class Terminals:
     def catch_up(self, diary: Iterable[Event]) -> None:
         """Nobody was at the terminal of a process that is dead."""
 
-    def take(self, users: Sequence[User]) -> None:
-        self.people.take(users)
-
     def queue(self) -> None:
         return None
 
@@ -307,7 +295,7 @@ def mouths_for(secrets: Secrets, out: TextIO) -> Callable[[Service], Mouths]:
         answers = Answers(service, travels=secrets.telegram_token is not None, people=people)
         rehearsal = service.setting.rehearsal
         if secrets.telegram_token is None:
-            return Terminals(service, answers, f"{rehearsal.speed:g}x" if rehearsal else "", people)
+            return Terminals(service, answers, f"{rehearsal.speed:g}x" if rehearsal else "")
         phones = _phones(service, secrets, answers, people, out)
         _follow(service, people, answers, phones)
         return phones
@@ -388,7 +376,7 @@ def _follow(service: Service, people: People, answers: Answers, phones: Phones) 
         if phones.phone.state.last_ok:
             phones.phone.show_menus()
 
-    answers.still, phones.people = phones.gate.current, people
+    answers.still = phones.gate.current
     people.username, people.tell, people.audit = (lambda: phones.phone.username), phones.tell, answers.heard
     people.follow(changed)
     people.finish()

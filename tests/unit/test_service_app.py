@@ -67,8 +67,6 @@ class Room:
     def line(self) -> None:
         return None
 
-    def take(self, users: object) -> None: ...
-
     def tell(self, reply: Reply) -> None:
         self.told.append(reply)
 

@@ -1,0 +1,257 @@
+"""People over the phone, as the service puts it together: gate, pushes, outbox and menus change while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyotp
+import pytest
+from control_fakes import NOON, FakeEngine
+from harness.bench import config
+from pydantic import SecretStr
+
+from otrade_bot.brokers import vault
+from otrade_bot.config import ConfigManager
+from otrade_bot.config.secrets import Secrets
+from otrade_bot.core.events import Event, EventKind, Severity
+from otrade_bot.service.authenticators import FILE, Authenticators
+from otrade_bot.service.control_state import ControlState
+from otrade_bot.service.mouths import Phones, mouths_for
+from tests.venues.telegram import BotApi, Sent
+
+OWNER, CLERK, NEW, STRANGER = 7, 8, 4242, 666
+GROUP = -1001234567890
+KEY = "a long enough passphrase"
+SECRET = pyotp.random_base32(32)
+ROWS = [
+    {"user_id": OWNER, "chat_id": OWNER, "role": "admin", "name": "owner"},
+    {"user_id": OWNER, "chat_id": GROUP, "role": "admin", "name": "owner"},
+    {"user_id": CLERK, "chat_id": CLERK, "role": "operator", "name": "clerk"},
+]
+
+
+class Engine(FakeEngine):
+    """Keeps what goes into the journal."""
+
+    def __init__(self) -> None:
+        super().__init__(3)
+        self.emitted: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        self.emitted.append(event)
+
+    def alert(self, text: str) -> None:
+        self.emit(Event(EventKind.ALERT, NOON, "", text))
+
+
+class Office:
+    """The phone of a service, real but for its engine."""
+
+    def __init__(self, api: BotApi, engine: Engine, phones: Phones, folder: Path) -> None:
+        self.api, self.engine, self.phones, self.folder = api, engine, phones, folder
+
+    async def said(self, number: int, chat_id: int = OWNER) -> Sent:
+        """The chat's message of that number, from 1, once it is there."""
+        return (await self.api.until(lambda: len(self.api.to(chat_id)) >= number and self.api.to(chat_id)))[number - 1]
+
+    async def asks(self, line: str, user_id: int = OWNER, chat_id: int | None = None, **more: Any) -> str:
+        before = len(self.api.to(chat_id or user_id))
+        self.api.say(user_id, line, chat_id, **more)
+        return (await self.said(before + 1, chat_id or user_id)).text
+
+    async def quiet(self) -> None:
+        await self.api.until(lambda: self.api.polling and not self.api.waiting)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads((self.folder / "config" / "telegram.json").read_text())["users"]
+        return found
+
+
+def code(steps: int = 0) -> str:
+    return pyotp.TOTP(SECRET).generate_otp(int(time.time() // 30) + steps)
+
+
+@asynccontextmanager
+async def office(folder: Path, patch: pytest.MonkeyPatch, rows: Any = ROWS, **telegram: Any) -> AsyncIterator[Office]:
+    patch.setattr(vault, "COST", 2**4)
+    patch.setenv("OTRADE_CONFIG_DIR", str(folder / "config"))
+    patch.setenv("OTRADE_ENV", "dev")
+    (folder / "config").mkdir()
+    (folder / "config" / "telegram.json").write_text(json.dumps({"users": rows, "card": False, **telegram}))
+    Authenticators(folder / "state" / FILE, KEY).save(OWNER, SECRET, 0)
+    known = ConfigManager(folder / "config", "dev").load(create=False).telegram
+    engine = Engine()
+
+    async def ready(seconds: float) -> bool:
+        return True
+
+    service: Any = SimpleNamespace(
+        ready=ready, engine=engine, reason="", desk=object(), config=replace(config(), telegram=known),
+        clock=SimpleNamespace(now_ns=lambda: NOON), health=SimpleNamespace(checks=tuple, delivery=str), logins=None,
+        settings=SimpleNamespace(), pictures=None, audits=None,
+        control=ControlState.load(folder / "state" / "control.json"),
+        setting=SimpleNamespace(rehearsal=None, state_dir=folder / "state", source=None, brokers=None),
+    )  # fmt: skip
+    async with BotApi([OWNER, CLERK, NEW, STRANGER, GROUP]) as api:
+        secrets = Secrets(
+            _env_file=None, telegram_token=SecretStr(api.token), telegram_base_url=api.base_url,
+            telegram_base_file_url=api.base_file_url, secret_key=SecretStr(KEY),
+        )  # type: ignore[call-arg]  # fmt: skip
+        phones: Any = mouths_for(secrets, StringIO())(service)
+        tasks = [asyncio.create_task(make()) for name, make in phones.tasks() if name in ("phone", "outbox")]  # type: ignore[arg-type]
+        try:
+            await api.until(lambda: api.polling)
+            yield Office(api, engine, phones, folder)
+            assert not [task for task in tasks if task.done()]
+        finally:
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            phones.close()
+
+
+async def test_somebody_is_invited_comes_is_told_and_is_blocked_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office(tmp_path, monkeypatch) as at:
+        api = at.api
+        assert "six digits" in await at.asks("/users invite operator Ravi")
+        link = (await at.asks(code())).partition("?start=")[2].split()[0]
+        assert "your role is operator" in await at.asks(f"/start {link}", NEW, name="Ravi")
+        await api.until(lambda: any("has come by your link" in sent.text for sent in api.to(OWNER)))
+        menus = [call.params for call in api.called("setMyCommands") if str(NEW) in call.params.get("scope", "")]
+        assert menus
+        assert '"users"' not in menus[-1]["commands"]
+
+        at.phones.pushes.on_event(Event(EventKind.ALERT, NOON, "", "the feed is late", Severity.RISK))
+        await at.said(2, NEW)
+        question = await at.asks("/flatten", NEW)
+        assert "Close" in question
+        asked = api.to(NEW)[-1]
+
+        await at.asks("/users block Ravi")
+        told = len(api.to(NEW))
+        press = api.press(NEW, asked.message_id, asked.buttons[0].label)
+        await api.until(lambda: press in api.answers)
+        assert api.answers[press].text in (None, "")
+        api.say(NEW, "/status")
+        api.say(NEW, f"/start {link}")
+        at.phones.pushes.on_event(Event(EventKind.ALERT, NOON, "", "the feed is later", Severity.RISK))
+        await api.until(lambda: any("is later" in sent.text for sent in api.to(OWNER)))
+        await at.quiet()
+        assert len(api.to(NEW)) == told
+        assert not any("flatten" in call for call in at.engine.calls)
+        assert not any("stranger" in sent.text for sent in api.to(OWNER))
+        gone = [call.params.get("scope", "") for call in api.called("deleteMyCommands")]
+        assert any(str(NEW) in scope for scope in gone)
+
+
+async def test_a_strangers_wrong_link_is_silence_in_his_chat_and_its_words_in_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office(tmp_path, monkeypatch) as at:
+        at.api.say(STRANGER, "/start " + "x" * 24)
+        told = await at.said(1)
+        assert "A stranger wrote" in told.text
+        assert "xxxx" not in told.text
+        await at.quiet()
+        assert at.api.to(STRANGER) == []
+        assert len(at.rows) == len(ROWS)
+
+
+@pytest.mark.parametrize("form", ["{}", "/code {}"])
+async def test_a_code_is_taken_from_the_chat_and_is_in_no_journal_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    async with office(tmp_path, monkeypatch) as at:
+        await at.asks("/users role clerk admin")
+        digits = code()
+        assert "clerk is admin" in await at.asks(form.format(digits))
+        await at.api.until(lambda: at.api.deleted)
+        assert digits not in "".join(at.api.written(OWNER))
+        assert digits not in repr(at.engine.emitted)
+        lines = [event.data["line"] for event in at.engine.emitted if event.kind is EventKind.COMMAND]
+        assert lines == ["/users role clerk admin", "/code", "(a code, not kept)", "/users role 8 admin"]
+
+
+async def test_in_a_group_six_digits_count_where_they_were_asked_for_and_are_left_alone_where_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office(tmp_path, monkeypatch) as at:
+        at.api.say(OWNER, "123456", GROUP)
+        await at.quiet()
+        assert at.api.to(GROUP) == []
+        assert at.api.deleted == []
+        assert "/code 123456" in await at.asks("/users role clerk admin", OWNER, GROUP)
+        at.api.say(OWNER, code(), GROUP)
+        said = [(await at.said(number, GROUP)).text for number in (2, 3)]
+        assert any("clerk is admin" in one for one in said)
+        assert any("Delete your message yourself: the code" in one for one in said)  # the bot is no admin there
+
+
+async def test_a_code_as_an_answer_to_the_question_is_a_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with office(tmp_path, monkeypatch) as at:
+        await at.asks("/users role clerk admin")
+        asked = at.api.to(OWNER)[-1]
+        answered = {
+            "message_id": asked.message_id, "date": int(time.time()), "chat": {"id": OWNER, "type": "private"},
+            "text": asked.text, "from": {"id": 7700000001, "is_bot": True, "first_name": "b", "username": "b"},
+        }  # fmt: skip
+        assert "clerk is admin" in await at.asks(code(), extra={"reply_to_message": answered})
+
+
+async def test_a_forwarded_code_and_a_late_one_are_none_and_do_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office(tmp_path, monkeypatch) as at:
+        await at.asks("/users role clerk admin")
+        writer = {"id": STRANGER, "is_bot": False, "first_name": "A"}
+        origin = {"type": "user", "date": int(time.time()), "sender_user": writer}
+        assert "forwarded" in await at.asks(code(), extra={"forward_origin": origin})
+        said = await at.asks(code(), date=time.time() - 90)
+        assert "Expired" in said
+        assert code() not in said
+        await at.api.until(lambda: len(at.api.deleted) == 2)
+        assert at.rows == ROWS
+
+
+async def test_of_a_flood_one_person_is_told_once_and_can_still_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office(tmp_path, monkeypatch, commands_per_minute=3) as at:
+        for _ in range(12):
+            at.api.say(CLERK, "/version")
+        at.api.say(CLERK, "/pause")
+        await at.api.until(lambda: "pause by clerk" in at.engine.calls)
+        await at.api.until(lambda: any("Entries are paused" in sent.text for sent in at.api.to(CLERK)))
+        await at.quiet()
+        said = [sent.text for sent in at.api.to(CLERK)]
+        assert sum("More than 3 commands in a minute" in one for one in said) == 1
+        assert len(said) == 5
+        assert "role is admin" in await at.asks("/start")
+
+
+async def test_a_group_with_topics_is_told_in_the_topic_where_it_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [ROWS[0], {**ROWS[1], "topic": 5}]
+    async with office(tmp_path, monkeypatch, rows) as at:
+        at.phones.pushes.on_event(Event(EventKind.ALERT, NOON, "", "the feed is late", Severity.RISK))
+        await at.said(1, GROUP)
+        sent = [call.params for call in at.api.called("sendMessage") if call.params["chat_id"] == str(GROUP)]
+        assert sent[0]["message_thread_id"] == "5"
+        topic = {"message_thread_id": 6, "is_topic_message": True}
+        at.api.say(OWNER, "/status", GROUP, extra=topic)
+        await at.quiet()
+        assert len(at.api.to(GROUP)) == 1
