@@ -29,7 +29,7 @@ from otrade_bot.trading import setup
 
 SYMBOLS = ("NSE:RELIANCE", "NSE:SBIN")
 SETTINGS = config("ema_crossover", SYMBOLS, "1m")
-LATE = at_ist(DAY, 14, 50)
+LATE = at_ist(DAY, 15, 20)
 
 
 def files(folder: Path, settings: Config, monkeypatch: pytest.MonkeyPatch) -> ConfigManager:
@@ -45,7 +45,7 @@ def service_at(folder: Path, room: Room, start: int = OPEN, speed: float = 4000.
                resumed: bool = False) -> Service:  # fmt: skip
     strategies = setup.load_strategies(settings, None)
     plan = Rehearsal(OPEN, speed, "simulated, seed 1")
-    source = Simulated(1, settings.market)
+    source = Simulated(1, settings.market, history_days=2)
     return Service(
         Setting(settings, strategies, kernel(), source, folder, plan, start, resumed), lambda service: room
     )  # type: ignore[arg-type, return-value]
@@ -72,7 +72,7 @@ async def test_indicators_after_a_change_are_those_of_a_run_that_had_it_from_the
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager = files(tmp_path, SETTINGS, monkeypatch)
-    room, started = Room(), at_ist(DAY, 14, 30)
+    room, started = Room(), at_ist(DAY, 15, 12)
     service = service_at(tmp_path / "a", room, started)
     task = asyncio.create_task(service.run())
     await when(task, lambda: service.clock.now_ns() > LATE)
@@ -93,9 +93,10 @@ async def test_indicators_after_a_change_are_those_of_a_run_that_had_it_from_the
 async def test_a_desk_that_is_opened_again_has_its_positions_stops_and_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files(tmp_path, SETTINGS, monkeypatch)
+    brisk = config("ema_crossover", SYMBOLS, "tick", params={"stop_percent": 0.1, "target_percent": 0.1})
+    files(tmp_path, brisk, monkeypatch)
     room = Room()
-    service = service_at(tmp_path, room, speed=2000.0)
+    service = service_at(tmp_path, room, speed=600.0, settings=brisk)
     task = asyncio.create_task(service.run())
     await when(task, lambda: bool(service.desk and service.engine.positions() and service.engine.trades()))
     before = service.engine
