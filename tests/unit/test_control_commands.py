@@ -23,9 +23,9 @@ PICTURES = "chart daily weekly monthly performance"
 PEOPLE = "users code"
 NEWS = "mute language"
 SIGNALS = "signals approve skip"
-LEVELS = "close sl target"
+LEVELS = "close sl target later"
 SETTINGS = "risk set reload strategies"
-OPERATOR = {"pause", "resume", "flatten", "force", "claim", "approve", "skip", "close", "sl", "target"}
+OPERATOR = {"pause", "resume", "flatten", "force", "claim", "approve", "skip", "close", "sl", "target", "later"}
 ADMIN = {"mode", "login", "users", "set", "reload", "strategies"}
 
 
