@@ -183,8 +183,9 @@ def channels(urls: Sequence[str]) -> Channels:
         import apprise
     except ImportError:
         raise RuntimeError("OTRADE_APPRISE_URLS needs apprise: pip install 'otrade-bot[extra]'") from None
-    # What apprise logs names addresses, though in part; the verdict comes back by its result.
+    # What they log names addresses, or parts of them; the verdict comes back as a result.
     logging.getLogger("apprise").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     every = apprise.Apprise()
     for number, url in enumerate(urls, 1):
         if not every.add(url):
