@@ -57,7 +57,7 @@ class Room:
         self.config = self.filed
         self.wall, self.again = Wall(), ""
         self.confirmations = Confirmations(self.wall)
-        self.asks = Asks()
+        self.asks: Any = Asks()
         self.opener = SimpleNamespace(strategies=shipped(("ema_crossover", "momentum_ladder")), kernel=kernel())
         self.setting = SimpleNamespace(rehearsal=object() if rehearsal else None)
         self.desk = Settings(self, lambda: ConfigManager(self.folder, "dev"))  # type: ignore[arg-type]
@@ -80,8 +80,9 @@ class Room:
     # --- a person ---
     def ask(self, line: str, role: Role = Role.ADMIN, session: str = "terminal", user: str = "owner") -> Reply:
         made = context(self.engine, role, session=session, confirmations=self.confirmations)
+        number = 0 if session == "terminal" else int(session.split(":")[1])
         return asyncio.run(
-            answer(replace(made, settings=self.desk, user=user, stepup=self.asks), line)  # type: ignore[arg-type]
+            answer(replace(made, settings=self.desk, user=user, user_id=number, stepup=self.asks), line)
         )
 
     def say(self, line: str, **more: Any) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
 from settings_room import TRADING, Asks, Room
 
@@ -14,6 +15,7 @@ from otrade_bot.config import changes
 from otrade_bot.config.files import write
 from otrade_bot.config.models import Config
 from otrade_bot.control.auth import Role
+from otrade_bot.control.stepup import Seed, StepUp
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.events import Severity
 from otrade_bot.core.model import Block
@@ -88,6 +90,40 @@ def test_what_is_riskier_wants_a_code_before_the_question_and_at_the_yes(tmp_pat
     room.asks = Asks(frozenset({line}))
     assert "Changed." in room.say(f"{line} yes", session=PHONE)
     assert room.told[-1].severity is Severity.WARNING
+
+
+class Kept(dict[str, Any]):
+    """A memory, and one person's secret."""
+
+    secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+
+    def part(self, key: str) -> dict[str, Any]:
+        return dict(self.get(key, {}))
+
+    def keep_part(self, key: str, value: Any) -> str:
+        self[key] = dict(value)
+        return ""
+
+    def enrolled(self, user_id: int) -> bool:
+        return user_id == 7
+
+    def seed(self, user_id: int) -> Seed | None:
+        return Seed(self.secret, "first") if user_id == 7 else None
+
+
+def test_the_right_code_brings_the_question_and_its_yes_the_change(tmp_path: Path) -> None:
+    room, kept, now = Room(tmp_path), Kept(), 1_790_000_000.0
+    room.asks = StepUp(kept, kept, wall=lambda: now, steady=lambda: now)
+    line = "/set max_positions 200"
+    assert "six digits of your authenticator" in room.say(line, session=PHONE)
+    assert "This code is wrong" in room.say("/code 000000", session=PHONE)
+    assert "six digits of your authenticator" in room.say(f"{line} yes", session=PHONE)
+    asked = room.say(f"/code {pyotp.TOTP(kept.secret).at(int(now))}", session=PHONE)
+    assert "max_positions 90 → 200" in asked
+    assert room.untouched
+    assert "six digits" in room.say("/set max_positions 300", session=PHONE)  # proven is that one line
+    assert "Changed." in room.say(f"{line} yes", session=PHONE)
+    assert room.config.trading.max_positions == 200
 
 
 def test_what_lowers_the_risk_needs_no_code(tmp_path: Path) -> None:
