@@ -538,7 +538,7 @@ class TelegramConfig(_Model):
     notifications: Notifications = Notifications()
     stale_seconds: int = Field(default=60, ge=10, le=3600)
     """A command older than this when it arrives is not simply done."""
-    commands_per_minute: int = Field(default=30, ge=1, le=1000)
+    commands_per_minute: int = Field(default=60, ge=1, le=1000)
     """Of one person; /pause and /flatten always pass."""
     card: bool = True
     """One pinned message in each private chat, edited as things change."""
