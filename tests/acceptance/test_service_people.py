@@ -200,9 +200,8 @@ async def test_only_the_right_press_closes_anything_and_only_once(scene: Scene) 
     first = await owner.ask("/flatten", "Close 3 positions?")
     assert await press("a stranger", intruder, first, "Close everything") == ""
     assert "another person's" in await press("another operator", partner, first, "Close everything")
-    forged_at = owner.newest
     assert "too old" in await press("forged nonce", owner, first, "/flatten yes 00000000", forged=True)
-    second = await owner.hears("Close 3 positions?", forged_at)
+    second = await owner.ask("/flatten", "Close 3 positions?")
     assert "no question of yours" in await press("replaced question", owner, first, "Close everything")
     assert "Nothing was closed" in await press("leave it", owner, second, "Leave it")
     await api.until(lambda: time.monotonic() - scene.asked > 30.5, 40)
