@@ -122,7 +122,7 @@ def _shown(context: Context, people: People) -> Reply:
     else:
         buttons = [Action(t("Snooze 30 min"), "/mute snooze 30m", edit=True)]
     if wishes.kinds or wishes.quiet:
-        buttons.append(Action(t("As before all changes"), "/mute reset", edit=True))
+        buttons.append(Action(t("Back to the settings"), "/mute reset", edit=True))
     return Reply(shown.runs, tuple(buttons))
 
 
