@@ -100,9 +100,11 @@ def _look(seen: Evaluation, asked: Sequence[SignalView], refusals: Sequence[tupl
     """One recorded look: the verdict, each condition, its numbers, and what came of it."""
     verdict = t("buy") if seen.buy else t("sell") if seen.sell else t("no signal")
     missing = sum(not met for _, met in seen.conditions)
-    lacking = t(", {n} of {all} conditions not met", n=missing, all=len(seen.conditions)) if missing else ""
+    told = missing and not seen.sell
+    lacking = t(", {n} of {all} conditions not met", n=missing, all=len(seen.conditions)) if told else ""
     return lines(
         text(f"{head}: ", bold(verdict), " ", t("at {time}", time=words.clock_text(seen.ts_ns)), lacking),
+        t("What it takes to buy:") if seen.sell and not seen.buy and seen.conditions else "",
         *(f"{'✓' if met else '✗'} {condition}" for condition, met in seen.conditions),
         "" if seen.conditions else t("Its strategy has no conditions in words (docs: CONDITIONS); its numbers:"),
         _numbers(seen),

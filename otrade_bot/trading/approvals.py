@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrade_bot.core.errors import CommandException
 from otrade_bot.core.events import Event, EventKind
+from otrade_bot.core.lang import t
 from otrade_bot.core.model import Side
 from otrade_bot.core.money import rupees_text
 from otrade_bot.kernel import state as abi
@@ -120,8 +121,10 @@ class Approvals:
     def approve(self, ref: str, by: str) -> str:
         """Enter it, judged again as of now; what was sent, or why nothing was. Raises CommandException."""
         question = self._of(ref)
-        said = self._enter(question, by)
-        return f"{self._what(question.intent)} {said} {self._prices(question.intent)}"
+        why = self._enter(question, by)
+        what = self._what(question.intent)
+        said = t("{what} is not sent: {why}.", what=what, why=why) if why else t("{what} is sent.", what=what)
+        return f"{said} {self._prices(question.intent)}"
 
     def skip(self, ref: str, by: str) -> str:
         """Leave it. Raises CommandException."""
@@ -130,14 +133,14 @@ class Approvals:
         if not i.rung:
             self.skipped[i.row] = i.side, by
         self._end(question, "skipped", f"skipped by {by}", by)
-        return f"{self._what(i)}: skipped, nothing was sent."
+        return t("{what} is skipped: nothing was sent.", what=self._what(i))
 
     def _of(self, ref: str) -> Question:
         self.look()
         question = self.waiting.get(ref)
         if question is None or self.engine.retired:
-            ended = self.over.get(ref, "it is of before the desk was opened again, or no such question was asked")
-            raise CommandException(f"Nothing was done: this question is over ({ended}).")
+            ended = self.over.get(ref) or t("it is of before the desk was opened again, or was never asked")
+            raise CommandException(t("Nothing was done: this question is over ({why}).", why=ended))
         return question
 
     def seconds(self, ref: str) -> float:
@@ -173,10 +176,11 @@ class Approvals:
     # --- the end of a question -------------------------------------------------------------------------------------
 
     def _enter(self, question: Question, by: str) -> str:
+        """Why it was not sent; '' where it was."""
         engine, i = self.engine, question.intent
         if fault := self._fault(i):
             self._end(question, *fault)
-            return f"is not sent: {fault[1]}."
+            return fault[1]
         now = replace(i, ts=engine.clock.now_ns())
         self._forget(question, f"approved by {by}" if by else "entered, as nobody answered")
         engine.emit(Event(EventKind.APPROVAL, now.ts, engine.table[i.row].instrument.symbol, data={
@@ -184,7 +188,7 @@ class Approvals:
             "signal_paise": i.price, "price_paise": engine.table[i.row].ltp,
         }))  # fmt: skip
         refused = engine.send_entry(now)
-        return f"is not sent: {refused.reason}." if refused is not None else "is sent."
+        return refused.reason if refused is not None else ""
 
     def _end(self, question: Question, code: str, why: str, by: str = "") -> None:
         """No entry: the kernel's rung is free again, and it is said why."""
@@ -225,9 +229,9 @@ class Approvals:
         """How far the price has gone while the question waited."""
         now = self.engine.table[i.row].ltp
         if not i.price or now == i.price:
-            return f"The price is still {rupees_text(now)}."
-        gone = (now / i.price - 1) * 100
-        return f"The price was {rupees_text(i.price)} at the signal and is {rupees_text(now)} now ({gone:+.2f} %)."
+            return t("The price is still {now}.", now=rupees_text(now))
+        return t("The price was {then} at the signal and is {now} now ({gone} %).", then=rupees_text(i.price),
+                 now=rupees_text(now), gone=f"{(now / i.price - 1) * 100:+.2f}")  # fmt: skip
 
 
 def _rung(i: Intent) -> tuple[int, int, int]:

@@ -21,6 +21,7 @@ from otrade_bot.config.models import Config
 from otrade_bot.core.clock import MINUTE, SECOND, Clock, iso, midnight_ns
 from otrade_bot.core.errors import BrokerException, CommandException, JournalException, TokenException
 from otrade_bot.core.events import Event, EventKind, Observer, Severity
+from otrade_bot.core.lang import t
 from otrade_bot.core.model import Block, BrokerOrder, Instrument, OrderType, Refused, Side
 from otrade_bot.core.money import Paise, rupees, rupees_text
 from otrade_bot.core.ports import Journal
@@ -907,9 +908,9 @@ class LiveTradingEngine:
                 faults.append(fault)
 
         if self.retired:
-            raise CommandException("Nothing was done: this question is over, the day has been opened again.")
+            raise CommandException(t("Nothing was done: this question is over, the day has been opened again."))
         if self._busy:
-            raise CommandException("Nothing was done: a price is being handled at this very moment. Ask once more.")
+            raise CommandException(t("Nothing was done: a price is being handled at this very moment. Ask once more."))
         self.post(answer)
         if faults:
             raise faults[0]

@@ -247,6 +247,13 @@ def test_what_is_no_time_is_answered_with_how_to_write_it(typed: str) -> None:
     assert "Usage: /why SYMBOL [HH:MM]" in ask(looked(), f"/why RELIANCE {typed}").to_plain()
 
 
+def test_of_a_sell_signal_the_conditions_are_told_as_those_of_buying() -> None:
+    engine = looked()
+    engine.looks[-1] = replace(look(1, rising=False, above_its_high=False), sell=True)
+    said = ask(engine, "/why RELIANCE").to_plain()
+    assert "Last look: sell at 11:59:00\nWhat it takes to buy:\n✗ rising\n" in said
+
+
 def test_a_strategy_without_conditions_shows_its_numbers_and_says_so() -> None:
     engine = looked()
     engine.looks = [look(1)]

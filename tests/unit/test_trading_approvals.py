@@ -124,7 +124,7 @@ def test_the_price_that_ran_away_is_said_at_the_yes_and_the_entry_goes_out_at_it
 def test_a_skip_frees_the_rung_says_who_and_sends_nothing(bench: Bench) -> None:
     bench.signal()
     said = bench.engine.skip(ref(bench), "owner")
-    assert said == "NSE:ALPHA P1: BUY 30: skipped, nothing was sent."
+    assert said == "NSE:ALPHA P1: BUY 30 is skipped: nothing was sent."
     refusal, = bench.events(EventKind.REFUSAL)
     assert (refusal.data["code"], refusal.data["reason"]) == ("skipped", "skipped by owner")
     assert free(bench)
