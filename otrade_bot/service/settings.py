@@ -7,22 +7,17 @@ indicators wants the desk opened again, which rebuilds them from history; the re
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from otrade_bot.config import Config, ConfigManager, config_dir, environment
-from otrade_bot.config.changes import KEYS, changed, known_key, read_value, riskier, value_text
+from otrade_bot.config.changes import KEYS, value_text
 from otrade_bot.config.explain import allowed_at
 from otrade_bot.config.models import StrategyConfig, User
-from otrade_bot.config.rules import as_exception, first_fault
 from otrade_bot.control.settings_desk import Change, Knob, Proposal, StrategyState
-from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.events import Event, EventKind, Severity
-from otrade_bot.core.lang import t
-from otrade_bot.service.settings_files import compare, raw_strategies, with_strategy
-from otrade_bot.service.settings_judge import cold, few, in_the_way, limit_notes, parameter_change, strategy_notes
-from otrade_bot.strategies.loader import TradingStrategy, parse_params
-from otrade_bot.trading import setup
+from otrade_bot.service.settings_judge import cold, few
+from otrade_bot.service.settings_plan import Plan, Planner, place_of
+from otrade_bot.strategies.loader import parse_params
 from otrade_bot.trading.adopt import adopt, entry_labels, tables_of
 
 if TYPE_CHECKING:
@@ -33,15 +28,6 @@ __all__ = ["AGAIN", "Settings"]
 
 #: Why a desk is opened again.
 AGAIN = "new settings"
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """``writes``: (file, outermost key, plain value); ``config``: what holds then."""
-
-    config: Config
-    writes: tuple[tuple[str, str, Any], ...] = ()
-    reopen: bool = False
 
 
 class Settings:
@@ -91,7 +77,7 @@ class Settings:
         )  # fmt: skip
 
     def _params(self, given: StrategyConfig) -> list[Knob]:
-        strategy = self._strategy(given)
+        strategy = self._service.opener.strategies[given.name]
         params = parse_params(strategy, given.params)
         return [
             Knob("trading.json", name, getattr(params, name), allowed_at(strategy.params, (name,)),
@@ -99,129 +85,34 @@ class Settings:
             for name, info in strategy.params.model_fields.items()
         ]  # fmt: skip
 
-    def _strategy(self, given: StrategyConfig) -> TradingStrategy:
-        return self._service.opener.strategies[given.name]
-
     # --- what would be --------------------------------------------------------------------------------
 
     def proposed(self, key: str, value: str) -> Proposal:
-        known = known_key(key)
-        new = read_value(value, known.info.annotation)
-        manager = self._manager()
-        filed = manager.load(create=False)
-        outer, inner = known.loc[0], known.loc[1:]
-        plain: Any = new
-        if inner:
-            part = getattr(getattr(filed, known.file.removesuffix(".json")), outer)
-            plain = {**part.model_dump(mode="json", exclude_unset=True), inner[0]: new}
-        manager.put(known.file, outer, plain, dry=True)
-        whole = {**getattr(self.config.trading, outer).model_dump(mode="json"), inner[0]: new} if inner else new
-        config = self._checked(changed(self.config, known.file, outer, whole))
-        old, typed = known.value(self.config), known.value(config)
-        if old == typed == known.value(filed):
-            return Proposal()
-        change = Change(known.file, known.name, old, typed, "now", riskier(known.name, old, typed))
-        notes = [*limit_notes(self._engine, known.name, config), *self._rehearsed(known.file)]
-        stamp = (old, typed, known.value(filed))
-        return Proposal((change,), (), tuple(notes), stamp, _Plan(config, ((known.file, outer, plain),)))
+        return self._planner.setting(key, value)
 
     def switched(self, label: str, on: bool) -> Proposal:
-        place = self._place(label)
-        return self._one(place, {"enabled": on}, Change(
-            "trading.json", f"{self._label(place)} enabled", self.config.trading.strategies[place].enabled, on,
-        ))  # fmt: skip
+        place = place_of(self.config, label)
+        old = self.config.trading.strategies[place].enabled
+        change = Change("trading.json", f"{entry_labels(self.config)[place]} enabled", old, on)
+        return self._planner.of_strategy(place, {"enabled": on}, change)
 
     def parameter(self, label: str, key: str, value: str) -> Proposal:
-        place, given_back = self._place(label), value.lower() == "default"
-        given = self.config.trading.strategies[place]
-        name = f"{self._label(place)} {key}"
-        if key == "capital":
-            new = None if given_back else read_value(value, int)
-            old = given.capital_per_position
-            size = (self.config.trading.capital_per_position if one is None else one for one in (old, new))
-            before, after = (one if isinstance(one, int) else 0 for one in size)
-            return self._one(place, {"capital_per_position": new},
-                             Change("trading.json", name, old, new, "now", after > before))  # fmt: skip
-        strategy = self._strategy(given)
-        info = strategy.params.model_fields.get(key)
-        typed = read_value(value, info.annotation) if info is not None else value
-        params = {**given.params, key: typed}
-        if given_back and info is not None:
-            del params[key]
-        before_params, after_params = parse_params(strategy, given.params), parse_params(strategy, params)
-        return self._one(place, {"params": params}, parameter_change(name, key, strategy, before_params, after_params))
-
-    def _one(self, place: int, update: dict[str, Any], change: Change) -> Proposal:
-        """One strategy with something else of its own."""
-        manager = self._manager()
-        filed = manager.load(create=False)
-        raws, filed_place = raw_strategies(filed, self.config, place)
-        there = raws[filed_place]
-        for key, value in update.items():
-            there[key] = self._into_file(there, key, value, change)
-        manager.put("trading.json", "strategies", raws, dry=True)
-        config = self._checked(with_strategy(self.config, place, update))
-        unchanged = change.old == change.new
-        if unchanged and filed.trading.strategies[filed_place] == config.trading.strategies[place]:
-            return Proposal()
-        reopen = change.effect == "reopen"
-        notes = [
-            *strategy_notes(self._engine, config, self._strategy(config.trading.strategies[place]), place, change),
-            *self._rehearsed("trading.json"),
-        ]
-        self._dry_run(config, place)
-        return Proposal(
-            (change,), tuple(in_the_way(self._engine)) if reopen else (), tuple(notes),
-            (change.key, repr(change.old), repr(change.new), repr(there)),
-            _Plan(config, (("trading.json", "strategies", raws),), reopen),
-        )  # fmt: skip
-
-    def _into_file(self, there: dict[str, Any], key: str, value: Any, change: Change) -> Any:
-        """Of parameters only the changed one: the file may hold others that are not in force yet."""
-        if key != "params":
-            return value
-        name = change.key.rpartition(" ")[2]
-        kept = dict(there.get("params", {}))
-        kept.pop(name, None) if name not in value else kept.update({name: value[name]})
-        return kept
-
-    def _dry_run(self, config: Config, place: int) -> None:
-        """A window longer than the rings is found now, not by the desk that is opened with it."""
-        strategies, rows = self._service.opener.strategies, self._engine.table
-        given = config.trading.strategies[place]
-        params = parse_params(strategies[given.name], given.params)
-        tried = [replace(row, params=params) for row in rows if row.entry == place][:1]
-        setup.dry_run(self._service.opener.kernel, tried, strategies, config)
+        place = place_of(self.config, label)
+        return self._planner.capital(place, value) if key == "capital" else self._planner.parameter(place, key, value)
 
     def reloaded(self) -> Proposal:
-        manager, known = self._manager(), self._service.opener.strategies
-        filed = manager.load(create=False)
-        folder = setup.user_strategies(filed, manager.config_dir)
-        found = compare(
-            self.config, filed, known, rehearsed=self._rehearsal, folder=folder, phone=self.people is not None
-        )
-        config = self._checked(found.config)
-        for place, given in enumerate(config.trading.strategies):
-            if given.params != self.config.trading.strategies[place].params:
-                self._dry_run(config, place)
-        reopen = any(change.effect == "reopen" for change in found.changes)
-        notes: list[str] = []
-        for change in found.changes:
-            notes += limit_notes(self._engine, change.key, config) if change.effect == "now" else []
-        for place in found.places:
-            strategy = self._strategy(config.trading.strategies[place])
-            own = [one for one in found.changes if one.key.startswith(f"{self._label(place)} ")]
-            notes += [note for one in own for note in strategy_notes(self._engine, config, strategy, place, one)]
-        return Proposal(
-            tuple(found.changes), tuple(in_the_way(self._engine)) if reopen else (), tuple(dict.fromkeys(notes)),
-            repr(found.changes), _Plan(config, (), reopen),
-        )  # fmt: skip
+        return self._planner.files(phone=self.people is not None)
+
+    @property
+    def _planner(self) -> Planner:
+        service, rehearsed = self._service, self._service.setting.rehearsal is not None
+        return Planner(self.config, self._engine, service.opener.strategies, self._manager(), rehearsed)
 
     # --- doing it -------------------------------------------------------------------------------------
 
     def apply(self, proposal: Proposal, by: str) -> str:
         plan, path = proposal.plan, ""
-        assert isinstance(plan, _Plan)
+        assert isinstance(plan, Plan)
         for file, key, value in plan.writes:
             path = self._manager().put(file, key, value)
         heard = plan.config.telegram != self.config.telegram
@@ -262,35 +153,6 @@ class Settings:
 
     def _tell(self, text: str, severity: Severity, data: dict[str, Any]) -> None:
         self._engine.emit(Event(EventKind.SETTING, self._service.clock.now_ns(), "", text, severity, data))
-
-    # --- steps ----------------------------------------------------------------------------------------
-
-    def _checked(self, config: Config) -> Config:
-        """Past every rule that spans fields and files. Raises ConfigException."""
-        fault = first_fault(config)
-        if fault is not None:
-            raise as_exception(fault, fault.file)
-        return config
-
-    def _place(self, label: str) -> int:
-        labels = entry_labels(self.config)
-        found = [place for place, known in enumerate(labels) if known.lower() == label.lower()]
-        found = found or [place for place, known in enumerate(labels) if known.startswith(label.lower())]
-        if len(found) != 1:
-            raise ConfigException("no such strategy", key=label, allowed=", ".join(labels))
-        return found[0]
-
-    def _label(self, place: int) -> str:
-        return entry_labels(self.config)[place]
-
-    @property
-    def _rehearsal(self) -> bool:
-        return self._service.setting.rehearsal is not None
-
-    def _rehearsed(self, file: str) -> Sequence[str]:
-        if not self._rehearsal:
-            return ()
-        return (t("This is a rehearsal, and {file} is not: what is written holds for later starts too.", file=file),)
 
 
 def _arrow(change: Change) -> str:

@@ -209,6 +209,15 @@ def test_a_nested_setting_is_put_beside_its_neighbours(tmp_path: Path) -> None:
     assert room.engine.config.trading.approval.ask
 
 
+def test_a_parameter_must_go_with_those_that_wait_in_the_file_too(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.trading.write_bytes(TRADING.replace(b'"fast": 2, "slow": 3', b'"fast": 8, "slow": 20'))
+    assert "fast must be smaller than slow" in room.say("/strategies ema_crossover slow 5")  # with this run's 2 it is
+    assert "Changed." in room.do("/strategies ema_crossover slow 9")
+    assert room.filed.trading.strategies[0].params["fast"] == 8
+    assert room.config.trading.strategies[0].params["fast"] == 2
+
+
 def test_every_other_byte_of_the_file_stays(tmp_path: Path) -> None:
     room = Room(tmp_path)
     room.do("/strategies ema_crossover slow 9")
