@@ -138,27 +138,63 @@ def _level(axes: Axes, look: Theme, level: Level, place: _Places) -> Tag | None:
 
 
 def _marks(axes: Axes, look: Theme, marks: Sequence[Mark], place: _Places) -> None:
-    """Triangles with the rung beside them; exits say why where there is room for it."""
+    """Triangles with the rung beside them; exits say why where there is room for it. A name gives way to those before
+    it, up or down."""
     low, high = axes.get_ylim()
-    stacked: dict[tuple[int, bool], int] = {}
-    wordy = len(marks) <= 10
+    wordy, taken = len(marks) <= 12, _Taken(axes)
+    for one in marks:
+        taken.add(*taken.point(place(one.ns), one.price / 100), 15, 15)
     for one in sorted(marks, key=lambda mark: (mark.ns, mark.rung)):
         buys = (one.side > 0) is one.entry
         x, y = place(one.ns), one.price / 100
         colour = look.up if buys else look.down
         axes.plot([x], [y], marker="^" if buys else "v", markersize=11, color=colour, markeredgecolor=look.back,
                   markeredgewidth=1.3, zorder=7)  # fmt: skip
-        slot = (round(x / max(len(place) / 9, 1)), buys)
-        level = stacked[slot] = stacked.get(slot, -1) + 1
         said = f"P{one.rung}" if one.entry or not wordy or not one.note else f"P{one.rung} {one.note}"
-        shift = (-1 if buys else 1) * (16 + 15 * (level % 5))
-        inside = "right" if x > len(place) * 0.85 else "left" if x < len(place) * 0.15 else "center"
+        aside, shift = taken.room(x, y, said, above=not buys)
         axes.annotate(
-            said, (x, y), (0, shift), textcoords="offset points", ha=inside, va="center", fontsize=SMALL, weight="bold",
-            color=colour, zorder=8, bbox={"boxstyle": "round,pad=0.12", "fc": look.back, "ec": "none", "alpha": 0.8},
-            annotation_clip=False,
+            said, (x, y), (aside, shift), textcoords="offset points", ha="center", va="center", fontsize=SMALL,
+            weight="bold", color=colour, zorder=8, annotation_clip=False,
+            bbox={"boxstyle": "round,pad=0.12", "fc": look.back, "ec": "none", "alpha": 0.8},
         )  # fmt: skip
     axes.set_ylim(low, high)
+
+
+class _Taken:
+    """Where something stands already, in points from the lower left of the axes."""
+
+    def __init__(self, axes: Axes) -> None:
+        box = axes.get_position()
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        inches = figure.get_size_inches()
+        self.width, self.height = box.width * inches[0] * 72, box.height * inches[1] * 72
+        self._x, self._y = axes.get_xlim(), axes.get_ylim()
+        self._boxes: list[tuple[float, float, float, float]] = []
+
+    def point(self, x: float, y: float) -> tuple[float, float]:
+        """The middle of a place on the axes."""
+        (left, right), (low, high) = self._x, self._y
+        return (x - left) / (right - left) * self.width, (y - low) / (high - low) * self.height
+
+    def add(self, x: float, y: float, width: float, height: float) -> None:
+        self._boxes.append((x - width / 2, y - height / 2, x + width / 2, y + height / 2))
+
+    def room(self, x: float, y: float, said: str, *, above: bool) -> tuple[float, float]:
+        """How far a name stands from its place, aside and up: the nearest free one, inside of the axes."""
+        width, height = (0.72 * len(said) + 0.5) * SMALL, 1.3 * SMALL
+        px, py = self.point(x, y)
+        middle = min(max(px, width / 2), self.width - width / 2)
+        side = 1 if above else -1
+        steps = [sign * (17 + 6 * step) for step in range(20) for sign in (side, -side)]
+        inside = [step for step in steps if height / 2 <= py + step <= self.height - height / 2] or steps[:1]
+        chosen = next((step for step in inside if self._free(middle, py + step, width, height)), inside[0])
+        self.add(middle, py + chosen, width, height)
+        return middle - px, chosen
+
+    def _free(self, x: float, y: float, width: float, height: float) -> bool:
+        left, low, right, high = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+        return not any(left < r and right > e and low < h and high > w for e, w, r, h in self._boxes)
 
 
 def _tags(axes: Axes, look: Theme, tags: Sequence[Tag]) -> None:

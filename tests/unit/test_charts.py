@@ -13,7 +13,7 @@ from drawn import DAY, OPEN, candles, chart, every
 from otrade_bot.core.clock import MINUTE, at_ist
 from otrade_bot.research.chart_style import clock, compact, theme, whole
 from otrade_bot.research.charts import figure_of, png_of
-from otrade_bot.research.drawings import DayChart, Drawing, Level, decoded, encoded
+from otrade_bot.research.drawings import DayChart, Drawing, Level, Mark, decoded, encoded
 
 pytest.importorskip("matplotlib")
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -135,6 +135,20 @@ def test_entries_and_exits_bear_their_rung() -> None:
     figure, _ = drawn(chart(75))
     said = [one.get_text() for one in figure.findobj(Annotation) if one.get_text().startswith("P")]
     assert sorted(said) == ["P1", "P1 target", "P2", "P3"]
+
+
+def test_names_of_rungs_give_way_to_each_other() -> None:
+    rows = candles(40)
+    at, price = rows[20][0] - MINUTE, rows[20][4]
+    marks = [Mark(at, price + rung * 40, rung, 1, True, 5) for rung in (1, 2, 3)]
+    marks += [Mark(rows[22][0], price + rung * 30, rung, 1, False, 5, "square off") for rung in (1, 2, 3)]
+    marks += [Mark(rows[39][0], rows[39][4], 1, 1, False, 5, "target")]
+    figure, renderer = drawn(DayChart("X", "", 5, rows, marks=tuple(marks)))
+    found = [one for one in figure.findobj(Annotation) if one.get_text().startswith("P")]
+    boxes = [(one.get_text(), one.get_window_extent(renderer)) for one in found]
+    assert len(boxes) == 7
+    for (first, a), (second, b) in combinations(boxes, 2):
+        assert Bbox.intersection(a, b) is None, f"{first!r} and {second!r}"
 
 
 def test_times_are_of_india_and_rupees_grouped_as_there() -> None:
