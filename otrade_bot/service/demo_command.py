@@ -23,8 +23,10 @@ from otrade_bot.research.report import render
 from otrade_bot.service import logs
 from otrade_bot.service.demo import Demo, DemoOptions
 from otrade_bot.service.folder import guest_folder, only_one
+from otrade_bot.service.journal import read_day
 from otrade_bot.service.logs import get_logger, tail
 from otrade_bot.service.observe import command_event, log_observer
+from otrade_bot.service.pictures import Pictures
 from otrade_bot.trading.setup import user_strategies
 
 __all__ = ["progress", "run_demo"]
@@ -88,12 +90,16 @@ async def _attend(demo: Demo, args: argparse.Namespace) -> None:
         return
     out = sys.stderr if args.json else sys.stdout
     speed = "max" if args.speed == 0 else f"{args.speed:g}x"
-    mouth = terminal(engine, _answerer(demo), speed=speed, out=out)
+    pictures = Pictures(demo.options.state_dir)
+    pictures.begin(engine, read_day(demo.options.state_dir, demo.day))
+    engine.add_observer(pictures.on_event)
+    folder = demo.options.state_dir / "pictures"
+    mouth = terminal(engine, _answerer(demo, pictures), speed=speed, out=out, pictures=folder)
     engine.add_observer(mouth.on_event)
     await _until_either(demo, mouth)
 
 
-def _answerer(demo: Demo) -> Callable[[str], Awaitable[Reply]]:
+def _answerer(demo: Demo, pictures: Pictures) -> Callable[[str], Awaitable[Reply]]:
     """The command table for whoever sits at the terminal."""
     context = Context(
         view=demo.engine,
@@ -108,6 +114,7 @@ def _answerer(demo: Demo) -> Callable[[str], Awaitable[Reply]]:
         log_tail=lambda newest: tail(demo.options.state_dir / "logs" / "system.log", newest),
         log_error=lambda what, error: get_logger("error").error(what, error=repr(error)),
         audit=lambda heard: demo.engine.emit(command_event(heard, demo.clock.now_ns())),
+        pictures=pictures,
     )
     return lambda line: answer(context, line)
 
