@@ -35,10 +35,10 @@ from otrade_bot.control.news.pieces import (
 )
 from otrade_bot.control.news.summaries import day_head, day_lines, run_lines
 from otrade_bot.control.reply import Action, Part, Reply, bold, code, italic, lines, text
-from otrade_bot.control.words import clock_text, count, symbol_text, without_exchange
+from otrade_bot.control.words import clock_text, symbol_text, without_exchange
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.lang import t
-from otrade_bot.core.money import rupees_text
+from otrade_bot.core.money import group_indian, rupees_text
 
 __all__ = ["describe"]
 
@@ -48,11 +48,12 @@ class _Said:
     """``detail`` gives way to the engine's own words, unless ``own`` says that these say less; ``more`` are lines below
     that never do."""
 
-    head: str
+    head: str  #: in English where it stands in a table: the engine's words may begin with it
     detail: str = ""
     more: Iterable[Part] = ()
     actions: tuple[Action, ...] = ()
     own: bool = True
+    who: str = ""  #: part of the headline
 
 
 def describe(event: Event, label: str = "") -> Reply | None:
@@ -74,7 +75,7 @@ def describe(event: Event, label: str = "") -> Reply | None:
     apart = event.kind in _LONG
     main = text(
         f"{clock_text(event.ts_ns)} ",
-        bold(said.head),
+        bold(join(t(said.head), said.who)),
         *((" ", code(name)) if name else ()),
         f" {detail}" if detail and not apart else "",
     )
@@ -106,7 +107,8 @@ def _own_words(event: Event, head: str) -> str:
 def _signal(data: Data) -> _Said:
     price = number(data, "price_paise")
     size = join(rung(data), word(data, "side"), amount(data), prefixed("@", paise(data, "price_paise")))
-    levels = (prefixed(name, _level(data, f"{name}_paise", price)) for name in ("stop", "target"))
+    stop, target = (_level(data, f"{name}_paise", price) for name in ("stop", "target"))
+    levels = (t("stop {price}", price=stop) if stop else "", t("target {price}", price=target) if target else "")
     by_strategy = f"({strategy})" if (strategy := word(data, "strategy")) else ""
     said = join(commas(size, *levels), by_strategy)
     if not (ref := word(data, "ref")):
@@ -148,7 +150,8 @@ def _level(data: Data, key: str, price: int | None) -> str:
 
 
 def _refusal(data: Data) -> _Said:
-    return _Said("Refused", join(rung(data), word(data, "reason") or word(data, "code")))
+    reason = word(data, "reason") or word(data, "code")
+    return _Said("Refused", join(rung(data), t(reason) if reason else ""))
 
 
 _WORKING = ("open", "trigger_pending")
@@ -178,20 +181,28 @@ def _order(data: Data) -> _Said | None:
     if filled and status in _WORKING:
         return None  # not news: the fill has its own notice
     price = prefixed("@", paise(data, "price_paise")) if number(data, "price_paise") else ""
-    trigger = prefixed("trigger", paise(data, "trigger_paise")) if number(data, "trigger_paise") else ""
+    trigger = t("trigger {price}", price=paise(data, "trigger_paise")) if number(data, "trigger_paise") else ""
     side_and_type = (word(data, "side"), amount(data), word(data, "type"))
-    what = join(rung(data), word(data, "leg"), *side_and_type, price, trigger)
-    return _Said(head, commas(what, f"{amount(data, 'filled')} filled" if filled else "", word(data, "reason")))
+    what = join(rung(data), _leg(data), *side_and_type, price, trigger)
+    part = t("{quantity} filled", quantity=amount(data, "filled")) if filled else ""
+    return _Said(head, commas(what, part, word(data, "reason")))
+
+
+def _leg(data: Data) -> str:
+    leg = word(data, "leg")
+    return t(leg) if leg else ""
 
 
 def _fill(data: Data) -> _Said:
     quantity, ordered = number(data, "quantity"), number(data, "ordered")
     value = number(data, "value_paise")
     partial = quantity is not None and ordered is not None and quantity < ordered
-    size = f"{amount(data)} of {amount(data, 'ordered')}" if partial else amount(data)
+    size = amount(data)
+    if partial:
+        size = t("{quantity} of {ordered}", quantity=size, ordered=amount(data, "ordered"))
     price = f"@ {rupees_text(round(value / quantity))}" if quantity and value is not None and quantity > 0 else ""
     head = "Partly filled" if partial else "Filled"
-    return _Said(head, join(rung(data), word(data, "leg"), word(data, "side"), size, price))
+    return _Said(head, join(rung(data), _leg(data), word(data, "side"), size, price))
 
 
 _STOPS = {
@@ -204,20 +215,23 @@ _STOPS = {
 
 def _stop(data: Data) -> _Said:
     head = _STOPS.get(word(data, "state"), "Stop")
-    at = prefixed("at", paise(data, "level_paise"))
-    return _Said(head, join(rung(data), at, prefixed("for", amount(data))))
+    level, size = paise(data, "level_paise"), amount(data)
+    at = t("at {price}", price=level) if level else ""
+    return _Said(head, join(rung(data), at, t("for {quantity}", quantity=size) if size else ""))
 
 
 def _trade(data: Data) -> _Said:
     """The result first, also as a part of what was put in."""
     paid, net, held = real(data, "entry_price"), number(data, "net_paise"), number(data, "quantity")
     gain = share(net, 100 * paid * held if paid and held else None)
-    result = join(rung(data), prefixed("net", paise(data, "net_paise", sign=True)), gain if net is not None else "")
+    made = t("net {amount}", amount=paise(data, "net_paise", sign=True)) if net is not None else ""
+    result = join(rung(data), made, gain if net is not None else "")
     way = " → ".join(piece for piece in (rupees(data, "entry_price"), rupees(data, "exit_price")) if piece)
     size = join(word(data, "side"), amount(data), prefixed("×", way))
-    charges = prefixed("charges", paise(data, "charges_paise"))
+    paid_out = paise(data, "charges_paise")
+    charges = t("charges {amount}", amount=paid_out) if paid_out else ""
     reason = word(data, "exit_reason").replace("_", " ")
-    why = "outside of this program" if reason == "outside" else reason
+    why = t("outside of this program") if reason == "outside" else t(reason) if reason else ""
     return _Said("Closed", commas(result, why, size, charges))
 
 
@@ -226,8 +240,8 @@ def _block(data: Data) -> _Said:
     who = by(data)
     reason = word(data, "reason").removesuffix(" by command" if who else "")
     if data.get("on") is False:  # who lifts it is not who set it
-        return _Said("Block lifted", f"{who}: {reason}" if who else reason)
-    return _Said("Entries BLOCKED", join(reason, who))
+        return _Said("Block lifted", f"{who}: {t(reason)}" if who else t(reason))
+    return _Said("Entries BLOCKED", join(t(reason), who))
 
 
 _BOUNDARIES = {
@@ -249,14 +263,19 @@ def _session(data: Data) -> _Said:
     if boundary == "evening":
         return _Said(t("Tokens"), "", tuple(token_lines(data)), own=False)
     head, detail = _BOUNDARIES.get(boundary, ("Session", boundary.replace("_", " ")))
+    detail = t(detail)
     if boundary == "close" and (until := word(data, "auction_until")):
-        head, detail = "Continuous trading ended", f"closing auction to {until[11:16]}"
+        head, detail = "Continuous trading ended", t("closing auction to {time}", time=until[11:16])
     held = number(data, "positions")
     if word(data, "unread"):
-        detail = "what is open is NOT KNOWN"
+        detail = t("what is open is NOT KNOWN")
     elif held == 0 and boundary in ("square_off_warning", "square_off"):
-        detail = "nothing is open"
-    return _Said(head, commas(detail, count(held, "open position") if held else ""), _bare(data))
+        detail = t("nothing is open")
+    return _Said(head, commas(detail, _open_now(held) if held else ""), _bare(data))
+
+
+def _open_now(held: int) -> str:
+    return t("1 open position") if held == 1 else t("{n} open positions", n=group_indian(held))
 
 
 def _bare(data: Data) -> list[str]:
@@ -264,7 +283,7 @@ def _bare(data: Data) -> list[str]:
     found = data.get("unprotected")
     if not isinstance(found, list) or not found:
         return []
-    return ["UNPROTECTED until the next open:", *(f"• {without_exchange(str(line))}" for line in found)]
+    return [t("UNPROTECTED until the next open:"), *(f"• {without_exchange(str(line))}" for line in found)]
 
 
 _FLATTENS = {
@@ -279,7 +298,7 @@ _FLATTENS = {
 
 def _flatten(data: Data) -> _Said:
     state = word(data, "state")
-    return _Said(join(_FLATTENS.get(state, "Flatten"), by(data)), "" if state in _FLATTENS else state.replace("_", " "))
+    return _Said(_FLATTENS.get(state, "Flatten"), "" if state in _FLATTENS else state.replace("_", " "), who=by(data))
 
 
 def _run(data: Data) -> _Said | None:
@@ -289,8 +308,9 @@ def _run(data: Data) -> _Said | None:
         return _Said("Orders and positions are known", "", tuple(run_lines(data)))
     if state not in ("started", "stopped"):
         return None
-    version = prefixed("version", word(data, "version")) if state == "started" else ""
-    resumed = "the day goes on after a stop" if state == "started" and data.get("resumed") is True else ""
+    number_of = word(data, "version") if state == "started" else ""
+    version = t("version {version}", version=number_of) if number_of else ""
+    resumed = t("the day goes on after a stop") if state == "started" and data.get("resumed") is True else ""
     return _Said(state.capitalize(), "", (commas(version, resumed), *run_lines(data)))
 
 

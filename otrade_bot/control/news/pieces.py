@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from otrade_bot.control.words import percent
+from otrade_bot.core.lang import t
 from otrade_bot.core.money import group_indian, rupees_text, to_paise
 
 __all__ = [
@@ -81,7 +82,8 @@ def share(part: float | None, whole: float | None) -> str:
 
 def by(data: Data) -> str:
     """Who did it, where a person did."""
-    return prefixed("by", word(data, "by"))
+    who = word(data, "by")
+    return t("by {who}", who=who) if who else ""
 
 
 def join(*pieces: str) -> str:

@@ -16,13 +16,13 @@ from otrade_bot.control.news.pieces import (
     number,
     objects,
     paise,
-    prefixed,
     rung,
     word,
 )
 from otrade_bot.control.reply import Part, Reply, bold, code, text
-from otrade_bot.control.words import count, day_text, dropped_text, percent, short, symbol_text
+from otrade_bot.control.words import day_text, dropped_text, percent, short, symbol_text
 from otrade_bot.core.clock import at_ist
+from otrade_bot.core.lang import t
 from otrade_bot.core.money import group_indian
 
 __all__ = ["day_head", "day_lines", "positions_lines", "run_lines"]
@@ -34,20 +34,23 @@ _NAMES, _ROWS = 8, 30
 def run_lines(data: Data) -> Iterator[Part]:
     """After 'Started' or 'Stopped': where the orders go, what trades, what is open and where its stops rest."""
     if word(data, "state") == "started":
-        mode = join(word(data, "mode").upper(), "rehearsal" if data.get("rehearsal") is True else "")
-        yield commas(mode, prefixed("broker", word(data, "broker")), prefixed("prices", word(data, "feed")))
+        mode = join(word(data, "mode").upper(), t("rehearsal") if data.get("rehearsal") is True else "")
+        broker, feed = word(data, "broker"), word(data, "feed")
+        yield commas(
+            mode, t("broker {name}", name=broker) if broker else "", t("prices {name}", name=feed) if feed else ""
+        )
         for name, symbols in mapping(data, "strategies").items():
             yield f"{name}: {_names(symbols)}"
     held = objects(data, "positions")
     if word(data, "unread"):
-        yield bold("What is open is NOT KNOWN")
+        yield bold(t("What is open is NOT KNOWN"))
         return
-    yield from _open(held, f"{count(len(held), 'position')} open")
+    yield from _open(held, t("1 position open") if len(held) == 1 else t("{n} positions open", n=len(held)))
 
 
 def _open(held: list[Data], head: str) -> Iterator[Part]:
     if not held:
-        yield "Nothing is open"
+        yield t("Nothing is open")
         return
     yield bold(head)
     yield from positions_lines(held)
@@ -59,19 +62,19 @@ def positions_lines(held: list[Data]) -> Iterator[Part]:
         size = join(rung(one), word(one, "side"), amount(one), average(one))
         yield text(code(symbol_text(word(one, "symbol")) or "?"), f" {size}" if size else "", _stop(one))
     if len(held) > _ROWS:
-        yield f"and {len(held) - _ROWS} more: /positions"
+        yield t("and {n} more: /positions", n=len(held) - _ROWS)
 
 
 def _stop(one: Data) -> Reply:
     """Where the stop rests; nothing of a list that does not say."""
     if one.get("external") is True:
-        return text(", not ours: no stop from here")
+        return text(", ", t("not ours: no stop from here"))
     if "stop_resting" not in one:
         return text("")
     at = paise(one, "stop_paise") if number(one, "stop_paise") else ""
     if one["stop_resting"] is True:
-        return text(join(", stop rests", prefixed("at", at)))
-    return text(", ", bold(f"stop {at} is NOT resting" if at else "NO STOP"))
+        return text(", ", t("stop rests at {price}", price=at) if at else t("stop rests"))
+    return text(", ", bold(t("stop {price} is NOT resting", price=at) if at else t("NO STOP")))
 
 
 def _names(symbols: object) -> str:
@@ -86,9 +89,9 @@ def day_head(data: Data) -> str:
     """'Day ended Tue 1 Jun 2021'."""
     try:
         day = date.fromisoformat(word(data, "day"))
-        return f"Day ended {day_text(at_ist(day, 12))}"
+        return t("Day ended {day}", day=day_text(at_ist(day, 12)))
     except (ValueError, OverflowError, OSError):
-        return "Day ended"
+        return t("Day ended")
 
 
 def day_lines(data: Data) -> Iterator[Part]:
@@ -96,8 +99,10 @@ def day_lines(data: Data) -> Iterator[Part]:
     net = paise(data, "net_paise", sign=True)
     if net:
         gross, charges = paise(data, "gross_paise", sign=True), paise(data, "charges_paise")
-        sums = commas(prefixed("gross", gross), prefixed("charges", charges))
-        yield text(bold(f"Net {net}"), f" ({sums})" if sums else "")
+        sums = commas(
+            t("gross {amount}", amount=gross) if gross else "", t("charges {amount}", amount=charges) if charges else ""
+        )
+        yield text(bold(t("Net {amount}", amount=net)), f" ({sums})" if sums else "")
     yield commas(_trades(data), _winners(data))
     yield from _extremes(data)
     yield from strategy_lines(data)
@@ -106,28 +111,40 @@ def day_lines(data: Data) -> Iterator[Part]:
     yield _dropped(data)
     yield from _left(data)
     following = word(data, "next_session")
-    yield following if following.lower().startswith("next") or not following else f"Next session: {following}"
+    known = following.lower().startswith("next") or not following
+    yield following if known else t("Next session: {day}", day=following)
 
 
 def _trades(data: Data) -> str:
     trades = data.get("trades")
     booked = len(trades) if isinstance(trades, (list, tuple)) else number(data, "trades")
-    return "" if booked is None else count(booked, "trade") if booked else "No trades"
+    return "" if booked is None else _many(booked, "trade") if booked else t("No trades")
+
+
+def _many(number: int, what: str) -> str:
+    """'1 trade', '1,200 trades'."""
+    one, many = {
+        "trade": (t("1 trade"), t("{n} trades", n=group_indian(number))),
+        "signal": (t("1 signal"), t("{n} signals", n=group_indian(number))),
+        "order": (t("1 order"), t("{n} orders", n=group_indian(number))),
+    }[what]
+    return one if number == 1 else many
 
 
 def _winners(data: Data) -> str:
     won, lost = number(data, "wins"), number(data, "losses")
     if won is None or lost is None or won < 0 or lost < 0 or not won + lost:
         return ""
-    return f"{won} won, {lost} lost ({percent(100 * won / (won + lost))} won)"
+    rate = percent(100 * won / (won + lost))
+    return t("{won} won, {lost} lost ({rate} won)", won=won, lost=lost, rate=rate)
 
 
 def _extremes(data: Data) -> Iterator[Part]:
     best, worst = (_named(mapping(data, key)) for key in ("best", "worst"))
     if best and best != worst:
-        yield text("Best ", best)
+        yield text(t("Best"), " ", best)
     if worst and best != worst:
-        yield text("Worst ", worst)
+        yield text(t("Worst"), " ", worst)
 
 
 def _named(trade: Data) -> Reply:
@@ -137,7 +154,7 @@ def _named(trade: Data) -> Reply:
 
 def _counted(data: Data, key: str, one: str) -> str:
     value = number(data, key)
-    return "" if value is None else count(value, one)
+    return "" if value is None else _many(value, one)
 
 
 def _counts(data: Data, key: str) -> dict[str, int]:
@@ -152,16 +169,16 @@ def _refused(data: Data) -> str:
         return ""
     most = sorted(codes.items(), key=lambda one: (-one[1], one[0]))
     reasons = ", ".join(f"{group_indian(number)} {why.replace('_', ' ')}" for why, number in most)
-    return f"{group_indian(sum(codes.values()))} refused ({reasons})"
+    return t("{n} refused ({reasons})", n=group_indian(sum(codes.values())), reasons=reasons)
 
 
 def _dropped(data: Data) -> str:
     found = _counts(data, "dropped")
-    return f"Prices: {dropped_text(found)}" if found else ""
+    return t("Prices: {dropped}", dropped=dropped_text(found)) if found else ""
 
 
 def _left(data: Data) -> Iterator[Part]:
     if not isinstance(data.get("open_positions"), (list, tuple)):
         return
     held = objects(data, "open_positions")
-    yield from _open(held, f"{len(held)} STILL OPEN")
+    yield from _open(held, t("{n} STILL OPEN", n=len(held)))
