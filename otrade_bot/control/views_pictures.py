@@ -8,7 +8,6 @@ from datetime import date
 from otrade_bot.control import words
 from otrade_bot.control.pictures import SymbolDay
 from otrade_bot.control.reply import Reply, bold, code, lines, pre, text
-from otrade_bot.core.clock import at_ist
 from otrade_bot.core.lang import t
 from otrade_bot.core.money import rupees_text
 from otrade_bot.research.drawings import Score
@@ -138,8 +137,3 @@ def _gaps(past: Past, mode: str) -> str:
     if past.broken:
         said.append(t("Cannot be read: {days}", days=", ".join(one.partition(":")[0] for one in past.broken[:5])))
     return " ".join(said)
-
-
-def day_of(iso_day: str) -> str:
-    """'Tue 1 Jun 2021'."""
-    return words.day_text(at_ist(date.fromisoformat(iso_day), 12))
