@@ -36,7 +36,7 @@ class Desk:
         self.engine, self.now = self.bench.engine, 0.0
         self.engine.approvals.wall = lambda: self.now
         self.prices = [10_000, 10_000]
-        self.yes: Counter[str] = Counter()  #: questions to which somebody said yes in time, and was told that it is sent
+        self.yes: Counter[str] = Counter()  #: by question: how often a person was told that it is sent
 
     def step(self, what: str, first: int, second: int) -> None:
         engine = self.engine
@@ -76,7 +76,8 @@ class Desk:
     def check(self, unanswered: str) -> None:
         engine = self.engine
         said = [str(event.data["ref"]) for event in self.bench.events(EventKind.APPROVAL) if event.data["by"]]
-        assert self.yes == Counter(said) and max(self.yes.values(), default=0) <= 1
+        assert self.yes == Counter(said)
+        assert max(self.yes.values(), default=0) <= 1
         silent = [event for event in self.bench.events(EventKind.APPROVAL) if not event.data["by"]]
         assert not silent or unanswered == "enter"
         entries = [order for order in engine.orders() if order.leg is Leg.ENTRY]
