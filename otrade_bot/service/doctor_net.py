@@ -54,7 +54,7 @@ async def _telegram(patient: Patient) -> str:
         return "not set up: commands at the terminal"
     me = await _get_me(patient, token.get_secret_value())
     if not settings.users:
-        cure = "write to the bot while otrade-bot run is on: its terminal says what to put there"
+        cure = "otrade-bot telegram setup makes you its admin"
         raise Doubt(f"@{me} answers, but telegram.json names nobody", cure)
     return f"@{me}, {len(settings.users)} user{'s' * (len(settings.users) != 1)}"
 

@@ -369,10 +369,13 @@ def _follow(service: Service, people: People, answers: Answers, phones: Phones) 
 
     def changed(users: tuple[User, ...]) -> None:
         telegram = service.config.telegram.model_copy(update={"users": users})
+        gone = {user.user_id for user in service.config.telegram.users} - {user.user_id for user in users}
         service.config = replace(service.config, telegram=telegram)
         phones.gate.reload(users)
         phones.pushes.reload(telegram.model_copy(update={"users": active(users)}))
         phones.outbox.restrict({user.chat_id for user in active(users)})
+        for person in gone:
+            answers.preferences.forget(person)
         if phones.phone.state.last_ok:
             phones.phone.show_menus()
 

@@ -126,7 +126,7 @@ def _announce(setting: Setting, secrets: Secrets) -> None:
     if secrets.telegram_token is None:
         who = "no OTRADE_TELEGRAM_TOKEN, so commands are taken here"
     elif not setting.config.telegram.users:
-        who = "telegram.json names no user yet: write to the bot, then read here who you are"
+        who = "telegram.json names no user yet: otrade-bot telegram setup, or write to the bot and read here"
     else:
         who = f"commands by Telegram from {len(setting.config.telegram.users)} user(s)"
     print(f"otrade-bot: {what} · {who}", file=sys.stderr)

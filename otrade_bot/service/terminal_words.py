@@ -10,12 +10,14 @@ __all__ = ["ask", "ask_secret", "hint", "qr"]
 
 
 def qr(text: str) -> str:
-    """For a phone's camera, two rows of it in one line; dark terminals and light ones."""
+    """For a phone's camera, two rows of it in one line; light on dark also where the terminal is dark on light."""
     import segno
 
     out = io.StringIO()
     segno.make(text, micro=False, error="m").terminal(out, border=2, compact=True)
-    return out.getvalue()
+    if not sys.stdout.isatty():
+        return out.getvalue()
+    return "\n".join(f"\x1b[97;40m{line}\x1b[0m" for line in out.getvalue().splitlines())
 
 
 def hint(text: str) -> None:

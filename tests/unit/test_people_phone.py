@@ -170,6 +170,25 @@ async def test_a_strangers_wrong_link_is_silence_in_his_chat_and_its_words_in_no
         assert len(at.rows) == len(ROWS)
 
 
+async def test_a_link_that_was_opened_while_nobody_listened_lets_in_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office(tmp_path, monkeypatch) as at:
+        await at.asks("/users invite viewer Ravi")
+        link = (await at.asks(code())).partition("?start=")[2].split()[0]
+        assert "your role is viewer" in await at.asks(f"/start {link}", NEW, date=time.time() - 3600)
+        assert "Expired" in await at.asks("/start", NEW, date=time.time() - 3600)
+
+
+async def test_who_was_removed_takes_his_wishes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with office(tmp_path, monkeypatch) as at:
+        await at.asks("/language hi", CLERK)
+        state = at.folder / "state" / "control.json"
+        assert str(CLERK) in json.loads(state.read_text())["people"]
+        await at.asks("/users remove clerk")
+        assert str(CLERK) not in json.loads(state.read_text())["people"]
+
+
 @pytest.mark.parametrize("form", ["{}", "/code {}"])
 async def test_a_code_is_taken_from_the_chat_and_is_in_no_journal_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
