@@ -134,10 +134,11 @@ def test_risk_cannot_be_muted(kind: EventKind) -> None:
         event(EventKind.FLATTEN),
         event(EventKind.RUN),
         event(EventKind.STOP, state="missing"),
+        event(EventKind.SIGNAL, ref="k3", seconds=20),
     ],
     ids=lambda one: one.kind.value,
 )
-def test_whether_it_trades_and_a_missing_stop_always_come_with_sound(always: Event) -> None:
+def test_whether_it_trades_a_missing_stop_and_a_question_always_come_with_sound(always: Event) -> None:
     assert [silent for _, silent, _ in pushed(always, **all_off())] == [False, False]
 
 
@@ -173,6 +174,41 @@ def test_other_people_and_wishes_hold_from_a_reload_on() -> None:
     pushes.on_event(event(EventKind.FILL))
     pushes.on_event(event(EventKind.TRADE))
     assert [chat for chat, _, _ in box.put_in] == [8]
+
+
+def lanes(*events: Event) -> list[str]:
+    box = Box()
+    for one in events:
+        Pushes(box, (OWNER,), Notifications(), str).on_event(one)
+    return [parcel.lane for parcel in box.parcels]
+
+
+def test_each_kind_has_its_lane_and_risk_the_first_whatever_it_is() -> None:
+    often = [EventKind.SIGNAL, EventKind.ORDER, EventKind.STOP, EventKind.REFUSAL, EventKind.ALERT, EventKind.RECOVERY]
+    assert lanes(*map(event, often)) == ["news"] * 6
+    assert lanes(event(EventKind.FILL), event(EventKind.TRADE)) == ["fill"] * 2
+    others = set(EventKind) - {*often, EventKind.FILL, EventKind.TRADE, EventKind.EVALUATION, EventKind.COMMAND}
+    assert lanes(*map(event, others)) == ["first"] * len(others)
+    grave = [event(kind, Severity.RISK) for kind in (*often, EventKind.FILL, EventKind.TRADE)]
+    assert lanes(*grave, event(EventKind.STOP, state="missing"), event(EventKind.SIGNAL, ref="k3")) == ["first"] * 10
+
+
+def test_each_language_is_one_message_and_a_group_has_its_first_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("otrade_bot.core.lang.catalogue", lambda spoken: {"Filled": "भरा"})
+    hindi = WIFE.model_copy(update={"language": "hi"})
+    groups = (hindi.model_copy(update={"chat_id": -9}), GROUP[0], GROUP[1].model_copy(update={"chat_id": -8}))
+    box = Box()
+    Pushes(box, (OWNER, hindi, *groups), Notifications(), str).on_event(event(EventKind.FILL, by="owner"))
+    told = [(parcel.language, parcel.silent, parcel.chats, parcel.reply.to_plain()[9:]) for parcel in box.parcels]
+    assert told == [
+        ("en", False, [-8], "Filled M&M words"), ("hi", False, [8, -9], "भरा M&M words"),
+        ("en", True, [7], "Filled M&M words"),
+    ]  # fmt: skip
+
+
+def test_who_is_blocked_is_told_nothing() -> None:
+    gone = WIFE.model_copy(update={"blocked": True})
+    assert [chat for chat, _, _ in pushed(event(EventKind.ALERT, Severity.RISK), (OWNER, gone))] == [7]
 
 
 def said(kind: EventKind, text: str = "", symbol: str = "", severity: Severity = Severity.INFO, **data: object) -> str:
@@ -317,6 +353,17 @@ def test_what_was_put_is_known_again_in_the_diary(kind: EventKind, tmp_path: Pat
     finally:
         forget_secrets()
     assert len(box.put_in) == before
+
+
+def test_a_kind_that_was_muted_after_it_was_told_makes_nothing_be_told_again(tmp_path: Path) -> None:
+    box = Box()
+    order, fill = event(EventKind.ORDER), event(EventKind.FILL)
+    Pushes(box, (OWNER,), Notifications(), str).on_event(fill)
+    Pushes(box, (OWNER,), Notifications(fill="off"), str).catch_up(diary_of(tmp_path, order, fill))
+    assert len(box.put_in) == 1
+    day = event(EventKind.DAY)
+    Pushes(box, (OWNER,), Notifications(fill="off"), str).catch_up(diary_of(tmp_path, order, fill, day))
+    assert len(box.put_in) == 2
 
 
 def test_where_nothing_was_ever_put_an_old_diary_is_not_told(tmp_path: Path) -> None:

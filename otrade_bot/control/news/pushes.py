@@ -161,8 +161,8 @@ def lane_of(event: Event, said: Reply) -> LaneName:
 
 
 def _forced(event: Event) -> Loudness | None:
-    """What nobody can choose: risk always comes with sound, and so does what says whether it trades. None: as people
-    wish."""
+    """What nobody can choose: risk always comes with sound, and so does what says whether it trades, and a question
+    whose answer is waited for. None: as people wish."""
     if event.severity <= Severity.DEBUG or event.kind in _NEVER:
         return "off"
     missing_stop = event.kind is EventKind.STOP and event.data.get("state") == "missing"
