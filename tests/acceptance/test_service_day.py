@@ -50,7 +50,8 @@ async def test_a_day_is_told_to_everybody_as_it_happened_once_in_order_and_ends_
 
     assert _of_the_market(told) == [
         ("08:10:00", "Started"), ("08:45:00", "Before the open"), ("09:15:00", "Market open"),
-        ("14:40:00", "No more entries today"), ("14:45:00", "Square-off"), ("14:55:00", "Square-off"),
+        ("14:40:00", "No more entries today"), ("14:45:00", "Square-off"), ("14:50:00", "Square-off"),
+        ("14:54:00", "Square-off"), ("14:55:00", "Square-off"),
         ("15:15:00", "Continuous trading ended"), ("15:36:00", "Day ended"), ("16:05:00", "Next session"),
         ("16:05:00", "Stopped"),
     ]  # fmt: skip
@@ -78,7 +79,8 @@ async def test_a_recorded_day_is_told_as_recorded_at_the_hours_of_its_year(tmp_p
 
     assert _of_the_market(told) == [
         ("09:14:50", "Alert"), ("09:14:50", "Started"), ("09:14:50", "Before the open"), ("09:15:00", "Market open"),
-        ("15:00:00", "No more entries today"), ("15:00:00", "Square-off"), ("15:10:00", "Square-off"),
+        ("15:00:00", "No more entries today"), ("15:00:00", "Square-off"), ("15:05:00", "Square-off"),
+        ("15:09:00", "Square-off"), ("15:10:00", "Square-off"),
         ("15:30:00", "Market closed"), ("15:31:00", "Day ended"), ("16:00:00", "Next session"), ("16:00:00", "Stopped"),
     ]  # fmt: skip
     assert told[0].rest.startswith("charges: no rates are known for 2021-06-01")
@@ -117,7 +119,7 @@ def _of_the_market(told: Sequence[Push]) -> list[tuple[str, str]]:
 
 SESSION = {
     "card": "Before the open", "open": "Market open", "entries_stop": "No more entries today",
-    "square_off_warning": "Square-off", "square_off": "Square-off", "next": "Next session",
+    "square_off_warning": "Square-off", "countdown": "Square-off", "square_off": "Square-off", "next": "Next session",
 }  # fmt: skip
 PLAIN = {"alert": "Alert", "signal": "Signal", "refusal": "Refused", "trade": "Closed", "day": "Day ended"}
 STOP = {"armed": "Stop level set", "moved": "Stop level moved", "resized": "Stop resized", "missing": "STOP MISSING"}
