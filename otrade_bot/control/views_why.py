@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
 
 from otrade_bot.control import words
 from otrade_bot.control.reply import Action, Reply, bold, code, lines, pre, text
@@ -144,5 +145,6 @@ def _signalled(asked: Sequence[SignalView], most: int = 3) -> Reply | str:
 def _refused(refusals: Sequence[tuple[int, str]], most: int = 5) -> Reply | str:
     if not refusals:
         return t("No signal of it was refused.")
-    shown = [f"{words.clock_text(ts)} {reason}" for ts, reason in reversed(refusals[-most:])]
+    newest = [list(same)[-1] for _, same in groupby(refusals, key=lambda one: one[1])]  # the same each minute: once
+    shown = [f"{words.clock_text(ts)} {reason}" for ts, reason in reversed(newest[-most:])]
     return lines(bold(t("Refused")), *shown)

@@ -98,7 +98,7 @@ def _break(line: int, row: Mapping[str, Any] | None, what: str) -> Break:
 
 #: What tells of a decision, when it bears the command's mark.
 _DECISIONS = frozenset(
-    {"block", "flatten", "setting", "level", "close", "refusal", "alert", "stop", "signal", "session"}
+    {"block", "flatten", "setting", "level", "close", "refusal", "alert", "stop", "signal", "session", "approval"}
 )
 
 
@@ -125,7 +125,7 @@ def happenings(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             orders[tag]["fills"].append(_short(line))
         if cause in by_mark and kind in _DECISIONS:
             by_mark[cause]["decisions"].append(_short(line))
-        elif kind == "refusal" and (slot := (str(line.get("symbol", "")), int(line.get("rung", 0)))) in signals:
+        elif kind in ("refusal", "approval") and (slot := (str(line.get("symbol", "")), int(line.get("rung", 0)))) in signals:
             signals[slot]["decisions"].append(_short(line))
     return found
 

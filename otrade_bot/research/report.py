@@ -94,6 +94,8 @@ class _Tally:
         self.execution.order(row)
 
     def refusal(self, row: Line) -> None:
+        if row.has("again"):
+            return  # of a signal that was skipped already
         self.refusals[row.text("code")] += 1
         self.execution.refusal(row)
 

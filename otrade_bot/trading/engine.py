@@ -671,7 +671,7 @@ class LiveTradingEngine:
     def refuse(self, i: _Intent, code: str, reason: str, *, by: str = "", again: bool = False) -> None:
         """No entry of what was wanted. ``by``: who said no; ``again``: to a signal that has not gone away since."""
         row = self.table[i.row]
-        self.counters.refusals += 1
+        self.counters.refusals += not again
         known = again or code == "disabled"  # whoever has stopped a strategy is not told each minute what it would do
         self.emit(Event(
             EventKind.REFUSAL, i.ts, row.instrument.symbol, severity=Severity.DEBUG if known else Severity.INFO, data={

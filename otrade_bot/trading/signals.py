@@ -89,9 +89,7 @@ class SignalBook:
 
     def _refused(self, event: Event, number: int) -> None:
         reason = str(event.data.get("reason", ""))
-        log = self.refusals.setdefault(event.symbol, deque(maxlen=LOOKS))
-        if not (event.data.get("again") and log and log[-1][1] == reason):
-            log.append((event.ts_ns, reason))
+        self.refusals.setdefault(event.symbol, deque(maxlen=LOOKS)).append((event.ts_ns, reason))
         if number and self.signals[number].state in _OPEN and not event.data.get("again"):
             self._change(number, state="refused", reason=reason)
 

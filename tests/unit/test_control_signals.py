@@ -216,6 +216,14 @@ def test_why_says_what_came_of_the_look() -> None:
     assert "Signals\n11:59:00 P1 BUY: not entered: skipped by owner" in said
 
 
+def test_what_is_refused_for_the_same_reason_each_minute_stands_there_once() -> None:
+    engine = looked()
+    engine.refused = [(NOON - n * MINUTE, "skipped by owner, and so on") for n in (9, 8, 7, 1)]
+    said = ask(engine, "/why RELIANCE").to_plain()
+    assert said.count("skipped by owner") == 2  # of the look at 11:59, and among the refused
+    assert "Refused\n11:59:00 skipped by owner" in said
+
+
 def test_older_looks_are_turned_to_in_place_and_back() -> None:
     engine = looked()
     first = ask(engine, "/why RELIANCE")

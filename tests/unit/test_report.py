@@ -160,6 +160,7 @@ def test_orders_are_distinct_tags_that_a_broker_accepted() -> None:
 def test_signals_and_refusals_are_counted() -> None:
     lines = [{"kind": "signal"}, {"kind": "signal"}]
     lines += [{"kind": "refusal", "code": code} for code in ("MARGIN", "BAND", "MARGIN")]
+    lines += [{"kind": "refusal", "code": "skipped", "again": True}] * 9  # somebody has said no to it once
     report = day_report(lines, DAY)
     assert report["signals"] == 2
     assert report["refusals"] == {"BAND": 1, "MARGIN": 2}

@@ -115,11 +115,6 @@ def test_a_late_or_repeated_fill_never_makes_less_of_it() -> None:
     assert made.views(lambda ref: 0.0)[0].filled == 30
 
 
-def test_what_a_skip_repeats_each_minute_stands_once_among_the_refusals() -> None:
-    made = book(*(event(EventKind.REFUSAL, ts, rung=1, reason="skipped by owner", again=True) for ts in (1, 2, 3)))
-    assert [*made.refusals[SHARE.symbol]] == [(1, "skipped by owner")]
-
-
 def test_lines_of_a_journal_that_are_none_of_ours_are_passed_over() -> None:
     made = SignalBook()
     made.take_all([
