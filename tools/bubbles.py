@@ -192,8 +192,8 @@ def _broken(paragraph: str, styles: Sequence[str], most: float) -> Iterator[list
 
 
 def _pieces(said: str, styles: Sequence[str]) -> list[Piece]:
-    pairs = zip(said, styles, strict=True)
-    return [("".join(character for character, _ in group), style) for style, group in groupby(pairs, lambda one: one[1])]
+    groups = groupby(zip(said, styles, strict=True), lambda one: one[1])
+    return [("".join(character for character, _ in group), style) for style, group in groups]
 
 
 def _styles(text: str, entities: Sequence[dict[str, Any]]) -> list[str]:

@@ -89,7 +89,6 @@ UNASKED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 
 async def tour(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as room:
         await _past(Path(room))
         async with BotApi([OWNER, OPERATOR, VIEWER]) as api:
@@ -207,4 +206,6 @@ def _write(folder: Path, name: str, title: str, bubbles: Sequence[Bubble], *, da
 
 
 if __name__ == "__main__":
-    asyncio.run(tour(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "tour"))
+    chosen = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "tour"
+    chosen.mkdir(parents=True, exist_ok=True)
+    asyncio.run(tour(chosen))

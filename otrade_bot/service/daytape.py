@@ -21,30 +21,37 @@ __all__ = ["DayTape"]
 
 
 class _Track:
-    """One symbol: its minutes, and what its strategy held at the end of each of its own bars."""
+    """One symbol: its minutes, and what its strategy held at the end of each of its own bars. ``end`` to ``volume`` are
+    of the minute that is being built; ``volume`` is the day's, ``before`` what of it earlier minutes had."""
 
-    __slots__ = ("_agg", "_columns", "_volume", "day_open", "lines", "moments", "names", "row")
+    __slots__ = (
+        "_columns", "before", "close", "day_open", "end", "high", "lines", "low", "moments", "names", "open", "row",
+        "volume",
+    )  # fmt: skip
 
     def __init__(self, row: int, day_open: int, names: Sequence[str]) -> None:
         self.row, self.day_open, self.names = row, day_open, names
-        self._agg = CandleAgg(MINUTE, day_open)
         self._columns = tuple(array("q") for _ in range(6))
-        self._volume = 0
+        self.end = self.open = self.high = self.low = self.close = self.volume = self.before = 0
         self.moments, self.lines = array("q"), tuple(array("d") for _ in names)
 
-    def price(self, ts: int, price: Paise, volume: int) -> bool:
-        """True where a minute has ended."""
-        traded, self._volume = max(0, volume - self._volume), max(volume, self._volume)
-        closed = self._agg.tick(ts, price, traded)
-        for candle in closed:
+    def turn(self, ts: int, price: Paise, volume: int) -> None:
+        """The minute ends, and another one begins with this price; bounded as ``CandleAgg`` does it."""
+        for candle in self._standing():
             for column, value in zip(self._columns, candle, strict=True):
                 column.append(value)
-        return bool(closed)
+        self.before, self.volume = self.volume, max(self.volume, volume)
+        self.end = max(self.end, self.day_open + (ts - self.day_open) // MINUTE * MINUTE) + MINUTE
+        self.open = self.high = self.low = self.close = price
 
     def minutes(self) -> Iterator[Candle]:
         """All of them, the last as far as it has come."""
         yield from zip(*self._columns, strict=True)
-        yield from self._agg.standing()
+        yield from self._standing()
+
+    def _standing(self) -> Iterator[Candle]:
+        if self.end:
+            yield self.end, self.open, self.high, self.low, self.close, self.volume - self.before
 
 
 class DayTape:
@@ -59,15 +66,33 @@ class DayTape:
         engine.add_price_listener(self.price, past=self.price)
 
     def price(self, symbol: str, ts: int, price: Paise, volume: int) -> None:
-        """Never raises: a price listener that does stops entries."""
+        """Never raises: a price listener that does stops entries. Most prices change one bar, and cost nearly
+        nothing."""
+        track = self._tracks.get(symbol)
+        if track is None or ts >= track.end or ts >= self._due:
+            self._slowly(symbol, ts, price, volume)
+            return
+        if price > track.high:
+            track.high = price
+        elif price < track.low:
+            track.low = price
+        track.close = price
+        if volume > track.volume:
+            track.volume = volume
+
+    def _slowly(self, symbol: str, ts: int, price: Paise, volume: int) -> None:
+        """The first price of a symbol, of a minute, or of the whole table in a minute."""
         if self._broken:
             return
         try:
-            track = self._tracks.get(symbol) or self._new(symbol)
-            if track.price(ts, price, volume):
-                self._look(track, ts - 1)  # the strategy has not seen this price yet
             if ts >= self._due:
                 self._note(ts)
+            track = self._tracks.get(symbol) or self._new(symbol)
+            if ts < track.end:
+                self.price(symbol, ts, price, volume)
+                return
+            track.turn(ts, price, volume)
+            self._look(track, ts - 1)  # the strategy has not seen this price yet
         except Exception as error:
             self._broken = True
             get_logger("error").error("there are no more charts today", error=repr(error))
@@ -75,7 +100,7 @@ class DayTape:
     def candles(self, symbol: str, minutes: int) -> tuple[Candle, ...]:
         """Today's, counted from the day's open; the last one as far as it has come."""
         track = self._tracks.get(symbol)
-        if track is None:
+        if track is None or self._broken:
             return ()
         aggregate, found = CandleAgg(minutes * MINUTE, track.day_open), []
         for end, *prices, volume in track.minutes():
@@ -104,7 +129,6 @@ class DayTape:
         strategy = engine.strategies.get(engine.table[row].strategy)
         track = _Track(row, engine.sessions[row].open, strategy.drawn if strategy else ())
         self._tracks[symbol] = track
-        self._look(track, 0)
         return track
 
     def _look(self, track: _Track, now: int) -> None:

@@ -6,16 +6,21 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 from harness.bench import DAY, OPEN, SHARE, Bench
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_service_app import Room, service_at
 
 from otrade_bot.core.clock import MINUTE, SECOND, at_ist, iso
 from otrade_bot.core.events import Event, EventKind
+from otrade_bot.kernel.candles import Candle, CandleAgg
 from otrade_bot.research.drawings import Level, Mark
 from otrade_bot.service.app import Service
 from otrade_bot.service.daymarks import DayMarks
 from otrade_bot.service.daytape import DayTape
 from otrade_bot.service.pictures import Pictures
+from otrade_bot.trading.engine import LiveTradingEngine
 
 
 def bench(folder: Path) -> tuple[Bench, DayTape]:
@@ -35,6 +40,24 @@ def test_candles_are_those_of_the_prices_and_the_last_one_is_not_finished(tmp_pa
     )  # fmt: skip
     assert tape.candles(SHARE.symbol, 5) == ((OPEN + 5 * MINUTE, 10_000, 10_050, 9_990, 10_020, 20),)
     assert tape.candles("NSE:NOBODY", 1) == ()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> LiveTradingEngine:
+    return bench(tmp_path_factory.mktemp("bench"))[0].engine
+
+
+@given(st.lists(st.tuples(st.integers(0, 200), st.integers(9_000, 11_000), st.integers(-5, 50)), max_size=60))
+@settings(max_examples=60, deadline=None)
+def test_minutes_are_bounded_as_everywhere_else(engine: LiveTradingEngine, steps: list[tuple[int, int, int]]) -> None:
+    tape, aggregate, found = DayTape(engine), CandleAgg(MINUTE, OPEN), list[Candle]()
+    ts, volume, most = OPEN, 100, 0
+    for seconds, price, more in steps:
+        ts, volume = ts + seconds * SECOND, volume + more
+        tape.price(SHARE.symbol, ts, price, volume)
+        found += aggregate.tick(ts, price, max(0, volume - most))
+        most = max(most, volume)
+    assert tape.candles(SHARE.symbol, 1) == (*found, *aggregate.standing())
 
 
 def test_the_net_is_noted_once_a_minute_and_now(tmp_path: Path) -> None:
@@ -67,6 +90,7 @@ def test_what_fails_while_listening_ends_the_charts_and_nothing_else(tmp_path: P
     assert not made.alerts
     assert not made.engine.blocks
     assert tape.curve() == []
+    assert tape.candles(SHARE.symbol, 1) == ()
 
 
 # --- what was traded ---------------------------------------------------------------------------------------
