@@ -125,8 +125,10 @@ def happenings(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             orders[tag]["fills"].append(_short(line))
         if cause in by_mark and kind in _DECISIONS:
             by_mark[cause]["decisions"].append(_short(line))
-        elif kind in ("refusal", "approval") and (slot := (str(line.get("symbol", "")), int(line.get("rung", 0)))) in signals:
-            signals[slot]["decisions"].append(_short(line))
+        elif kind in ("refusal", "approval"):
+            signal = signals.get((str(line.get("symbol", "")), int(line.get("rung", 0))))
+            if signal is not None:
+                signal["decisions"].append(_short(line))
     return found
 
 
