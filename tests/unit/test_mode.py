@@ -18,6 +18,7 @@ from otrade_bot.config.secrets import load_secrets
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import answer
 from otrade_bot.control.confirm import Confirmations
+from otrade_bot.control.reply import Reply, text
 from otrade_bot.core.model import Block, OrderStatus
 from otrade_bot.service.mode import missing_variables
 
@@ -38,6 +39,22 @@ def test_a_yes_writes_live_for_the_next_start_and_leaves_every_other_byte(room: 
     assert room.trading.stat().st_mode & 0o777 == 0o640
     assert sorted(path.name for path in room.folder.iterdir()) == ["brokers.json", "dev", "trading.json"]
     assert room.told == ["owner <o> has set the mode of the next start to LIVE"]
+
+
+def test_real_money_wants_a_code_and_paper_wants_none(room: Room) -> None:
+    class Asks:
+        """Nobody has proven anything."""
+
+        def demand(self, *asked: object) -> Reply:
+            return text(f"six digits for {asked[3]}")
+
+    room.stepup = Asks()
+    for line in ("/mode live", "/mode live yes", "/mode live yes 12345678"):
+        assert "six digits for /mode live" in room.say(line)
+    assert room.untouched
+    assert "six digits" not in room.say("/mode paper")
+    room.trading.write_bytes(TRADING.replace(b"paper", b"live"))
+    assert "PAPER from the next start on?" in room.say("/mode paper")
 
 
 def test_mode_alone_tells_both_modes_and_that_the_running_one_goes_on(room: Room) -> None:

@@ -39,7 +39,8 @@ def answers(rehearsal: object = None) -> tuple[Answers, Engine]:
         return True
 
     service: Any = SimpleNamespace(
-        ready=ready, engine=engine, reason="", desk=object(), config=SimpleNamespace(telegram=TelegramConfig()), clock=SimpleNamespace(now_ns=lambda: NOON),
+        ready=ready, engine=engine, reason="", desk=object(), config=SimpleNamespace(telegram=TelegramConfig()),
+        clock=SimpleNamespace(now_ns=lambda: NOON),
         health=SimpleNamespace(checks=tuple, delivery=str), logins=None, settings=None, pictures=None, audits=None,
         control=SimpleNamespace(part=lambda key: {}, path=Path("control.json")),
         setting=SimpleNamespace(rehearsal=rehearsal, state_dir=Path("state"), source=None, brokers=None),

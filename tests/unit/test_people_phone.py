@@ -56,8 +56,9 @@ class Engine(FakeEngine):
 class Office:
     """The phone of a service, real but for its engine."""
 
-    def __init__(self, api: BotApi, engine: Engine, phones: Phones, folder: Path) -> None:
+    def __init__(self, api: BotApi, engine: Engine, phones: Phones, folder: Path, held: list[asyncio.Event]) -> None:
         self.api, self.engine, self.phones, self.folder = api, engine, phones, folder
+        self.held = held  #: what the next commands wait for, one each
 
     async def said(self, number: int, chat_id: int = OWNER) -> Sent:
         """The chat's message of that number, from 1, once it is there."""
@@ -92,7 +93,11 @@ async def office(folder: Path, patch: pytest.MonkeyPatch, rows: Any = ROWS, **te
     known = ConfigManager(folder / "config", "dev").load(create=False).telegram
     engine = Engine()
 
+    held: list[asyncio.Event] = []
+
     async def ready(seconds: float) -> bool:
+        if held:
+            await held.pop(0).wait()
         return True
 
     service: Any = SimpleNamespace(
@@ -111,7 +116,7 @@ async def office(folder: Path, patch: pytest.MonkeyPatch, rows: Any = ROWS, **te
         tasks = [asyncio.create_task(make()) for name, make in phones.tasks() if name in ("phone", "outbox")]  # type: ignore[arg-type]
         try:
             await api.until(lambda: api.polling)
-            yield Office(api, engine, phones, folder)
+            yield Office(api, engine, phones, folder, held)
             assert not [task for task in tasks if task.done()]
         finally:
             for task in tasks:
@@ -155,6 +160,22 @@ async def test_somebody_is_invited_comes_is_told_and_is_blocked_while_it_runs(
         assert not any("stranger" in sent.text for sent in api.to(OWNER))
         gone = [call.params.get("scope", "") for call in api.called("deleteMyCommands")]
         assert any(str(NEW) in scope for scope in gone)
+
+
+async def test_a_command_that_waits_while_its_giver_is_blocked_is_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office(tmp_path, monkeypatch) as at:
+        opened = asyncio.Event()
+        at.held.append(opened)
+        at.api.say(CLERK, "/pause")
+        await at.api.until(lambda: not at.held)
+        assert "clerk is blocked" in await at.asks("/users block clerk")
+        opened.set()
+        await at.asks("/version")
+        await at.quiet()
+        assert at.engine.calls == []
+        assert at.api.to(CLERK) == []
 
 
 async def test_a_strangers_wrong_link_is_silence_in_his_chat_and_its_words_in_no_other(
