@@ -53,6 +53,7 @@ class Timed(Bench):
 
 class Room:
     def __init__(self, folder: Path, **options: Any) -> None:
+        folder.mkdir(exist_ok=True)
         self.path, self.hours, self.told = folder / "outbox.jsonl", Hours(), list[str]()
         self.options = options
         self.outbox = self.open()
@@ -449,3 +450,64 @@ def test_one_event_is_one_write_whatever_it_means_to_whom(room: Room, monkeypatc
     [entries] = writes
     assert len(entries) == 2
     assert [bool(entry.of) for entry in entries] == [False, True]
+
+
+async def test_killed_after_any_byte_of_the_file_nothing_is_lost_and_what_may_have_been_shown_is_marked(
+    tmp_path: Path,
+) -> None:
+    """One life with losses, a digest and two languages; then a next process from each prefix of what it wrote."""
+    first = Room(tmp_path / "first")
+    hindi = GROUP.model_copy(update={"chat_id": 8, "language": "hi"})
+    first.pushes = Pushes(first.outbox, (OWNER, hindi), Notifications(), lambda: LABEL)
+    way = Bench()
+    for fault in ("lost", "unsent", "gateway", "too_many", "lost"):
+        way.fail(fault)
+    async with first.sending(way):
+        for number in range(3):
+            first.pushes.on_event(fill(number + 1))
+            first.pushes.on_event(risk(f"grave {number}"))
+        for number in range(110):
+            first.pushes.on_event(news(number, words=f"word {number}"))
+        await first.all_sent()
+    written = first.path.read_bytes().splitlines(keepends=True)
+    assert len(written) > 240, "nothing was written anew"
+    places = [*range(12), *range(12, 232, 37), *range(226, len(written) + 1)]
+    for place in places:
+        torn = written[place][: len(written[place]) // 2] if place < len(written) else b""
+        await _goes_on(tmp_path / f"{place}", written[:place], torn)
+
+
+def _left(folder: Path, raw: bytes) -> Room:
+    folder.mkdir()
+    (folder / "outbox.jsonl").write_bytes(raw)
+    return Room(folder)
+
+
+async def _goes_on(folder: Path, written: list[bytes], torn: bytes) -> None:
+    """The next process tells exactly what the file holds, in the order of the lanes."""
+    waiting: dict[int, dict[int, str]] = {7: {}, 8: {}}
+    doubtful: set[tuple[int, int]] = set()
+    for line in map(orjson.loads, written):
+        if "add" in line:
+            for chat in line["chats"]:
+                waiting[chat][line["add"]] = line.get("lane", "first")
+        for number in line.get("done", ()):
+            del waiting[line["chat"]][number]
+        doubtful |= {(line["chat"], number) for number in line.get("try", ())}
+        doubtful -= {(line["chat"], number) for number in line.get("back", ())}
+    room, way = _left(folder, b"".join(written) + torn), Bench()
+    try:
+        for chat, lane in room.outbox._lanes.items():
+            numbers = [item.entry.number for item in lane.items]
+            lanes = ("first", "fill", "news")
+            assert numbers == [n for lane in lanes for n, of in waiting[chat].items() if of == lane]
+        async with room.sending(way):
+            await room.all_sent()
+    finally:
+        room.outbox.close()
+    assert room.outbox.waiting == 0
+    for chat, numbers_of in waiting.items():
+        marked = any(REPEAT in shown for shown in way.shown(chat))
+        assert marked == any((chat, number) in doubtful for number in numbers_of)
+        told = sum(_counted(shown) for shown in way.shown(chat))
+        assert told == len(numbers_of)
