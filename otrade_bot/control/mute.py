@@ -115,6 +115,7 @@ def _shown(context: Context, people: People) -> Reply:
         t("Risk, blocks of entries, a flatten, start and stop always come, with sound."),
         t("Quiet hours: {hours}, without sound.", hours=hours_text(wishes)) if wishes.quiet else "",
         _snoozing(wishes, now),
+        t("A group is as loud as one of its people wants it.") if ":-" in context.session else "",
         text(code("/mute fill silent"), " · ", code("/mute quiet 22:00-07:00"), " · ", code("/mute snooze 30m")),
     )
     if wishes.snooze_ns > now:

@@ -142,8 +142,9 @@ class Room(ServiceRoom):
         return found
 
     def trading(self) -> list[Line]:
-        """The journal without what only says who listened."""
-        return [line for line in self.lines() if line["kind"] not in ("command", "run")]
+        """The journal without what only says who listened, and without its seals."""
+        told = (line for line in self.lines() if line["kind"] not in ("command", "run"))
+        return [{key: value for key, value in line.items() if key != "chain"} for line in told]
 
 
 class Stage:
@@ -452,9 +453,10 @@ def _taken(lines: list[Line], kills: list[int]) -> list[Line]:
 
 
 def _story(lines: list[Line], lost: set[str]) -> list[Line]:
-    """What was traded in the other symbols; a lost order's number is taken by the next one, so without tags."""
+    """What was traded in the other symbols; a lost order's number is taken by the next one, so without tags. Nor with
+    seals, which hang on every line before."""
     return [
-        {key: value for key, value in line.items() if key != "tag"}
+        {key: value for key, value in line.items() if key not in ("tag", "chain")}
         for line in lines
         if line["kind"] in ("signal", "fill", "trade") and line["symbol"] not in lost
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,12 @@ async def test_a_snooze_takes_the_sound_for_its_time_and_survives_a_restart(pers
     assert "Snoozed" not in await said(person, "/mute snooze off")
     assert "Wed 2 Jun 2021 12:00" in await said(person, "/mute snooze 24h")
     assert "12:30" in await said(person, "/mute snooze")
+
+
+async def test_in_a_group_it_is_said_that_one_person_does_not_mute_it(person: Person) -> None:
+    assert "as loud as one" not in await said(person, "/mute")
+    person.context = replace(person.context, session="telegram:7:-9")
+    assert "as loud as one of its people" in await said(person, "/mute")
 
 
 async def test_quiet_hours_are_shown_as_they_were_written(person: Person) -> None:
