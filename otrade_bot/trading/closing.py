@@ -51,6 +51,7 @@ def _close(engine: LiveTradingEngine, piece: _Piece, by: str) -> str:
     life, name, held = piece.life, _name(engine, piece.life), piece.life.held
     whole, sold = not piece.quantity, piece.life.parted
     life.part += piece.quantity
+    life.part_ns = engine.clock.now_ns()
     what = "all of it" if whole else f"{piece.quantity} of {life.held}"
     engine.emit(Event(
         EventKind.CLOSE, engine.clock.now_ns(), engine.manager.symbol(life), f"{name}: {what} closed by {by}",

@@ -154,5 +154,5 @@ def _silent(order: Order, now: int) -> bool:
     if order.status.final or not order.order_id:
         return False
     waits = not order.writing and (order.status is OrderStatus.PENDING or order.cancelling)
-    return (waits or order.contradicted) and now - order.answered_ns >= REPORTED
+    return (waits or order.contradicted or bool(order.was)) and now - order.answered_ns >= REPORTED
 

@@ -185,7 +185,7 @@ class OrderManager:
             self.strange.add(told.status_word)
             what = f"the broker says {told.status_word!r} of it, which nobody here knows; it is taken for working"
             self._alert_order(order, f"{what}: compare with the broker's app")
-        before, shown, filled = order.status, _telling(order), order.filled
+        before, shown, filled, was = order.status, _telling(order), order.filled, order.was
         presumed, order.contradicted = order.presumed, False
         if merge(order, told):
             self.stirred[told.symbol] += 1
@@ -195,6 +195,8 @@ class OrderManager:
                 order.changed_ns = told.updated_ns
                 self._went_off(order)
             self._settled_by_report(order, told)
+            if was and not order.was and order.quantity >= was and (life := self._life(order)) is not None:
+                part.stop_refused(self, life, "the exchange kept its quantity")
             if order.writing == "modify" or _telling(order) != shown:
                 self._say_order(order, before)
             if order.status.final and not before.final:
@@ -659,7 +661,7 @@ class OrderManager:
         if what == "cancel":
             order.retry_ns = self.clock.now_ns() + CANCEL_AGAIN
         elif what == "modify" and not order.status.final:
-            order.take_change()
+            order.take_change(unseen=True)
 
     def _refused(self, order: Order, what: str, outcome: Refused) -> None:
         trouble = trouble_of(outcome)

@@ -68,6 +68,8 @@ class Order:
     writing: str = ""  #: "place", "modify" or "cancel" while that write is unanswered
     asked: int = 0  #: total quantity that an unanswered (or doubtful) modification asks for
     change: Change | None = None  #: what it asks for
+    was: int = 0  #: quantity before a reduction that was accepted, until a report shows that it is there
+    was_stamp: tuple[int, int, int, int] = NOTHING_HEARD  #: of the newest report when it was accepted
     cancelling: bool = False  #: we have asked for its end
     retry_ns: int = 0  #: no further write about it before this moment
     answered_ns: int = 0  #: when the last write about it was answered
@@ -134,11 +136,14 @@ class Order:
         """It is as the unanswered modification wants it."""
         return self.change is not None and fits(self.change, self)
 
-    def take_change(self) -> None:
-        """The broker has accepted the last modification."""
+    def take_change(self, *, unseen: bool = False) -> None:
+        """The broker has accepted the last modification. ``unseen``: it has answered so, and reported nothing yet; the
+        exchange may still keep the order as it was."""
         if self.change is None:
             return
         quantity, kind, price, trigger = self.change
+        if unseen and quantity < self.quantity:
+            self.was, self.was_stamp = max(self.was, self.quantity), self.stamp
         self.quantity = max(quantity, self.filled)
         self.order_type = kind or self.order_type
         self.price = self.price if price is None else price
@@ -147,8 +152,8 @@ class Order:
 
     @property
     def left(self) -> int:
-        """What may still fill, counting an unanswered growth as granted."""
-        return max(self.quantity, self.asked) - self.filled if self.live and not self.over else 0
+        """What may still fill, counting an unanswered growth as granted, and a reduction when it has been seen."""
+        return max(self.quantity, self.asked, self.was) - self.filled if self.live and not self.over else 0
 
 
 def fits(change: Change, state: Order | BrokerOrder) -> bool:
@@ -165,7 +170,7 @@ def fits(change: Change, state: Order | BrokerOrder) -> bool:
 
 def merge(order: Order, told: BrokerOrder) -> bool:
     """Take a report in. True if anything changed. Idempotent, and any order of reports ends the same."""
-    before = (order.status, order.filled, order.value, order.quantity, order.trigger, order.price, order.order_id)
+    before = _facts(order)
     order.order_id = order.order_id or told.order_id
     if told.filled > order.filled:
         order.filled, order.value = told.filled, told.value
@@ -177,15 +182,27 @@ def merge(order: Order, told: BrokerOrder) -> bool:
         order.status = TRANSITIONS[order.status, told.status]
     if newest:
         order.stamp, order.updated_ns = stamp, told.updated_ns
-        order.quantity, order.price, order.trigger = told.quantity, told.price, told.trigger
-        order.order_type = told.order_type
+        if not _outdated(order, told, stamp):
+            order.quantity, order.price, order.trigger = told.quantity, told.price, told.trigger
+            order.order_type, order.was = told.order_type, 0
         order.modifications = max(order.modifications, told.modifications)
         order.reason = told.reason or order.reason
     if order.filled >= order.quantity > 0:
         order.status = S.COMPLETE
-    return before != (
-        order.status, order.filled, order.value, order.quantity, order.trigger, order.price, order.order_id
+    return before != _facts(order)
+
+
+def _facts(order: Order) -> tuple[object, ...]:
+    return (
+        order.status, order.filled, order.value, order.quantity, order.trigger, order.price, order.order_id, order.was
     )  # fmt: skip
+
+
+def _outdated(order: Order, told: BrokerOrder, stamp: tuple[int, int, int, int]) -> bool:
+    """It is how the order was before a reduction that has been accepted since."""
+    waits = told.status in (S.PENDING, S.TRIGGER_PENDING) and not told.filled
+    before = stamp <= order.was_stamp or told.updated_ns < order.changed_ns
+    return bool(order.was) and waits and told.quantity == order.was and before
 
 
 # --- tags -----------------------------------------------------------------------------------------

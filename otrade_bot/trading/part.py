@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from otrade_bot.core.clock import SECOND
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.model import Leg, OrderRequest, OrderStatus, OrderType, Refused
 from otrade_bot.trading.orders import Order
@@ -20,10 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["close_data", "ended", "give_up", "send", "stop_refused"]
 
+#: A price that a human saw so long ago is none to sell at.
+PATIENCE = 60 * SECOND
+
 
 def send(manager: OrderManager, life: RungLife, now: int) -> None:
     """Place what was commanded, once nothing else may sell it."""
     waits = life.awaited
+    if waits > 0 and life.held - life.covered < waits and now - life.part_ns >= PATIENCE:
+        give_up(manager, life, f"its stop has not given way within {PATIENCE // SECOND} s")
     if waits <= 0 or life.held - life.covered < waits:
         return
     instrument = manager.rows[life.row].instrument

@@ -42,6 +42,7 @@ def resume_closing(engine: LiveTradingEngine, life: RungLife, decided: Decided) 
     closing = decided.closings.get(_key(engine, life))
     parts = [order for order in life.exits if order.part]
     under_way = life.parted + sum(order.left for order in parts)
+    life.part_ns = engine.clock.now_ns()
     life.part = max(closing.part if closing else 0, under_way)
     if closing is None:
         return

@@ -103,6 +103,7 @@ class RungLife:
     hand: bool = False  #: a human has put the stop where it is
     told_level: Paise = 0  #: a level that people have been told of before it is moved there
     part: int = 0  #: quantity that humans have closed as parts, all together
+    part_ns: int = 0  #: when the newest of them was asked for, or taken up again after a start
     booked: Told = NOTHING  #: of those parts what trades hold already, since ``before``
     wanted: ExitReason | None = None  #: the exit that was asked for
     stopped: bool = False  #: the stop has triggered (or filled) without an exit having been asked for

@@ -615,6 +615,7 @@ def test_on_paper_half_is_sold_at_once_and_the_rest_is_stopped_out(settings: Any
 def test_a_refusal_names_what_the_broker_said(bench: Bench) -> None:
     bench.broker.script = lambda call: Refused("RMS: blocked") if call.what == "place" else True
     bench.engine.close(NAME, 1, "half", "owner")
+    bench.broker.deliver_all()
     assert "given up (RMS: blocked)" in bench.events(EventKind.CLOSE)[-1].text
     bench.pulse(2)
     assert [(o.quantity, o.trigger) for o in bench.broker.orders.values() if not o.status.final] == [(30, 9_800)]
