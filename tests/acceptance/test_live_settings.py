@@ -1,4 +1,4 @@
-"""Percentages that are changed while a broker holds the stop: it stays where it rests, whoever comes back after a kill."""
+"""Percentages that are changed while a broker holds the stop: it stays where it rests, over a kill too."""
 
 from __future__ import annotations
 

@@ -13,8 +13,10 @@ from settings_room import TRADING, Asks, Room
 
 from otrade_bot.config import changes
 from otrade_bot.config.files import write
-from otrade_bot.config.models import Config
+from otrade_bot.config.models import Config, Notifications
 from otrade_bot.control.auth import Role
+from otrade_bot.control.news.notices import describe
+from otrade_bot.control.news.pushes import loudness
 from otrade_bot.control.stepup import Seed, StepUp
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.events import Severity
@@ -327,6 +329,22 @@ def test_percentages_hold_for_new_positions(tmp_path: Path) -> None:
     room.bench.price(10_010)
     assert room.engine.positions()[0].stop == 9_800
     assert room.again == ""
+
+
+def test_positions_that_stay_over_night_are_told_apart(tmp_path: Path) -> None:
+    room = Room(tmp_path, trading=TRADING.replace(b'"strategies"', b'"product": "CNC", "strategies"'))
+    assert "over night" not in room.say("/strategies ema_crossover stop_percent 1")
+    room.bought()
+    assert "kept over night has the new numbers from tomorrow" in room.say("/strategies ema_crossover stop_percent 1")
+
+
+def test_everybody_hears_of_a_setting_and_nobody_can_mute_it(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.do("/set max_positions 10")
+    assert loudness(room.told[-1], Notifications(alert="off", signal="off")) == "on"
+    said = describe(room.told[-1])
+    assert said is not None
+    assert said.to_plain().endswith("Setting changed by owner: max_positions 90 → 10")
 
 
 def test_what_goes_into_indicators_opens_the_desk_again(tmp_path: Path) -> None:
