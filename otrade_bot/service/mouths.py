@@ -96,11 +96,16 @@ class Answers:
         self.still: Callable[[Caller], Caller | None] = lambda caller: caller  #: who he is by now
         self._confirmations = Confirmations(travels=travels)
         self.preferences = Preferences(service.control, lambda: service.config.telegram)
+        self.changed: Callable[[], None] = lambda: None  #: somebody speaks another language now
 
     async def by_phone(self, caller: Caller, line: str) -> Reply:
         """In the caller's language."""
+        spoken = self.preferences.language(caller.user_id)
         with self.preferences.speaking(caller.user_id):
-            return await self._by_phone(caller, line)
+            said = await self._by_phone(caller, line)
+        if self.preferences.language(caller.user_id) != spoken:
+            self.changed()
+        return said
 
     async def _by_phone(self, caller: Caller, line: str) -> Reply:
         opened = await self._service.ready(OPENS)
@@ -137,6 +142,11 @@ class Answers:
         """An answer is in its chat: the question in it may be answered. Its buttons hold the nonce."""
         for action in said.actions:
             self._confirmations.seen(action.line.rpartition(" ")[2])
+
+    def menu(self, caller: Caller) -> list[tuple[str, str]]:
+        """The commands that this person's phone offers."""
+        with self.preferences.speaking(caller.user_id):
+            return [(one.name, t(one.help)) for one in COMMANDS.allowed(caller.role)]
 
     def card(self, caller: Caller) -> Reply | None:
         """What stands on this person's card now; None before the first day is open."""
@@ -345,7 +355,7 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, people: People
     phone = Phone(
         secrets.telegram_token.get_secret_value(), gate, answers.by_phone, outbox,
         base_url=secrets.telegram_base_url, base_file_url=secrets.telegram_base_file_url,
-        menu=lambda caller: [(one.name, t(one.help)) for one in COMMANDS.allowed(caller.role)],
+        menu=answers.menu, speaking=lambda caller: answers.preferences.speaking(caller.user_id),
         acts=COMMANDS.acts, may=lambda caller, line: COMMANDS.may(caller.role, line),
         symbols=answers.symbols, shelf=service.control,
         awaits=lambda caller: people.stepup.awaits(caller.session),
@@ -361,6 +371,7 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, people: People
     kept = pinned if settings.card else None
     phones = Phones(outbox, pushes, gate, phone, printer, answers.label, cards, kept, answers.ending)
     phones.extras = extras_for(service, secrets, phones)
+    answers.changed = phone.show_menus
     return phones
 
 

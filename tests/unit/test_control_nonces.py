@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from otrade_bot.config.models import User
 from otrade_bot.control.phone.buttons import SHELF, Offers, Press
 from otrade_bot.control.phone.gate import Caller
 from otrade_bot.control.reply import Action, Picture, Reply, bold, text
+from otrade_bot.core import lang
 from tests.venues.photos import png
 from tests.venues.telegram import BadRequest, BotApi, Reset
 
@@ -224,6 +226,22 @@ async def test_a_notice_from_the_outbox_has_buttons_for_everybody_there_and_the_
         assert "Entries" in await told(at, at.api.press(CLERK, shown, "Act", DESK))
         assert "Answered already" in await told(at, at.api.press(OWNER, shown, "Act", DESK))
         assert at.engine.calls == ["resume by clerk"]
+
+
+async def test_what_is_said_of_a_press_is_said_in_the_language_of_who_pressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, late = "Answered already: nothing more was done.", "messages that came too late: {n}."
+    monkeypatch.setattr(lang, "catalogue", lambda spoken: {used: "ho chuka", late: "der se: {n}"})
+    hindi = {"speaking": lambda caller: lang.speaking("hi" if caller.user_id == CLERK else "en")}
+    async with desk(tmp_path, **hindi) as at:
+        await at.phone.send(DESK, Reply(text("signal").runs, (ACT,)), silent=False)
+        shown = at.api.to(DESK)[0].message_id
+        await told(at, at.api.press(OWNER, shown, "Act", DESK))
+        assert await told(at, at.api.press(CLERK, shown, "Act", DESK)) == "ho chuka"
+        assert await told(at, at.api.press(OWNER, shown, "Act", DESK)) == used
+        at.api.say(CLERK, "/orders", date=time.time() - 600)
+        assert "der se: 1" in (await at.said(1, CLERK))[0].text
 
 
 # In place.

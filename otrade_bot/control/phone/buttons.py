@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 
 from otrade_bot.control.reply import Action
+from otrade_bot.core.lang import t
 from otrade_bot.core.masking import mask_text
 
 __all__ = ["SHELF", "Deck", "Offers", "Press", "Pressed", "Shelf", "flattens", "keyboard"]
@@ -34,13 +35,27 @@ _FLATTEN, _LASTING, _OTHER = "f", "l", "a"
 
 
 class Press(Enum):
-    """What a press is worth. The value is what the person is told."""
+    """What a press is worth."""
 
-    GOOD = ""
-    USED = "Answered already: nothing more was done."
-    FOREIGN = "These buttons are another person's: nothing was done."
-    LATE = "Too late: this button counts for a moment only. Nothing was done."
-    OLD = "These buttons are too old: nothing was done. Ask again."
+    GOOD = "good"
+    USED = "used"
+    FOREIGN = "foreign"
+    LATE = "late"
+    OLD = "old"
+
+    @property
+    def words(self) -> str:
+        """What the person is told."""
+        match self:
+            case Press.USED:
+                return t("Answered already: nothing more was done.")
+            case Press.FOREIGN:
+                return t("These buttons are another person's: nothing was done.")
+            case Press.LATE:
+                return t("Too late: this button counts for a moment only. Nothing was done.")
+            case Press.OLD:
+                return t("These buttons are too old: nothing was done. Ask again.")
+        return ""
 
 
 class Shelf(Protocol):

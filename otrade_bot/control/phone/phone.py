@@ -11,7 +11,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from telegram import Message, Update
@@ -30,8 +30,9 @@ from otrade_bot.control.phone.replies import Parcels, Place, Replies
 from otrade_bot.control.phone.replyact import answers_us, deed
 from otrade_bot.control.phone.turns import QUICK, Answer, Turns
 from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
-from otrade_bot.control.words import ago, count, short
+from otrade_bot.control.words import ago, short
 from otrade_bot.core.clock import SECOND
+from otrade_bot.core.lang import t
 from otrade_bot.core.masking import mask_text, register_secret
 from otrade_bot.core.onetime import invitation, six_digits
 from otrade_bot.core.redirects import concealed, secret
@@ -48,9 +49,9 @@ class Phone:
     order of /pause and /resume is lost. ``label`` is the mode that stands on top of every message. ``audit`` hears of
     what was refused here and never reached ``answer``, ``delivered`` of answers that are in their chat. ``menu`` gives
     the commands that a person's phone offers, ``acts`` says of a line whether it may change something, ``may`` whether
-    that caller may say it, ``symbols`` what may be named, ``shelf`` keeps lasting buttons, ``awaits`` says of a caller
-    whether six digits are a code. ``log`` takes masked lines. ``wall`` gives seconds since the epoch: the age of a
-    message is judged by it. ``steady`` gives seconds that always advance.
+    that caller may say it, ``awaits`` of a caller whether six digits are a code, ``speaking`` his language, ``symbols``
+    what may be named. ``shelf`` keeps lasting buttons. ``log`` takes masked lines. ``wall`` gives seconds since the
+    epoch: the age of a message is judged by it. ``steady`` gives seconds that always advance.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Phone:
         symbols: Callable[[], Sequence[str]] = tuple,
         shelf: Shelf | None = None,
         awaits: Callable[[Caller], bool] = lambda caller: False,
+        speaking: Callable[[Caller], AbstractContextManager[None]] = lambda caller: nullcontext(),
         label: Callable[[], str] = str,
         log: Callable[[str], None] = lambda line: None,
         log_error: Callable[[str, Exception], None] = lambda what, error: None,
@@ -89,7 +91,7 @@ class Phone:
         register_secret(token)
         register_secret(token.partition(":")[2])
         self._valid = _TOKEN.fullmatch(token) is not None
-        self._gate, self._outbox, self._symbols = gate, outbox, symbols
+        self._gate, self._outbox, self._symbols, self._speaking = gate, outbox, symbols, speaking
         self._label, self.delivered, self._awaits = label, delivered, awaits
         self._log, self._log_error, self._audit = log, log_error, audit
         self._stale_s, self._settle_s = stale_s, settle_s
@@ -119,7 +121,7 @@ class Phone:
         )  # fmt: skip
         self._menus = Menus(self._bot, lambda: gate.callers, menu, log) if menu is not None else None
         self._begun: list[asyncio.Task[Reply]] = []
-        self._expired: dict[Place, list[str]] = {}
+        self._expired: dict[Place, tuple[Caller, list[str]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._warned: float | None = None
 
@@ -212,8 +214,9 @@ class Phone:
         """Of what takes no longer than a moment, the effect is there when this returns."""
         begun, self._begun = self._begun, []
         expired, self._expired = self._expired, {}
-        for place, said in expired.items():
-            self.spawn(self._replies.reply(place, self.own(_expired(said))))
+        for place, (caller, said) in expired.items():
+            with self._speaking(caller):
+                self.spawn(self._replies.reply(place, self.own(_expired(said))))
         if begun:
             await asyncio.wait(begun, timeout=self._settle_s)
 
@@ -228,9 +231,10 @@ class Phone:
             return None
         try:
             self._outbox.wake(caller.chat_id)  # who writes has not blocked us, or no more
-            if update.callback_query is not None:
-                return self._presses.take(caller, update.callback_query)
-            return self._message(caller, update.message) if update.message is not None else None
+            with self._speaking(caller):  # so do the tasks that begin here
+                if update.callback_query is not None:
+                    return self._presses.take(caller, update.callback_query)
+                return self._message(caller, update.message) if update.message is not None else None
         except Exception as problem:
             place = Place(caller.chat_id, None, caller.user_id)
             self.spawn(self._replies.reply(place, self._sorry("update", problem)))
@@ -245,7 +249,7 @@ class Phone:
             self.spawn(self._erase(message, place))
         if secondhand(message):
             self.heard(caller, line, "refused")
-            said = self.own(text("A forwarded message is no command: nothing was done."))
+            said = self.own(text(t("A forwarded message is no command: nothing was done.")))
             self.spawn(self._replies.reply(place, said))
             return None
         age = self._wall() - message.date.timestamp()  # below 0: a clock is slow, so it is of now
@@ -268,13 +272,15 @@ class Phone:
         """Sent while nobody listened: a pause still holds, a flatten asks first, for the rest its moment is over."""
         name, since = parse(line)[0], ago(int(age * SECOND))
         if name == "pause":
-            return self.begin(caller, line, place, f"Sent {since} ago, done now.")
+            return self.begin(caller, line, place, t("Sent {since} ago, done now.", since=since))
         if invitation(line):  # it opened a door, and says itself for how long it does
             return self.begin(caller, line, place)
         if name == "flatten":
-            return self.begin(caller, "/flatten", place, f"Sent {since} ago, so it is asked again.")
+            return self.begin(caller, "/flatten", place, t("Sent {since} ago, so it is asked again.", since=since))
         self.heard(caller, line, "expired")
-        self._expired.setdefault(place, []).append(f"{short(concealed(line), 40) or '(no text)'} · {since} ago")
+        said = short(concealed(line), 40) or t("(no text)")
+        late = t("{line} · {since} ago", line=said, since=since)
+        self._expired.setdefault(place, (caller, []))[1].append(late)
         return None
 
     def begin(self, caller: Caller, line: str, place: Place, note: str = "") -> asyncio.Task[Reply]:
@@ -292,7 +298,8 @@ class Phone:
         try:
             said = await work
         except asyncio.CancelledError:
-            cut = text(code(short(line, 40)), " was cut off by the end of the service. Look at the state.")
+            was = t("was cut off by the end of the service. Look at the state.")
+            cut = text(code(short(line, 40)), " ", was)
             self._outbox.put(self.own(cut), [place.chat_id])
             raise
         if await self._replies.reply(place, lines(italic(note), said) if note else said):
@@ -333,8 +340,8 @@ class Phone:
         self._problem(what, problem)
         return self.own(
             lines(
-                text(bold("Sorry, that went wrong"), f" ({type(problem).__name__})."),
-                "Trading goes on without this answer. Look at the state before you repeat.",
+                text(bold(t("Sorry, that went wrong")), f" ({type(problem).__name__})."),
+                t("Trading goes on without this answer. Look at the state before you repeat."),
             )
         )
 
@@ -347,8 +354,8 @@ def _record(line: str) -> tuple[str, str]:
 def _expired(said: list[str]) -> Reply:
     more = len(said) - 20
     return lines(
-        text(bold("Expired, not done:"), f" {count(len(said), 'message')} came too late."),
+        text(bold(t("Expired, not done:")), " ", t("messages that came too late: {n}.", n=len(said))),
         *(code(one) for one in said[-20:]),
-        f"and {count(more, 'older one')}." if more > 0 else "",
-        "Send again what you still want. Sent just now? Then the clock of the bot's machine is fast.",
+        t("and older ones: {n}.", n=more) if more > 0 else "",
+        t("Send again what you still want. Sent just now? Then the clock of the bot's machine is fast."),
     )

@@ -76,7 +76,7 @@ class Presses:
         if genuine and found.press is not Press.FOREIGN:  # what is forged takes nobody's buttons away
             self.desk.spawn(self.strip(query))
         again = genuine and action is None and flattens(word)
-        return self.desk.begin(caller, "/flatten", place, t(Press.OLD.value)) if again else None
+        return self.desk.begin(caller, "/flatten", place, Press.OLD.words) if again else None
 
     def hush(self, query: CallbackQuery | None) -> None:
         """Stop a stranger's spinner, with nothing said; a flood of them is left spinning."""
@@ -112,7 +112,7 @@ class Presses:
     ) -> None:
         self.desk.heard(caller, action.line if action is not None else query.data or "", "refused")
         instead = action is None and carried(query) and flattens(query.data or "")
-        self.desk.spawn(self._refused(query, place, t(why.value), instead=instead))
+        self.desk.spawn(self._refused(query, place, why.words, instead=instead))
 
     async def _refused(self, query: CallbackQuery, place: Place, why: str, *, instead: bool) -> None:
         """A toast; as a message where Telegram shows no toast any more and no other message says it."""
@@ -141,7 +141,7 @@ class Presses:
         )
         if done:
             self.desk.delivered(work.result())
-        else:
+        else:  # also where there is nothing to show: what was pressed is used up
             await self.strip(query)
             await self.desk.deliver(work, place, action.line)
         await toast

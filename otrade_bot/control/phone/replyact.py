@@ -71,18 +71,18 @@ def deed(message: Message, known: Sequence[str]) -> str | Reply:
     symbols = _symbols(answered, known)
     if not symbols:
         usage = " ".join(piece for piece in (f"/{asked.name} SYMBOL", asked.rung, asked.value) if piece)
-        return text(bold(t("Nothing was done:")), " ", t("that message names no symbol. Say"), " ", code(usage))
+        why = t("That message names no symbol that is known here. Nothing was done. Say:")
+        return text(why, " ", code(usage))
     rungs = sorted(set(_RUNG_NAMED.findall(answered.text or answered.caption or "")))
     if len(symbols) > 1:
         actions = [Action(symbol_text(one), asked.line(one)) for one in symbols[:MOST]]
-        return Reply(text(bold(t("Which one?")), " ", t("That message names several symbols.")).runs, tuple(actions))
+        return Reply(bold(t("Which one? That message names several symbols.")).runs, tuple(actions))
     if asked.rung or len(rungs) < 2:
         return asked.line(symbols[0], f"P{rungs[0]}" if rungs else "")
     actions = [Action(f"P{one}", asked.line(symbols[0], f"P{one}")) for one in rungs]
     actions.append(Action(t("All of it"), asked.line(symbols[0])))
-    named = t("That message names several rungs of")
-    head = text(bold(t("Which one?")), " ", named, " ", code(symbol_text(symbols[0])))
-    return Reply(head.runs, tuple(actions))
+    head = t("Which one? That message names several rungs of {symbol}.", symbol=symbol_text(symbols[0]))
+    return Reply(bold(head).runs, tuple(actions))
 
 
 def _symbols(answered: Message, known: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from otrade_bot.control.commands import parse
 from otrade_bot.control.phone.gate import Caller
-from otrade_bot.control.reply import Reply, code, text
+from otrade_bot.control.reply import Reply, text
 from otrade_bot.control.words import short
 from otrade_bot.core.lang import t
 from otrade_bot.core.redirects import concealed
@@ -41,8 +41,8 @@ class Turns:
             if parse(line)[0] in QUICK:
                 return await self._answer(caller, line)
             if self._waiting[user] >= MOST_WAITING:
-                what = code(short(concealed(line), 40))
-                return self._own(text(what, " ", t("was not done: too many of your commands wait.")))
+                what = short(concealed(line), 40)
+                return self._own(text(t("{line} was not done: too many of your commands wait.", line=what)))
             self._waiting[user] += 1
             try:
                 async with self._turns[user]:
