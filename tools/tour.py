@@ -48,6 +48,8 @@ SCENES: tuple[tuple[str, str, int, tuple[str, ...]], ...] = (
     ("help", "what an admin may say", OWNER, ("/help",)),
     ("help-viewer", "what a viewer may say", VIEWER, ("/help",)),
     ("status", "how it stands", OWNER, ("/status",)),
+    ("card", "the pinned card", OWNER, ("/card",)),
+    ("card-viewer", "the pinned card of a viewer", VIEWER, ("/card",)),
     ("positions", "what is open", OWNER, ("/positions",)),
     ("orders", "orders of the day", OWNER, ("/orders 5",)),
     ("trades", "round trips", OWNER, ("/trades 8",)),
@@ -64,14 +66,21 @@ SCENES: tuple[tuple[str, str, int, tuple[str, ...]], ...] = (
     ("performance", "what earns and what costs", OWNER, ("/performance",)),
     ("performance-dark", "what earns and what costs", OWNER, ("/performance dark",)),
     ("risk", "limits and their use", OWNER, ("/risk",)),
-    ("strategies", "what trades", OWNER, ("/strategies",)),
+    ("set", "limits and sizes", OWNER, ("/set", "/set daily_loss_limit", "/set daily_loss_limit 5000")),
+    ("strategies", "what trades", OWNER, ("/strategies", "/strategies momentum_ladder")),
+    ("reload", "the settings read again", OWNER, ("/reload",)),
     ("health", "is all well", OWNER, ("/health",)),
     ("config", "settings", OWNER, ("/config",)),
     ("logs", "the log", OWNER, ("/logs 8",)),
     ("audit", "who did what", OWNER, ("/audit",)),
     ("users", "who is heard", OWNER, ("/users",)),
-    ("mute", "what is told, and how loudly", OWNER, ("/mute",)),
-    ("stop", "a stop by hand", OPERATOR, ("/sl {held} auto",)),
+    ("mute", "what is told, and how loudly", OWNER, ("/mute", "/mute order off")),
+    ("keyboard", "keys of one's own", OWNER, ("/keyboard status pnl pause", "/keyboard off")),
+    ("mode", "paper or live", OWNER, ("/mode",)),
+    ("missing", "what is missing is asked", OWNER, ("/chart",)),
+    ("stop", "a stop by hand", OPERATOR, ("/sl {held} auto", "/sl {held} P1 auto")),
+    ("target", "a target by hand", OPERATOR, ("/target {held} P1 off",)),
+    ("later", "a later square-off", OPERATOR, ("/later 5",)),
     ("close", "a question before an exit", OPERATOR, ("/close {held}",)),
     ("denied", "a viewer cannot trade", VIEWER, ("/flatten",)),
     ("mistyped", "what was meant", OWNER, ("/positon", "/why RELAINCE")),
@@ -184,14 +193,10 @@ def _unasked(api: BotApi, folder: Path) -> None:
             _write(folder, name, title, [_bubble(sent) for _, sent in sorted(chosen.items())])
         else:
             print(f"nothing for {name}")
-    if card := next((sent for sent in told if "Pause" in [button.label for button in sent.buttons]), None):
-        _write(folder, "card", "the pinned card", [_bubble(card)])
 
 
 def _bubble(sent: Sent) -> Bubble:
-    rows = [[button.label for button in row] for row in sent.versions[0].rows] or [
-        [button.label for button in row] for row in sent.now.rows
-    ]
+    rows = [[button.label for button in row] for row in sent.versions[0].rows]
     return Bubble(sent.text, sent.entities, rows=rows, picture=sent.photo.content if sent.photo else None)
 
 

@@ -81,7 +81,7 @@ def panel(figure: Figure, look: Theme, box: tuple[float, float, float, float]) -
 
 def rupee_axis(axes: Axes, ticks: int = 6, *, sign: bool = False) -> None:
     """Values of this axis are rupees."""
-    axes.yaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
 
     def told(value: float, _: int | None = None) -> str:
         low, high = axes.get_ylim()
