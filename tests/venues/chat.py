@@ -79,7 +79,9 @@ class Screen:
 
 
 def _drawn(head: str, version: Version) -> str:
-    body = version.text.replace("\n", "\n    ")
+    shown = version.photo
+    picture = f"(picture {shown.name}, {shown.width} x {shown.height}) " if shown is not None else ""
+    body = picture + version.text.replace("\n", "\n    ")
     rows = ["  ".join(f"[{button.label}]" for button in row) for row in version.rows]
     return "\n    ".join([f"{head}: {body}", *rows])
 
