@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from outbox_room import Bench, Hours, error_of, opened, until
 
-from otrade_bot.config.models import Notifications, User
+from otrade_bot.config.models import Notifications, TelegramConfig, User
 from otrade_bot.control.news.batch import REPEAT
 from otrade_bot.control.news.entry import What
 from otrade_bot.control.news.outbox import Outbox, Parcel
@@ -290,6 +290,32 @@ async def test_what_says_the_same_within_a_minute_is_one_line_and_no_fill_ever_i
         "12:00:00 Alert RELIANCE no price for 60 s (×4, the last at 12:00:03)",
         "12:03:20 Alert RELIANCE no price for 60 s",
     ]
+
+
+async def test_what_says_the_same_all_the_time_is_told_once_a_minute_and_holds_up_nothing_new(room: Room) -> None:
+    way = Timed(room.hours)
+    room.pushes.reload(TelegramConfig(users=(OWNER,)))
+    async with room.sending(way):
+        for second in range(0, 150, 5):
+            room.pushes.on_event(replace(news(0), ts_ns=NOON + second * SECOND))
+            if second == 20:
+                room.pushes.on_event(news(1))
+            if second == 40:
+                room.pushes.on_event(risk())
+            for _ in range(30):
+                await asyncio.sleep(0)
+            room.hours.advance(5)
+        assert heads(way.shown(7)) == [
+            "12:00:00 Alert RELIANCE no price for 60 s",
+            "12:00:05 Alert RELIANCE no price for 60 s (×4, the last at 12:00:20)",
+            "12:00:01 Alert TCS no price for 60 s",
+            "12:00:00 ALERT TCS the stop is gone",
+            "12:00:25 Alert RELIANCE no price for 60 s (×10, the last at 12:01:10)",
+            "12:01:15 Alert RELIANCE no price for 60 s (×10, the last at 12:02:00)",
+        ]  # fmt: skip
+        assert not any("late" in shown for shown in way.shown(7))
+        assert room.outbox.waiting == 5
+        assert await room.outbox.flush(10) == 0
 
 
 async def test_a_thousand_risks_are_all_there_one_by_one(room: Room) -> None:

@@ -19,7 +19,7 @@ from otrade_bot.control.words import ago, clock_text, day_text
 from otrade_bot.core.clock import MINUTE, SECOND, ist_date
 from otrade_bot.core.lang import speaking, t
 
-__all__ = ["REPEAT", "ROOM", "is_digest", "picked", "rendered"]
+__all__ = ["REPEAT", "ROOM", "Echoes", "is_digest", "picked", "rendered"]
 
 #: Longest message before what a lane may add to it (late, repeat).
 ROOM = LIMIT - 160
@@ -34,6 +34,8 @@ _PACK = 30
 _FLOOD = 100
 #: Kinds of events that may say the same again and again, and how soon after each other that is one.
 _REPEATED, _NEAR = frozenset({"alert", "recovery", "refusal"}), MINUTE
+#: How long what was told a moment ago may wait to be told again: not so long that it would be late.
+_HOLD = 50 * SECOND
 #: Room for the words that say how often a message came.
 _TIMES = 40
 
@@ -122,6 +124,28 @@ class _Folds:
         self.rows.append(_Row(entry, entry))
         if entry.what.kind in _REPEATED:
             self._newest[_key(entry)] = self.rows[-1]
+
+
+class Echoes:
+    """What a chat was told a moment ago: news that say nothing else may wait, to be told as one."""
+
+    def __init__(self) -> None:
+        self._told: dict[object, int] = {}
+
+    def note(self, entries: Iterable[Entry], now_ns: int) -> None:
+        """These are told now (wall)."""
+        self._told = {key: at for key, at in self._told.items() if 0 <= now_ns - at < _HOLD}
+        self._told |= {_key(entry): now_ns for entry in entries if entry.what.kind in _REPEATED}
+
+    def hold_s(self, items: Iterable[Item], now_ns: int) -> float:
+        """How long all of these may wait, s; 0 where one of them is new, or in doubt."""
+        until = 0
+        for item in items:
+            told = self._told.get(_key(item.entry)) if item.entry.what.kind in _REPEATED else None
+            if told is None or item.doubtful or not 0 <= now_ns - told < _HOLD:
+                return 0.0
+            until = until or told + _HOLD
+        return max(0, until - now_ns) / SECOND
 
 
 def rendered(entries: Sequence[Entry], now_ns: int, *, repeat: bool) -> Reply:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from otrade_bot.control.news.batch import REPEAT, ROOM, is_digest, picked, rendered
+from otrade_bot.control.news.batch import REPEAT, ROOM, Echoes, is_digest, picked, rendered
 from otrade_bot.control.news.entry import LANES, Entry, Item, LaneName
 from otrade_bot.control.news.file import OutboxFile
 from otrade_bot.control.news.pace import Pace
@@ -91,6 +91,7 @@ class Lane:
         self._whole = 0  #: so many are not put together: their digest was refused
         self._trouble: LaneName | None = None  #: the lane of which this is true
         self._pace, self._news_pace = around.pace(chat_id), around.news()
+        self._echoes = Echoes()
         self._paced = False  #: it had to wait its turn, so what came meanwhile goes along
 
     def __len__(self) -> int:
@@ -171,7 +172,9 @@ class Lane:
         now = self._around.wall_ns()
         beyond = _FAREWELL if self.hurry else 0
         pause = max(self._around.overall.wait_s(now), self._pace.wait_s(now, beyond))
-        return max(pause, self._news_pace.wait_s(now)) if lane == "news" and not self.hurry else pause
+        if lane != "news" or self.hurry:
+            return pause
+        return max(pause, self._news_pace.wait_s(now), self._echoes.hold_s(self._queues["news"], now))
 
     async def _until_its_turn(self, seconds: float) -> None:
         """Or until something comes, which may go before what is held."""
@@ -211,6 +214,7 @@ class Lane:
     def _done(self, lane: LaneName, batch: list[Item]) -> None:
         self._around.file.note("done", self.chat_id, batch)
         self._drop(lane, batch)
+        self._echoes.note((item.entry for item in batch), self._around.wall_ns())
         self._failures, self._error = 0, ""
 
     def _drop(self, lane: LaneName, batch: list[Item]) -> None:
