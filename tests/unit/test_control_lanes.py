@@ -313,7 +313,7 @@ async def test_what_says_the_same_all_the_time_is_told_once_a_minute_and_holds_u
             "12:00:25 Alert RELIANCE no price for 60 s (×10, the last at 12:01:10)",
             "12:01:15 Alert RELIANCE no price for 60 s (×10, the last at 12:02:00)",
         ]  # fmt: skip
-        assert not any("late" in shown for shown in way.shown(7))
+        assert not any("delivered" in shown for shown in way.shown(7))
         assert room.outbox.waiting == 5
         assert await room.outbox.flush(10) == 0
 
