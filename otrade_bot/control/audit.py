@@ -64,4 +64,9 @@ def _verdict(chain: Mapping[str, Any]) -> list[Reply | str]:
     return [bold(t("THE JOURNAL WAS CHANGED, in {n} places", n=len(breaks))), *said, more, head, loose]
 
 
-AUDIT = (Command("audit", Role.ADMIN, "what came of each command, is the journal whole", _audit, Audit, "[n] [day]"),)
+AUDIT = (
+    Command(
+        "audit", Role.ADMIN, "what came of each command, is the journal whole", _audit, Audit, "[n] [day]",
+        pages="first",
+    ),
+)  # fmt: skip

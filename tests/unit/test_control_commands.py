@@ -25,8 +25,9 @@ NEWS = "mute language"
 SIGNALS = "signals approve skip"
 LEVELS = "close sl target later"
 SETTINGS = "risk set reload strategies"
+PHONE, AUDIT = "card keyboard", "audit"
 OPERATOR = {"pause", "resume", "flatten", "force", "claim", "approve", "skip", "close", "sl", "target", "later"}
-ADMIN = {"mode", "login", "users", "set", "reload", "strategies"}
+ADMIN = {"mode", "login", "users", "set", "reload", "strategies", "audit"}
 
 
 def say(ctx: Context, line: str) -> str:
@@ -38,7 +39,7 @@ def line_of(name: str) -> str:
 
 
 def test_the_first_release_has_its_commands() -> None:
-    every = f"{FIRST_RELEASE} {LIVE} {PICTURES} {PEOPLE} {NEWS} {SIGNALS} {LEVELS} {SETTINGS}"
+    every = f"{FIRST_RELEASE} {LIVE} {PICTURES} {PEOPLE} {NEWS} {SIGNALS} {LEVELS} {SETTINGS} {PHONE} {AUDIT}"
     assert {command.name for command in COMMANDS} == set(every.split())
     assert all(command.help for command in COMMANDS)
 
