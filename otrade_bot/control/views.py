@@ -164,6 +164,11 @@ def _group(symbol: str, rungs: list[Position]) -> str:
 
 def _notes(one: Position) -> list[str]:
     notes = [f"target {words.price(one.target)}"] if one.target else []
+    by_hand = [name for name, put in ((t("stop"), one.hand_stop), (t("target"), one.hand_target)) if put]
+    if by_hand:
+        notes.append(t("by hand: {what}", what=", ".join(by_hand)))
+    if one.parting:
+        notes.append(t("{n} on their way out", n=one.parting))
     if one.exiting:
         notes.append(f"exiting: {one.exiting.value.replace('_', ' ')}")
     if one.external:

@@ -34,6 +34,9 @@ class Position:
     external: bool = False  #: found at the broker, not ours
     unprotected: str = ""  #: why nothing at the broker would take it out at its stop now; '' where something would
     watched: str = ""  #: what of its levels rests nowhere and is watched here
+    hand_stop: bool = False  #: a human has put the stop there
+    hand_target: bool = False  #: and the target, or taken it away
+    parting: int = 0  #: of the quantity, what is on its way out as a part
 
     @property
     def average(self) -> float:

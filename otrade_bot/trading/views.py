@@ -106,7 +106,8 @@ class View:
         return Position(
             row.instrument.symbol, life.strategy, life.rung + 1, life.side, life.held, left, row.ltp, life.level,
             life.protected, life.target, life.first_fill_ns, life.wanted,
-            unprotected=unprotected(life, self._phase_of(life.row)), watched=watched(life),
+            unprotected=unprotected(life, self._phase_of(life.row)), watched=watched(life), hand_stop=life.hand,
+            hand_target=bool(self.engine.state[life.row]["hand_target"][life.rung]), parting=life.parting,
         )  # fmt: skip
 
     def _phase_of(self, row: int) -> Phase:

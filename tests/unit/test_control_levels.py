@@ -148,3 +148,11 @@ def test_a_viewer_moves_and_closes_nothing() -> None:
     for line in ("/sl reliance 2100", "/target reliance off", "/close reliance yes"):
         assert "needs the role operator" in room.say(line)
     assert room.calls == []
+
+
+def test_positions_show_what_was_put_by_hand_and_what_is_on_its_way_out() -> None:
+    room = Room()
+    room.engine.held = [position(NAME, 1, hand_stop=True, hand_target=True, parting=6)]
+    said = room.say("/positions")
+    assert "by hand: stop, target" in said
+    assert "6 on their way out" in said

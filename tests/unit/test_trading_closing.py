@@ -146,6 +146,7 @@ def test_first_the_stop_gives_way_then_the_part_is_sold_and_the_rest_keeps_it(be
     assert alive(bench) == 15
     step(bench)
     assert alive(bench) == 30
+    assert [(p.quantity, p.parting) for p in bench.engine.positions()] == [(30, 15)]
     bench.broker.fill(part_of(bench).order_id, price=10_010)
     assert trades(bench) == [(15, ExitReason.COMMAND)]
     assert [(p.quantity, p.stop_resting) for p in bench.engine.positions()] == [(15, True)]
