@@ -104,19 +104,33 @@ def _found(today: date) -> dict[str, Any]:
     config = ConfigManager(folder, environment()).load()
     secrets = load_secrets()
     users = [user for user in config.telegram.users if not user.blocked]
+    chosen = _languages(state_dir() / "control.json")
     days = [today + timedelta(days=n) for n in range(-1, DAYS)]
     open_days = [day for day in days if config.calendar.is_trading_day(day)]
     overlay = folder / environment()
     return {
         "state_dir": str(state_dir()),
-        "chats": [{"chat_id": u.chat_id, "topic": u.topic, "language": u.language} for u in users],
+        "chats": [
+            {"chat_id": u.chat_id, "topic": u.topic, "language": chosen.get(str(u.user_id), u.language)} for u in users
+        ],
         "hours": {day.isoformat(): _hours(config, day) for day in open_days},
         "closed": {day.isoformat(): config.calendar.holiday_name(day) for day in days if day not in open_days},
         "token": secrets.telegram_token.get_secret_value() if secrets.telegram_token else "",
         "base_url": secrets.telegram_base_url or "https://api.telegram.org/bot",
         "extra": bool(getattr(secrets, "apprise_urls", None)) and config.telegram.notifications.extra != "off",
-        "files": [str(at / name) for at in (folder, overlay) for name in FILES] + [str(Path(".env").absolute())],
-    }
+        "files": [str(at / name) for at in (folder, overlay) for name in FILES] + [
+            str(Path(".env").absolute()), str(state_dir() / "control.json")
+        ],
+    }  # fmt: skip
+
+
+def _languages(path: Path) -> dict[str, Any]:
+    """What people chose on the phone, by their id. Read only: the file is the service's."""
+    try:
+        people = json.loads(path.read_bytes())["people"]
+        return {person: one["language"] for person, one in people.items() if one.get("language")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _hours(config: Any, day: date) -> tuple[int, int]:

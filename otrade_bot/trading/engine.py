@@ -526,6 +526,8 @@ class LiveTradingEngine:
         ended = (one for one in open_now if self.sessions[self.by_symbol[one.symbol]].continuous_end <= ts)
         bare = bare_lines(ended) if name == "close" else []
         severity = Severity.WARNING if bare else Severity.INFO
+        if name == "square_off":
+            data["due"] = len(leaving(self, 1, ts))  # another kind of session, or put off: not now
         text = ""
         if name == "square_off_warning" and open_now:
             minutes = self.config.market.warning_minutes

@@ -76,6 +76,15 @@ def test_nothing_held_is_said_as_before() -> None:
     assert said(event).actions == ()
 
 
+def test_a_square_off_that_is_not_due_for_what_is_held_closes_nothing_in_words() -> None:
+    """It was put off, or is of another kind of session."""
+    data = {"boundary": "square_off", "positions": 2, "due": 0}
+    later = said(Event(EventKind.SESSION, WARNED, data=data))
+    assert "nothing is due now; 2 open, each has its time" in later.to_plain()
+    due = said(Event(EventKind.SESSION, WARNED, data={**data, "due": 1}))
+    assert "closing intraday positions, 2 open positions" in due.to_plain()
+
+
 @pytest.mark.parametrize("kind", [EventKind.ALERT, EventKind.SESSION])
 def test_a_login_that_is_wanted_has_a_button_that_lasts(kind: EventKind) -> None:
     data = {"login": ["kite", "upstox"], "boundary": "card"}

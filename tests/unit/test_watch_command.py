@@ -14,8 +14,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from venues.telegram import BotApi
@@ -23,7 +24,7 @@ from venues.telegram import BotApi
 from otrade_bot.config import ConfigManager
 from otrade_bot.core.clock import SECOND, at_ist, iso, ist_date
 from otrade_bot.core.errors import ConfigException
-from otrade_bot.service import watch_command, watch_settings
+from otrade_bot.service import watch_command, watch_extra, watch_settings
 from otrade_bot.service.folder import guest_folder
 from otrade_bot.service.watch import LOOK_S
 from otrade_bot.service.watch_command import Watchman
@@ -205,6 +206,69 @@ async def test_wrong_settings_are_named_like_by_every_command(home: Path) -> Non
     (home / "config/telegram.json").write_text('{"users": 5}')
     with pytest.raises(ConfigException, match=r"telegram\.json: users"):
         await asyncio.to_thread(watch_settings.load, time.time_ns())
+
+
+# --- other channels, by a child -----------------------------------------------------------------------------
+
+
+def test_a_channel_that_fails_is_tried_again_and_then_said() -> None:
+    answers, slept = ["not taken by x", RuntimeError("no way"), ""], list[float]()
+
+    def send(title: str, body: str) -> str:
+        assert (title, body) == (watch_extra.TITLE, "gone")
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return str(found)
+
+    assert watch_extra.deliver(send, "gone", sleep=slept.append) == ""
+    assert slept == [10.0, 30.0]
+    assert watch_extra.deliver(lambda title, body: "no", "gone", sleep=slept.append) == "no"
+    assert slept[2:] == [10.0, 30.0, 60.0]
+
+
+class _Channel(BaseHTTPRequestHandler):
+    """What apprise's json:// posts to."""
+
+    told: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.told.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+async def test_where_apprise_is_configured_an_alarm_goes_there_as_well(
+    room: Room, home: Path, api: BotApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("apprise")
+    with HTTPServer(("127.0.0.1", 0), _Channel) as server:
+        listening = asyncio.create_task(asyncio.to_thread(server.handle_request))
+        monkeypatch.setenv("OTRADE_APPRISE_URLS", f"json://127.0.0.1:{server.server_port}/secret-path")
+        settings = await asyncio.to_thread(watch_settings.load, time.time_ns())
+        assert settings.extra
+        room.man.settings = replace(room.man.settings, extra=True)
+        await room.pass_(30, room.beat)
+        await room.pass_(60)
+        await listening
+        assert "WATCHDOG: no sign of life" in json.loads(_Channel.told[0])["message"]
+        (child,) = room.man._extras
+        assert await asyncio.to_thread(child.wait) == 0
+    assert len(heads(api)) == 1
+
+
+async def test_it_speaks_the_language_that_was_chosen_on_the_phone(home: Path) -> None:
+    (home / "state").mkdir()
+    (home / "state/control.json").write_text('{"people": {"7": {"language": "hi"}, "9": {}}}')
+    found = await asyncio.to_thread(watch_settings.load, time.time_ns())
+    assert [one.language for one in found.chats] == ["hi", "hi"]
+    for broken in ("{", "[]", '{"people": 5}', '{"people": {"7": 5}}'):
+        (home / "state/control.json").write_text(broken)
+        found = await asyncio.to_thread(watch_settings.load, time.time_ns())
+        assert [one.language for one in found.chats] == ["en", "hi"]
 
 
 # --- the process -----------------------------------------------------------------------------------------

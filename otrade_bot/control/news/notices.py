@@ -267,6 +267,8 @@ def _session(data: Data) -> _Said:
     if boundary == "close" and (until := word(data, "auction_until")):
         head, detail = "Continuous trading ended", t("closing auction to {time}", time=until[11:16])
     held = number(data, "positions")
+    if boundary == "square_off" and held and number(data, "due") == 0:
+        return _Said(head, t("nothing is due now; {n} open, each has its time", n=held), own=False)
     if word(data, "unread"):
         detail = t("what is open is NOT KNOWN")
     elif held == 0 and boundary in ("square_off_warning", "square_off"):
