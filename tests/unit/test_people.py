@@ -122,6 +122,7 @@ def test_who_is_blocked_comes_back_by_no_link_and_burns_none(house: House) -> No
     house.say("/users block clerk")
     code, told = house.invited(), len(house.told)
     assert house.comes(code, CLERK) is None
+    assert not house.people.welcome(Knock(CLERK, CLERK, code=code))
     assert row(house, CLERK)["blocked"] is True
     assert len(house.told) == told
     assert house.comes(code) is not None

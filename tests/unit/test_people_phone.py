@@ -26,7 +26,7 @@ from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.service.authenticators import FILE, Authenticators
 from otrade_bot.service.control_state import ControlState
 from otrade_bot.service.mouths import Phones, mouths_for
-from tests.venues.telegram import BotApi, Sent
+from tests.venues.telegram import BadGateway, BotApi, Sent
 
 OWNER, CLERK, NEW, STRANGER = 7, 8, 4242, 666
 GROUP = -1001234567890
@@ -199,6 +199,21 @@ async def test_a_link_that_was_opened_while_nobody_listened_lets_in_all_the_same
         link = (await at.asks(code())).partition("?start=")[2].split()[0]
         assert "your role is viewer" in await at.asks(f"/start {link}", NEW, date=time.time() - 3600)
         assert "Expired" in await at.asks("/start", NEW, date=time.time() - 3600)
+
+
+async def test_what_still_waits_for_somebody_who_is_blocked_is_not_sent_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office(tmp_path, monkeypatch) as at:
+        at.api.fail("sendMessage", BadGateway(), None, chat_id=CLERK)
+        at.phones.pushes.on_event(Event(EventKind.ALERT, NOON, "", "the feed is late", Severity.RISK))
+        await at.said(1)
+        assert at.phones.outbox.waiting
+        await at.asks("/users block clerk")
+        at.api.heal()
+        at.phones.outbox.wake()
+        await at.api.until(lambda: not at.phones.outbox.waiting)
+        assert at.api.to(CLERK) == []
 
 
 async def test_who_was_removed_takes_his_wishes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
