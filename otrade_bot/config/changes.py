@@ -89,12 +89,12 @@ def _size(name: str, value: float) -> float:
 
 
 def known_key(word: str) -> Key:
-    """Raises ConfigException with the nearest one."""
-    found = KEYS.get(word.lower())
-    if found is not None:
-        return found
-    near = difflib.get_close_matches(word.lower(), list(KEYS), n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}? " if near else ""
+    """By its name, or a part of it that no other one has. Raises ConfigException with the nearest ones."""
+    within = [word.lower()] if word.lower() in KEYS else [name for name in KEYS if word.lower() in name]
+    if len(within) == 1:
+        return KEYS[within[0]]
+    near = within[:3] or difflib.get_close_matches(word.lower(), list(KEYS), n=1, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise ConfigException("is no setting that can be changed here", key=word, allowed=f"{hint}/set lists them")
 
 

@@ -5,7 +5,7 @@ What lets more be lost than before wants a one-time code; everything is asked ba
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pydantic import Field, model_validator
 
@@ -112,15 +112,12 @@ def _desk(context: Context) -> SettingsDesk:
     return context.settings
 
 
-def _asked(propose: object) -> Proposal:
+def _asked(propose: Callable[[], Proposal]) -> Proposal:
     """What the files or the bounds say against it is the answer."""
-    assert callable(propose)
     try:
-        found = propose()
+        return propose()
     except (ConfigException, StrategyException) as error:
         raise CommandException(t("Nothing was changed: {why}", why=error)) from error
-    assert isinstance(found, Proposal)
-    return found
 
 
 def _decide(

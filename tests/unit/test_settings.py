@@ -56,7 +56,8 @@ def test_everybody_is_told_and_the_journal_has_it(tmp_path: Path) -> None:
     [
         ("/set max_positions 0", ">= 1"),
         ("/set max_positions many", "number"),
-        ("/set max_position 5", "did you mean max_positions"),
+        ("/set max_postions 5", "did you mean max_positions"),
+        ("/set capital 5", "did you mean total_capital or capital_per_position"),
         ("/set capital_per_position 200000", "every entry would be refused"),
         ("/set spike_percent 99", "<= 50"),
         ("/set daily_loss_flatten maybe", "true or false"),
@@ -201,6 +202,13 @@ def test_the_same_value_again_is_no_change(tmp_path: Path) -> None:
     assert "It is so already" in room.say("/set max_positions 90")
     assert "It is so already" in room.say("/strategies ema_crossover start")
     assert "It is so already" in room.say("/strategies ema_crossover slow 3")
+
+
+def test_a_part_of_a_name_that_no_other_one_has_is_enough(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    assert "max_trades_per_day 500 → 20" in room.say("/set trades 20")
+    assert "Changed." in room.say("/set trades 20 yes")
+    assert room.filed.risk.max_trades_per_day == 20
 
 
 def test_a_nested_setting_is_put_beside_its_neighbours(tmp_path: Path) -> None:
