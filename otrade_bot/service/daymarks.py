@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from otrade_bot.core.clock import from_iso
+from otrade_bot.core.clock import SECOND, from_iso
 from otrade_bot.core.events import Event, EventKind
 from otrade_bot.research.drawings import Level, Mark
 from otrade_bot.service.journal import events_of
@@ -17,8 +17,19 @@ __all__ = ["DayMarks"]
 
 #: Steps of one stop that are kept: a day of trailing has fewer, a runaway does not fill the memory.
 MOST_STEPS = 2_000
+_TOGETHER = 30 * SECOND
 _KINDS = frozenset({EventKind.CARRY, EventKind.FILL, EventKind.STOP, EventKind.TRADE, EventKind.LEVEL})
 _Steps = list[tuple[int, int]]
+
+
+@dataclass(slots=True)
+class _Exit:
+    """What went out at about one time."""
+
+    ns: int
+    quantity: int
+    value: int
+    why: str = ""
 
 
 @dataclass(slots=True)
@@ -29,12 +40,11 @@ class _Cycle:
     cycle: int
     side: int = 1
     first: int = 0  #: entered (ns)
-    last: int = 0  #: left
     entered: int = 0
     entry_value: int = 0
     exited: int = 0
     exit_value: int = 0
-    why: str = ""
+    exits: list[_Exit] = field(default_factory=list)  #: parts that a person closed, and the rest
     stops: _Steps = field(default_factory=list)
     targets: _Steps = field(default_factory=list)
 
@@ -69,7 +79,7 @@ class DayMarks:
         """Stops and targets as steps; those of a rung that was left end there."""
         found = []
         for one in self._cycles(symbol):
-            until = one.last if one.over else 0
+            until = one.exits[-1].ns if one.over and one.exits else 0
             found += [Level(one.rung, "stop", tuple(one.stops), until)] if one.stops else []
             found += [Level(one.rung, "target", tuple(one.targets), until)] if one.targets else []
         return tuple(found)
@@ -81,9 +91,9 @@ class DayMarks:
             if one.entered:
                 price = round(one.entry_value / one.entered)
                 found.append(Mark(one.first, price, one.rung, one.side, True, one.entered))
-            if one.exited:
-                price = round(one.exit_value / one.exited)
-                found.append(Mark(one.last, price, one.rung, one.side, False, one.exited, one.why))
+            for left in one.exits:
+                price = round(left.value / left.quantity)
+                found.append(Mark(left.ns, price, one.rung, one.side, False, left.quantity, left.why))
         return tuple(sorted(found, key=lambda mark: (mark.ns, mark.rung)))
 
     def _cycles(self, symbol: str) -> list[_Cycle]:
@@ -124,8 +134,8 @@ class DayMarks:
             one.first = one.first or event.ts_ns
             one.entered, one.entry_value, one.side = quantity, value, 1 if bought else -1
         elif event.data["leg"] == "exit" and quantity > one.exited:
-            one.exited, one.exit_value, one.last = quantity, value, event.ts_ns
-            one.side = -1 if bought else 1
+            _left(one.exits, event.ts_ns, quantity - one.exited, value - one.exit_value)
+            one.exited, one.exit_value, one.side = quantity, value, -1 if bought else 1
 
 
 def _at(cycles: list[_Cycle], rung: int, cycle: int) -> _Cycle:
@@ -137,9 +147,19 @@ def _at(cycles: list[_Cycle], rung: int, cycle: int) -> _Cycle:
     return found
 
 
+def _left(exits: list[_Exit], ns: int, quantity: int, value: int) -> None:
+    """Fills of one order come within moments of each other, and are one exit."""
+    if exits and ns - exits[-1].ns <= _TOGETHER:
+        last = exits[-1]
+        last.ns, last.quantity, last.value = ns, last.quantity + quantity, last.value + value
+    else:
+        exits.append(_Exit(ns, quantity, value))
+
+
 def _why(cycles: list[_Cycle], reason: str, left: int) -> None:
-    """A trade's reason belongs to the cycle that was left then."""
-    nearest = min((one for one in cycles if one.exited), key=lambda one: abs(one.last - left), default=None)
+    """A trade's reason belongs to what went out then."""
+    exits = [exit_ for one in cycles for exit_ in one.exits]
+    nearest = min(exits, key=lambda one: abs(one.ns - left), default=None)
     if nearest is not None:
         nearest.why = reason.replace("_", " ")
 

@@ -151,6 +151,16 @@ def test_a_part_that_was_closed_leaves_the_stop_of_the_rest() -> None:
     assert [level.until for level in marks.levels(SHARE.symbol)] == [0, 0]
 
 
+def test_a_part_and_the_rest_are_exits_of_their_own_at_their_own_prices() -> None:
+    later = 600 * SECOND
+    marks = shown(*STORY[:5], fill(6, "exit", 2, 20_000, "SELL"), fill(8, "exit", 4, 40_200, "SELL"),
+                  fill(later, "exit", 10, 99_600, "SELL"))  # fmt: skip
+    assert marks.marks(SHARE.symbol)[1:] == (
+        Mark(OPEN + 8, 10_050, 1, 1, False, 4), Mark(OPEN + later, 9_900, 1, 1, False, 6),
+    )  # fmt: skip
+    assert {level.until for level in marks.levels(SHARE.symbol)} == {OPEN + later}
+
+
 def test_what_was_held_over_night_shows_its_stop_and_no_entry_of_today(tmp_path: Path) -> None:
     rung = {"symbol": SHARE.symbol, "strategy": "s", "rung": 2, "cycle": 5, "side": "BUY", "quantity": 3,
             "value": 29_000, "level": 9_500, "entry_ns": OPEN - 86_400 * SECOND}  # fmt: skip
