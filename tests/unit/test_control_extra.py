@@ -202,6 +202,33 @@ async def test_without_apprise_it_is_said_what_to_install(monkeypatch: pytest.Mo
     assert "pip install 'otrade-bot[extra]'" in desk.phone[0]
 
 
+HANGING = """
+import asyncio, threading
+from otrade_bot.control.news.extra import Extra
+
+def make():
+    hung.set()
+    threading.Event().wait()
+
+async def main():
+    extra = Extra(make, lambda: "risk", str, print)
+    extra.say("one")
+    task = asyncio.create_task(extra.run())
+    await asyncio.to_thread(hung.wait)
+    await extra.flush(0.05)
+    task.cancel()
+    print("over")
+
+hung = threading.Event()
+asyncio.run(main())
+"""
+
+
+def test_a_channel_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
+    ended = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, check=True, timeout=60, text=True)
+    assert ended.stdout == "over\n"
+
+
 async def test_an_event_that_cannot_be_put_into_words_stops_no_observer() -> None:
     def no_label() -> str:
         raise RuntimeError("no status")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -119,7 +120,7 @@ class Extra:
         """What went wrong; '' for nothing."""
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                return mask_text(await asyncio.to_thread(self._send, body))
+                return mask_text(await _aside(lambda: self._send(body)))
         except TimeoutError:
             return t("no answer within {seconds} s", seconds=round(_PATIENCE_S))
         except Exception as error:
@@ -156,6 +157,32 @@ def _gravity(event: Event) -> Severity:
     """A missing stop is a risk, whatever its event says."""
     missing = event.kind is EventKind.STOP and event.data.get("state") == "missing"
     return Severity.RISK if missing else event.severity
+
+
+async def _aside(work: Callable[[], str]) -> str:
+    """In a thread that nobody waits for at the end of the process, however long a channel hangs."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[str] = loop.create_future()
+
+    def settle(result: str, error: Exception | None) -> None:
+        if done.cancelled():
+            return
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        result, problem = "", None
+        try:
+            result = work()
+        except Exception as error:
+            problem = error
+        with suppress(RuntimeError):  # the loop is closed: the service has ended
+            loop.call_soon_threadsafe(settle, result, problem)
+
+    threading.Thread(target=run, name="extra channels", daemon=True).start()
+    return await done
 
 
 _BETWEEN = re.compile(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
