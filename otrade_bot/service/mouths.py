@@ -205,13 +205,12 @@ class Phones:
     label: Callable[[], str]
     extras: Extras = field(init=False)
     cards: DayCards
-    pinned: Cards | None = None
-    ending: Callable[[Caller], Reply] | None = None  #: the last word on a card
+    pinned: Cards
+    ending: Callable[[Caller], Reply]  #: the last word on a card
 
     def tasks(self) -> list[Task]:
-        cards = [("cards", self.pinned.run)] if self.pinned is not None else []
-        others = [*cards, *self.extras.tasks()]
-        return [("phone", self.phone.run), ("outbox", lambda: self.outbox.run(self.phone)), *others]
+        own = [("phone", self.phone.run), ("outbox", lambda: self.outbox.run(self.phone)), ("cards", self.pinned.run)]
+        return [*own, *self.extras.tasks()]
 
     def observers(self) -> list[Observer]:
         return [self.pushes.on_event, self.printer.on_event, self.cards.on_event, *self.extras.observers()]
@@ -235,8 +234,7 @@ class Phones:
         return self.phone.state
 
     async def farewell(self, seconds: float) -> None:
-        if self.pinned is not None and self.ending is not None:
-            await self.pinned.end(self.ending, min(seconds, 2.0))
+        await self.pinned.end(self.ending, min(seconds, 2.0))
         left, _ = await asyncio.gather(self.outbox.flush(seconds), self.extras.flush(seconds))
         if left:
             get_logger().warning("stopping with messages waiting; the next start delivers them", waiting=left)
@@ -365,11 +363,10 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, people: People
     pushes = Pushes(outbox, settings.users, settings.notifications, answers.label, people=answers.preferences)
     cards = DayCards(service.pictures, lambda: service.engine, pushes.beside)
     pinned = Cards(
-        phone.bot, phone.offers, service.control, lambda: gate.callers, answers.card,
+        phone.bot, phone.offers, service.control, (lambda: gate.callers) if settings.card else tuple, answers.card,
         listening=lambda: phone.state.word == "polling", log=phoned,
     )  # fmt: skip
-    kept = pinned if settings.card else None
-    phones = Phones(outbox, pushes, gate, phone, printer, answers.label, cards, kept, answers.ending)
+    phones = Phones(outbox, pushes, gate, phone, printer, answers.label, cards, pinned, answers.ending)
     phones.extras = extras_for(service, secrets, phones)
     answers.changed = phone.show_menus
     return phones

@@ -161,6 +161,19 @@ async def test_who_is_not_heard_any_more_keeps_no_card(tmp_path: Path) -> None:
             await at.phone.bot.edit_message_text("x", GUEST, at.api.to(GUEST)[0].message_id)
 
 
+async def test_where_cards_are_not_wanted_any_more_those_of_before_go(tmp_path: Path) -> None:
+    shelf = Shelf()
+    async with pinned(tmp_path, shelf=shelf) as (at, cards):
+        await cards.look()
+        without = Cards(at.phone.bot, at.phone.offers, shelf, tuple, lambda caller: None)
+        await without.look()
+        assert [at.api.pinned(chat) for chat in (OWNER, CLERK, GUEST)] == [[], [], []]
+        assert shelf.kept[KEY] == {}
+        asked = len(at.api.calls)
+        await without.look()
+        assert [call for call in at.api.calls[asked:] if call.method != "getUpdates"] == []
+
+
 async def test_at_the_end_it_says_that_nobody_watches_any_more(tmp_path: Path) -> None:
     async with pinned(tmp_path) as (at, cards):
         await cards.look()

@@ -135,6 +135,16 @@ def test_lasting_buttons_keep_their_word_and_survive_a_restart_for_their_chat_al
     assert "/pause" not in word
 
 
+def test_a_card_asks_the_disk_once_and_not_again_for_the_same_buttons() -> None:
+    shelf, written = Shelf(), list[str]()
+    keep = shelf.keep_part
+    shelf.keep_part = lambda key, document: written.append(key) or keep(key, document)  # type: ignore[method-assign]
+    offers = Offers(Wall(), acts=acts, shelf=shelf)
+    for _ in range(3):
+        offers.deck(7, [STAYS, replace(STAYS, line="/card"), READ], None)
+    assert written == [SHELF]
+
+
 @pytest.mark.parametrize("found", [{"w": 3}, {"w": {"chat": "7"}}, {"lx": {"chat": 7, "line": "/pause"}}, {"l": []}])
 def test_what_is_no_button_of_ours_in_the_file_is_none(found: dict[str, Any]) -> None:
     shelf = Shelf()

@@ -29,7 +29,7 @@ SHORT = 20
 #: Key of control.json under which lasting buttons stay.
 SHELF = "buttons"
 #: Lasting buttons that are remembered; the oldest are forgotten first.
-MOST_LASTING = 200
+MOST_LASTING = 1000
 #: Before the word, what is still known of a button that has been forgotten: a question about a flatten is asked again.
 _FLATTEN, _LASTING, _OTHER = "f", "l", "a"
 
@@ -124,7 +124,7 @@ class Offers:
         shelf: Shelf | None = None,
         seconds: float = 900.0,
         acting_s: float = 30.0,
-        most: int = 500,
+        most: int = 5000,
     ) -> None:
         self._wall, self._acts, self._seconds, self._acting_s, self._most = wall, acts, seconds, acting_s, most
         self._out: dict[str, tuple[Deck, Action]] = {}
@@ -133,7 +133,10 @@ class Offers:
 
     def deck(self, chat_id: int, actions: Sequence[Action], owner: int | None) -> Deck:
         """Before they are sent. All buttons of one deck are used up together, but for the lasting ones."""
+        known = len(self._lasting)
         made = Deck(chat_id, owner, self._wall(), tuple((one, self._word(chat_id, one)) for one in actions))
+        if len(self._lasting) > known:
+            self._keep()
         for action, word in made.buttons:
             if not (action.url or action.lasting):
                 self._out[word] = made, action
@@ -188,12 +191,15 @@ class Offers:
                 return word
         word = _LASTING + secrets.token_urlsafe(15)
         self._lasting[word] = key
+        return word
+
+    def _keep(self) -> None:
+        """Once a deck: the disk is asked to hold it."""
         while len(self._lasting) > MOST_LASTING:
             del self._lasting[next(iter(self._lasting))]
         if self._shelf is not None:
             with suppress(Exception):  # a restart forgets them then: they say that they are too old
                 self._shelf.keep_part(SHELF, {word: _kept(*one) for word, one in self._lasting.items()})
-        return word
 
 
 def _kept(chat_id: int, action: Action) -> dict[str, Any]:

@@ -41,8 +41,9 @@ class _Card:
 
 
 class Cards:
-    """``people`` who may see one, ``show`` what stands on it now (None: nothing yet), ``listening`` whether Telegram is
-    there. Edited at most every ``every_s`` seconds; every ``look_s`` it is looked whether it is still pinned."""
+    """``people`` who may see one: of others what is known is deleted. ``show``: what stands on it now (None: nothing
+    yet), ``listening``: whether Telegram is there. Edited at most every ``every_s`` seconds; every ``look_s`` it is
+    looked whether it is still pinned."""
 
     def __init__(
         self,
@@ -92,6 +93,8 @@ class Cards:
     async def end(self, said: Callable[[Caller], Reply], seconds: float) -> None:
         """The last word on every card: nothing alive is shown of what has ended."""
         self._over = True
+        if not self._listening():
+            return
         callers = [one for one in self._people() if one.chat_id in self._cards and one.chat_id == one.user_id]
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

@@ -264,7 +264,7 @@ class Phone:
         found = deed(message, self._symbols())
         if isinstance(found, str):
             return self.begin(caller, found, place)
-        self.heard(caller, line, "asked back" if found.actions else "refused")
+        self.heard(caller, line, "usage" if found.actions else "refused")
         self.spawn(self._replies.reply(place, self.own(found)))
         return None
 
