@@ -29,7 +29,7 @@ from otrade_bot.trading import setup
 
 SYMBOLS = ("NSE:RELIANCE", "NSE:SBIN")
 SETTINGS = config("ema_crossover", SYMBOLS, "1m")
-LATE = at_ist(DAY, 15, 20)
+CHANGED = at_ist(DAY, 9, 20)
 
 
 def files(folder: Path, settings: Config, monkeypatch: pytest.MonkeyPatch) -> ConfigManager:
@@ -68,24 +68,49 @@ def in_force(room: Room) -> list[str]:
     return [e.text for e in room.events if e.kind == "setting" and e.data.get("state") == "in_force"]
 
 
+def looks(room: Room) -> dict[tuple[int, str], object]:
+    """What the strategy saw at the close of each bar."""
+    return {(e.ts_ns, e.symbol): (e.data["bars"], e.data["values"]) for e in room.events if e.kind == "evaluation"}
+
+
 async def test_indicators_after_a_change_are_those_of_a_run_that_had_it_from_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager = files(tmp_path, SETTINGS, monkeypatch)
-    room, started = Room(), at_ist(DAY, 15, 12)
-    service = service_at(tmp_path / "a", room, started)
+    room, whole = Room(), Room()
+    service = service_at(tmp_path / "a", room)
     task = asyncio.create_task(service.run())
-    await when(task, lambda: service.clock.now_ns() > LATE)
+    await when(task, lambda: service.clock.now_ns() > CHANGED)
     change(service, "slow", "7")
     await when(task, lambda: bool(in_force(room)))
+    again = service.clock.now_ns()
+    await when(task, lambda: sum(ts > again for ts, _ in looks(room)) > 10)
+    service.stop("enough")
     await task
+    last = max(ts for ts, _ in looks(room))
     filed = manager.load(create=False)
     assert filed.trading.strategies[0].params["slow"] == 7
-    other = service_at(tmp_path / "b", Room(), started, settings=filed)
-    await asyncio.wait_for(other.run(), 30)
-    for name in ("bars", "fast", "slow", "fast_before", "slow_before"):
-        assert service.engine.state[name].tolist() == other.engine.state[name].tolist(), name
+    other = service_at(tmp_path / "b", whole, settings=filed)
+    task = asyncio.create_task(other.run())
+    await when(task, lambda: other.clock.now_ns() > last)
+    other.stop("enough")
+    await task
+    wanted = looks(whole)
+    assert all(values == wanted[moment] for moment, values in looks(room).items() if moment[0] > again)
     assert [e.data["state"] for e in room.events if e.kind == "run"] == ["started", "reopened", "stopped"]
+
+
+async def test_a_rehearsal_goes_on_to_its_report_after_its_desk_was_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(tmp_path, SETTINGS, monkeypatch)
+    room = Room()
+    service = service_at(tmp_path, room, at_ist(DAY, 15, 34, 30))
+    task = asyncio.create_task(service.run())
+    await when(task, service._opened.is_set)
+    change(service, "slow", "7")
+    await task
+    assert in_force(room)
     assert len([e for e in room.events if e.kind == "day"]) == 1
     assert not [text for text in room.texts("alert") if "failed" in text or "not done" in text]
 
@@ -150,13 +175,14 @@ async def test_a_parameter_that_wants_more_history_than_there_is_says_who_is_col
     )}))  # fmt: skip
     files(tmp_path, short, monkeypatch)
     room = Room()
-    service = service_at(tmp_path, room, at_ist(DAY, 15, 5), settings=short)
+    service = service_at(tmp_path, room, speed=60.0, settings=short)
     task = asyncio.create_task(service.run())
     await when(task, lambda: service._opened.is_set())
     change(service, "slow", "500")
     await when(task, lambda: bool(in_force(room)))
     assert "not warm yet, so no entries: RELIANCE" in in_force(room)[0]
     assert "of 501 bars" in in_force(room)[0]
+    service.stop("enough")
     await task
 
 
