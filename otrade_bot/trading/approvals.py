@@ -193,7 +193,7 @@ class Approvals:
     def _end(self, question: Question, code: str, why: str, by: str = "") -> None:
         """No entry: the kernel's rung is free again, and it is said why."""
         self._forget(question, why)
-        self.engine.refuse(replace(question.intent, ts=self.engine.clock.now_ns()), code, why, by=by)
+        self.engine.refuse(replace(question.intent, ts=self.engine.clock.now_ns()), code, why, by=by, ref=question.ref)
         self.engine.tell_rejected(question.intent)
 
     def _forget(self, question: Question, how: str) -> None:

@@ -670,15 +670,17 @@ class LiveTradingEngine:
             words = f"{words} ({rupees_text(price)})"
         return code, words
 
-    def refuse(self, i: _Intent, code: str, reason: str, *, by: str = "", again: bool = False) -> None:
-        """No entry of what was wanted. ``by``: who said no; ``again``: to a signal that has not gone away since."""
+    def refuse(self, i: _Intent, code: str, reason: str, *, by: str = "", ref: str = "", again: bool = False) -> None:
+        """No entry of what was wanted. ``by``: who said no; ``ref``: to which question; ``again``: to a signal that has
+        not gone away since."""
         row = self.table[i.row]
         self.counters.refusals += not again
         known = again or code == "disabled"  # whoever has stopped a strategy is not told each minute what it would do
         self.emit(Event(
             EventKind.REFUSAL, i.ts, row.instrument.symbol, severity=Severity.DEBUG if known else Severity.INFO, data={
                 "code": code, "reason": reason, "strategy": row.strategy, "rung": i.rung + 1,
-                "side": Side(i.side or 1).name, **({"by": by} if by else {}), **({"again": True} if again else {}),
+                "side": Side(i.side or 1).name, **({"by": by} if by else {}), **({"ref": ref} if ref else {}),
+                **({"again": True} if again else {}),
             },
         ))  # fmt: skip
 

@@ -176,6 +176,15 @@ def test_the_yes_tells_the_others_who_and_at_which_price() -> None:
     assert "Entered unanswered" in nobody.to_plain()
 
 
+def test_the_end_of_a_question_is_no_refusal_by_a_limit() -> None:
+    ended = Event(EventKind.REFUSAL, NOON, "NSE:RELIANCE", data={
+        "code": "unanswered", "reason": "nobody answered in time", "rung": 1, "ref": "ab12cd",
+    })  # fmt: skip
+    said = describe(ended)
+    assert said is not None
+    assert said.to_plain() == "12:00:00 Not entered RELIANCE P1 nobody answered in time"
+
+
 # --- why ----------------------------------------------------------------------------------------------------------
 
 

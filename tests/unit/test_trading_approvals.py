@@ -127,6 +127,7 @@ def test_a_skip_frees_the_rung_says_who_and_sends_nothing(bench: Bench) -> None:
     assert said == "NSE:ALPHA P1: BUY 30 is skipped: nothing was sent."
     refusal, = bench.events(EventKind.REFUSAL)
     assert (refusal.data["code"], refusal.data["reason"]) == ("skipped", "skipped by owner")
+    assert (refusal.data["by"], refusal.data["ref"]) == ("owner", bench.events(EventKind.SIGNAL)[0].data["ref"])
     assert free(bench)
     assert bench.engine.status().capital_used == 0
     assert bench.engine.orders() == []

@@ -151,7 +151,8 @@ def _level(data: Data, key: str, price: int | None) -> str:
 
 def _refusal(data: Data) -> _Said:
     reason = word(data, "reason") or word(data, "code")
-    return _Said("Refused", join(rung(data), t(reason) if reason else ""))
+    head = t("Not entered") if word(data, "ref") else "Refused"
+    return _Said(head, join(rung(data), t(reason) if reason else ""))
 
 
 _WORKING = ("open", "trigger_pending")
