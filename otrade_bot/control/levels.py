@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Literal
@@ -68,6 +70,15 @@ def _read(context: Context, arguments: Arguments) -> _Said:
     return _Said(symbol, int(rung[1]) if rung else 0, "".join(what), "".join(word), "".join(nonce))
 
 
+@contextmanager
+def _short_names() -> Iterator[None]:
+    """What cannot be done is said as everything else is."""
+    try:
+        yield
+    except CommandException as error:
+        raise CommandException(without_exchange(str(error))) from error
+
+
 def _held(context: Context, said: _Said) -> list[Position]:
     """Open rungs of the symbol, those that were meant."""
     found = [one for one in context.view.positions() if one.symbol == said.symbol and not one.external]
@@ -95,11 +106,13 @@ def _line(one: Position) -> str:
 
 
 async def _stop(context: Context, arguments: Arguments) -> Reply:
-    return _level(context, _read(context, arguments), "stop")
+    with _short_names():
+        return _level(context, _read(context, arguments), "stop")
 
 
 async def _target(context: Context, arguments: Arguments) -> Reply:
-    return _level(context, _read(context, arguments), "target")
+    with _short_names():
+        return _level(context, _read(context, arguments), "target")
 
 
 def _level(context: Context, said: _Said, which: Which) -> Reply:
@@ -152,7 +165,11 @@ def _paise(word: str) -> Paise:
 
 
 async def _close(context: Context, arguments: Arguments) -> Reply:
-    said = _read(context, arguments)
+    with _short_names():
+        return _close_now(context, _read(context, arguments))
+
+
+def _close_now(context: Context, said: _Said) -> Reply:
     amount, held = _amount(said.what), _held(context, said)
     if isinstance(amount, int) and len(held) > 1:
         return _which_rung("close", said, held)

@@ -60,7 +60,7 @@ def _close(engine: LiveTradingEngine, piece: _Piece, by: str) -> str:
     if whole:
         engine.exit_row(life.row, life.rung, abi.R_COMMAND)
         if not held:
-            return t("{name}: its entry is being cancelled; what has filled meanwhile is sold.", name=name)
+            return t("{name}: its entry is being cancelled; what has filled meanwhile is closed.", name=name)
         if life.closed:
             return t("{name}: {n} closed.", name=name, n=held)
         return t("{name}: {n} on their way out; the fill is told.", name=name, n=held)
@@ -70,7 +70,7 @@ def _close(engine: LiveTradingEngine, piece: _Piece, by: str) -> str:
     if not life.parting:
         return t("{name}: nothing was sent; why not has been told.", name=name)
     return t(
-        "{name}: {n} of {held} on their way out. First the stop gives way, then they are sold; the others keep theirs.",
+        "{name}: {n} of {held} on their way out. First the stop gives way, then they go; the others keep theirs.",
         name=name, n=piece.quantity, held=held,
     )  # fmt: skip
 
@@ -109,18 +109,18 @@ def _check_part(engine: LiveTradingEngine, life: RungLife) -> None:
     """While anything of the rung is on its way, only all of it can be closed."""
     name, now = _name(engine, life), engine.clock.now_ns()
     if life.stopped:
-        raise CommandException(t("{name}: its stop has gone off and sells it.", name=name))
+        raise CommandException(t("{name}: its stop has gone off and closes it.", name=name))
     if life.entering or life.held <= 0:
         raise CommandException(t("{name} is still being bought: a part can be closed once that has ended.", name=name))
     if life.parting or any(order.part and order.live for order in life.exits):
         raise CommandException(t("{name}: a part of it is on its way out already.", name=name))
     if any(order.unknown for order in life.exits) or (life.gtt is not None and life.gtt.unknown):
         raise CommandException(
-            t("{name}: an order of it is in doubt; no part can be sold until that has ended.", name=name)
+            t("{name}: an order of it is in doubt; no part can be closed until that has ended.", name=name)
         )
     closed = engine.market_fault(engine.table[life.row].instrument, OrderType.LIMIT, now)
     if closed:
-        raise CommandException(t("{name}: no part can be sold now ({why}).", name=name, why=closed))
+        raise CommandException(t("{name}: no part can be closed now ({why}).", name=name, why=closed))
     if engine.table[life.row].ltp <= 0:
         raise CommandException(t("{name}: no price of it is known yet.", name=name))
 

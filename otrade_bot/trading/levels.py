@@ -216,7 +216,7 @@ def _stays(engine: LiveTradingEngine, move: _Move) -> str:
         return t("It is the strategy's own again.")
     command = "/sl" if move.which == "stop" else "/target"
     back = f"{command} {engine.manager.symbol(move.life)} P{move.life.rung + 1} auto"
-    return t("It stays there until {back} gives it back.", back=back)
+    return t("That holds until {back} gives it back.", back=back)
 
 
 def _rests(engine: LiveTradingEngine, move: _Move) -> str:

@@ -214,7 +214,7 @@ def test_no_part_of_what_is_still_bought_in_doubt_or_not_traded_now() -> None:
     bench = bought()
     bench.at(15, 31)
     bench.life().wanted = None
-    with pytest.raises(CommandException, match="no part can be sold now"):
+    with pytest.raises(CommandException, match="no part can be closed now"):
         bench.engine.close_wish(NAME, 1, "half")
 
 
