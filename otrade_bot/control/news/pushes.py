@@ -73,7 +73,8 @@ class Pushes:
         of the person who caused it."""
         parcels = list(self._parcels(event))
         if parcels:
-            self._outbox.put_all(parcels, of=self._name(event))
+            english = next((one.reply for one in parcels if one.language == "en"), None)
+            self._outbox.put_all(parcels, of=self._name(event, english))
 
     def beside(self, event: Event, said: Reply) -> None:
         """A picture after an event's words: to whoever is told of it, without sound."""
@@ -142,9 +143,9 @@ class Pushes:
                 self._log_error(f"a {event.kind} event could not be put into words: {type(error).__name__}: {error}")
                 return text(f"{event.kind.value} {event.symbol}: {event.text}" if event.text else "")
 
-    def _name(self, event: Event) -> str:
+    def _name(self, event: Event, english: Reply | None = None) -> str:
         """The same for an event and for what the diary gives back of it; '' for what nobody is told."""
-        said = None if _forced(event) == "off" else self._said(event, "en")
+        said = english or (None if _forced(event) == "off" else self._said(event, "en"))
         if not said:
             return ""
         first_line = mask_text(said.to_plain().partition("\n")[0])
