@@ -114,7 +114,7 @@ def _frame(axes: Axes, asked: DayChart, place: _Places) -> None:
     span = max(high - low, high * 0.002, 0.1)
     axes.set_ylim(low - 0.07 * span, high + 0.07 * span)
     axes.set_xlim(-1.0, max(len(place), 8) - 0.3)
-    rupee_axis(axes, 7)
+    rupee_axis(axes, 9)
 
 
 Tag = tuple[int, str, str, bool]  # price in paise, words, colour, full
