@@ -97,6 +97,7 @@ class People:
             raise CommandException(t("Telegram has not told the bot's own name yet: try again in a moment."))
         self._file()  # a file that nobody could be written into is said now
         word = self._invitations.make(role.word, name, by)
+        self._news(by, t("{who} has invited {name} as {role}", who=self._called(by), name=name, role=role.word))
         return replace(self.invited()[-1], link=f"https://t.me/{username}?start={word}")
 
     def cancel(self, name: str) -> int:
@@ -105,15 +106,32 @@ class People:
     def set_role(self, user_id: int, role: Role, by: int) -> None:
         if role < Role.ADMIN:
             self._demand_other(user_id, by, t("You cannot lower your own role: another admin can."))
+        said = t("{who} has made {name} {role}", who=self._called(by), name=self._called(user_id), role=role.word)
         self._change(user_id, lambda row: {**row, "role": role.word})
+        self._news(by, said)
 
     def set_blocked(self, user_id: int, blocked: bool, by: int) -> None:
         self._demand_other(user_id, by, t("You cannot block yourself: another admin can."))
+        names = {"who": self._called(by), "name": self._called(user_id)}
+        said = t("{who} has blocked {name}", **names) if blocked else t("{who} lets {name} in again", **names)
         self._change(user_id, lambda row: {**row, "blocked": blocked})
+        self._news(by, said)
 
     def remove(self, user_id: int, by: int) -> None:
         self._demand_other(user_id, by, t("You cannot remove yourself: another admin can."))
+        said = t("{who} has removed {name}", who=self._called(by), name=self._called(user_id))
         self._change(user_id, lambda row: None)
+        self._news(by, said)
+
+    def _news(self, by: int, said: str) -> None:
+        """Where there is another admin, he hears of it: whoever did it may have been somebody with a stolen phone."""
+        self._log(f"people: {said}")
+        if any(user.role == "admin" and user.user_id != by for user in active(self.users)):
+            self.tell(bold(said))
+
+    def _called(self, user_id: int) -> str:
+        named = (user.name for user in self.users if user.user_id == user_id and user.name)
+        return next(named, f"user {user_id}") if user_id else "terminal"
 
     # Who comes by a link.
 
@@ -201,13 +219,12 @@ class People:
 
     def _person(self, user_id: int) -> Person:
         own = [user for user in self.users if user.user_id == user_id]
-        name = next((user.name for user in own if user.name), f"user {user_id}")
         try:
             enrolled = self._seeds.enrolled(user_id)
         except ConfigException:
             enrolled = False
         role = max(Role.of(user.role) for user in own)
-        return Person(user_id, name, role, tuple(user.chat_id for user in own),
+        return Person(user_id, self._called(user_id), role, tuple(user.chat_id for user in own),
                       all(user.blocked for user in own), enrolled)  # fmt: skip
 
     def _demand_other(self, user_id: int, by: int, why: str) -> None:
