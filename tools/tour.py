@@ -187,12 +187,18 @@ def _is_answer(sent: Sent) -> bool:
 def _unasked(api: BotApi, folder: Path) -> None:
     told = [sent for sent in api.to(OWNER) if not _is_answer(sent)]
     for name, title, words in UNASKED:
-        found = [next((sent for sent in told if word in sent.text), None) for word in words]
+        found = [_first(told, word) for word in words]
         chosen = {sent.message_id: sent for sent in found if sent is not None}
         if chosen:
             _write(folder, name, title, [_bubble(sent) for _, sent in sorted(chosen.items())])
         else:
             print(f"nothing for {name}")
+
+
+def _first(told: Sequence[Sent], words: str) -> Sent | None:
+    """One with buttons shows more."""
+    fits = [sent for sent in told if words in sent.text]
+    return next((sent for sent in fits if sent.versions[0].rows), fits[0] if fits else None)
 
 
 def _bubble(sent: Sent) -> Bubble:
