@@ -1,4 +1,7 @@
-"""Commands that are answered by a picture, with its words under it; by the words alone where none can be drawn."""
+"""Commands that are answered by a picture, with its words under it; by the words alone where none can be drawn.
+
+The words are in the reader's language; what is drawn is English always, as the child's fonts know no Indian script.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from otrade_bot.control.reply import Action, Reply, italic, lines, text
 from otrade_bot.control.symbols import resolved
 from otrade_bot.core.clock import ist_date
 from otrade_bot.core.errors import CommandException
-from otrade_bot.core.lang import t
+from otrade_bot.core.lang import speaking, t
 from otrade_bot.core.money import rupees_text
 from otrade_bot.research.drawings import DayChart, Drawing, MoneyBar, MoneyBars, MoneyCurve, ScoreCard
 from otrade_bot.research.past import Ask, Past, Period
@@ -100,10 +103,11 @@ async def _chart(context: Context, arguments: Arguments) -> Reply:
     if not day.candles:
         return said
     name, last = words.symbol_text(symbol), day.candles[-1]
+    with speaking("en"):
+        note = f"{words.day_text(last[0] - 1)} · {minutes} min · {_source(view.status())}".rstrip(" ·")
     drawing = DayChart(
-        name, f"{words.day_text(last[0] - 1)} · {minutes} min · {_source(view.status())}".rstrip(" ·"), minutes,
-        day.candles, day.averages, day.levels, day.marks, _dark(arguments),
-    )  # fmt: skip
+        name, note, minutes, day.candles, day.averages, day.levels, day.marks, _dark(arguments)
+    )
     shown = await _shown(desk, said, drawing, f"{name}-{minutes}m-{ist_date(last[0] - 1)}")
     shade = " dark" if _dark(arguments) else ""
     buttons = [Action(one, f"/chart {name} {one}{shade}", edit=True) for one in _CANDLES]
@@ -120,9 +124,10 @@ async def pnl(context: Context, arguments: Arguments) -> Reply:
     if desk is None or len(points) < 2:
         return said
     ended = tuple((one.exit_ns, one.net) for one in sorted(booked, key=lambda one: one.exit_ns))
-    note = f"{words.day_text(state.now_ns)} · {_source(state)}".rstrip(" ·")
-    head = t("Net {net}", net=rupees_text(state.net, sign=True))
-    return await _shown(desk, said, MoneyCurve(head, note, tuple(points), ended, _dark(arguments)), "pnl")
+    with speaking("en"):
+        note = f"{words.day_text(state.now_ns)} · {_source(state)}".rstrip(" ·")
+    drawing = MoneyCurve(_net(state.net), note, tuple(points), ended, _dark(arguments))
+    return await _shown(desk, said, drawing, "pnl")
 
 
 async def _daily(context: Context, arguments: Arguments) -> Reply:
@@ -145,8 +150,7 @@ async def _spans(context: Context, arguments: Arguments, period: Period) -> Repl
     if not past.spans:
         return said
     bars = tuple(MoneyBar(views_pictures.span_text(one, period), one.net, one.charges) for one in past.spans)
-    head = t("Net {net}", net=rupees_text(past.total.net, sign=True))
-    drawing = MoneyBars(head, f"{_extent(past)} · {mode.upper()}", bars, _dark(arguments))
+    drawing = MoneyBars(_net(past.total.net), f"{_extent(past)} · {mode.upper()}", bars, _dark(arguments))
     return await _shown(desk, said, drawing, f"net-by-{period}")
 
 
@@ -161,11 +165,13 @@ async def _performance(context: Context, arguments: Arguments) -> Reply:
     for one in past.spans:
         total += one.net
         curve.append((views_pictures.span_text(one, "day"), total))
-    head = t("Net {net}", net=rupees_text(past.total.net, sign=True))
-    card = ScoreCard(
-        head, f"{_extent(past)} · {mode.upper()}", past.strategies, past.symbols, tuple(curve), _dark(arguments)
-    )
+    note = f"{_extent(past)} · {mode.upper()}"
+    card = ScoreCard(_net(past.total.net), note, past.strategies, past.symbols, tuple(curve), _dark(arguments))
     return await _shown(desk, said, card, "performance")
+
+
+def _net(paise: int) -> str:
+    return f"Net {rupees_text(paise, sign=True)}"
 
 
 def _source(state: StatusView) -> str:
@@ -183,7 +189,7 @@ def _extent(past: Past) -> str:
     first, last = date.fromisoformat(past.spans[0].first), date.fromisoformat(past.spans[-1].last)
     if first == last:
         return f"{last.day} {last:%b %Y}"
-    return t("{first} to {last}", first=f"{first.day} {first:%b}", last=f"{last.day} {last:%b %Y}")
+    return f"{first.day} {first:%b} to {last.day} {last:%b %Y}"
 
 
 def _dark(arguments: Look | Chart | Daily) -> bool:

@@ -9,7 +9,7 @@ from otrade_bot.control import words
 from otrade_bot.control.pictures import SymbolDay
 from otrade_bot.control.reply import Reply, bold, code, lines, pre, text
 from otrade_bot.core.lang import t
-from otrade_bot.core.money import rupees_text
+from otrade_bot.core.money import group_indian, rupees_text
 from otrade_bot.research.drawings import Score
 from otrade_bot.research.past import Past, Period, Span
 from otrade_bot.trading.snapshot import Position, Trade
@@ -35,8 +35,8 @@ def chart(day: SymbolDay, held: Sequence[Position], booked: Sequence[Trade]) -> 
               low=words.price(min(one[3] for one in day.candles))),
         ),
         *map(_held, held),
-        t("Booked today: {count}, net {net}", count=words.count(len(booked), t("trade"), t("trades")),
-          net=rupees_text(net, sign=True)) if booked else "",
+        t("Booked today: {trades}, net {net}", trades=_trades(len(booked)), net=rupees_text(net, sign=True))
+        if booked else "",
         " · ".join(f"{one.name} {one.points[-1][1]:,.2f}" for one in day.averages if one.points),
     )  # fmt: skip
 
@@ -48,9 +48,11 @@ def _held(one: Position) -> str:
     return " · ".join(filter(None, (size, stop, target, rupees_text(one.unrealised, sign=True))))
 
 
-_HEADS: dict[Period, tuple[str, str]] = {
-    "day": ("Daily", "day"), "week": ("Weekly", "week of"), "month": ("Monthly", "month"),
-}  # fmt: skip
+def _heads(period: Period) -> tuple[str, str]:
+    """What the answer is called, and its first column."""
+    if period == "day":
+        return t("Daily"), t("day")
+    return (t("Weekly"), t("week of")) if period == "week" else (t("Monthly"), t("month"))
 
 
 def span_text(span: Span, period: Period) -> str:
@@ -61,16 +63,16 @@ def span_text(span: Span, period: Period) -> str:
 
 def spans(past: Past, period: Period, mode: str) -> Reply:
     """A row each, the newest first; sums are after charges."""
-    head, column = _HEADS[period]
+    head, column = _heads(period)
     if not past.spans:
-        return lines(text(bold(t(head)), f" · {mode.upper()}"), t("No day with trading yet."), _gaps(past, mode))
-    table = [(t(column), t("trades"), t("won"), t("net ₹"))]
+        return lines(text(bold(head), f" · {mode.upper()}"), t("No day with trading yet."), _gaps(past, mode))
+    table = [(column, t("trades"), t("won"), t("net ₹"))]
     table += [
         (span_text(one, period), str(one.trades), won_text(one.won, one.trades), words.whole_rupees(one.net))
         for one in reversed(past.spans)
     ]
     return lines(
-        text(bold(t(head)), f" · {mode.upper()}"),
+        text(bold(head), f" · {mode.upper()}"),
         _total(past),
         pre(words.rows_text(table, "<>>>")),
         _gaps(past, mode),
@@ -82,9 +84,9 @@ def performance(past: Past, mode: str) -> Reply:
     head = text(bold(t("Performance")), f" · {mode.upper()}")
     if not past.total.trades:
         return lines(head, t("No round trips yet."), _gaps(past, mode))
-    one = past.total
+    one, one_day = past.total, len(past.spans) == 1
     return lines(
-        text(head, f" · {words.count(len(past.spans), t('trading day'), t('trading days'))}"),
+        text(head, " · ", t("1 trading day") if one_day else t("{n} trading days", n=len(past.spans))),
         _total(past),
         t("{won} won · profit factor {factor} · drawdown {drawdown}", won=won_text(one.won, one.trades),
           factor=factor_text(one.factor), drawdown=rupees_text(one.drawdown)),
@@ -100,8 +102,12 @@ def _total(past: Past) -> Reply:
         bold(rupees_text(one.net, sign=True)),
         " ",
         t("after charges of {charges}", charges=rupees_text(one.charges)),
-        f" · {words.count(one.trades, t('trade'), t('trades'))}",
+        f" · {_trades(one.trades)}",
     )
+
+
+def _trades(number: int) -> str:
+    return t("1 trade") if number == 1 else t("{n} trades", n=group_indian(number))
 
 
 def _scores(head: str, rows: Sequence[Score]) -> str:
@@ -130,8 +136,10 @@ def _gaps(past: Past, mode: str) -> str:
     """What is not in the numbers, and why."""
     said = []
     if past.others:
-        other = "paper" if mode == "live" else "live"
-        said.append(t("{n} {mode} days are left out.", n=past.others, mode=other))
+        said.append(
+            t("{n} paper days are left out.", n=past.others) if mode == "live"
+            else t("{n} live days are left out.", n=past.others)
+        )  # fmt: skip
     if past.unread:
         said.append(t("{n} older days are not read yet: ask again.", n=past.unread))
     if past.broken:

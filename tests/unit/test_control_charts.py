@@ -22,6 +22,7 @@ from otrade_bot.control.news.outbox import Outbox
 from otrade_bot.control.news.pushes import Pushes
 from otrade_bot.control.pictures import SymbolDay
 from otrade_bot.control.reply import Picture, Reply
+from otrade_bot.core import lang
 from otrade_bot.core.clock import MINUTE
 from otrade_bot.core.errors import CommandException
 from otrade_bot.core.events import Event, EventKind
@@ -198,6 +199,21 @@ def test_without_a_past_there_is_a_word_and_no_picture(line: str) -> None:
 
 def test_a_past_that_cannot_be_told_says_so() -> None:
     assert "Past days cannot be told: it failed." in say("/daily", Desk(why="past")).to_plain()
+
+
+@pytest.mark.parametrize("line", ["/chart M&M", "/pnl", "/daily", "/monthly", "/performance"])
+def test_what_is_drawn_is_english_in_every_language(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other(dict[str, str]):
+        def get(self, english: str, _: object = None) -> str:  # type: ignore[override]
+            return f"अ{english}"
+
+    monkeypatch.setattr(lang, "catalogue", lambda spoken: Other())
+    english, hindi = Desk(), Desk()
+    say(line, english)
+    with lang.speaking("hi"):
+        said = say(line, hindi)
+    assert "अ" in said.to_plain() or line == "/pnl", "the words are not"
+    assert hindi.drawings == english.drawings
 
 
 async def test_on_the_phone_the_picture_comes_with_its_words_and_changes_in_place(tmp_path: Path) -> None:
