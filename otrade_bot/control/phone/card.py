@@ -72,9 +72,10 @@ class Cards:
         """For ever."""
         try:
             while True:
-                if self._listening() and not self._over:
+                there = self._listening()
+                if there and not self._over:
                     await self.look()
-                await self._sleep(self._every_s)
+                await self._sleep(self._every_s if there else 1.0)
         finally:
             for task in self._busy.values():
                 task.cancel()
