@@ -26,6 +26,10 @@ def run_totp(args: argparse.Namespace) -> int:
     """0 where it is as asked, 1 where no right code came. Raises ConfigException."""
     store = authenticators_for(load_secrets(), state_dir())
     store.check()
+    if args.remove and args.name and args.name.isdecimal():  # also of somebody who is no user any more
+        store.drop(int(args.name))
+        print(f"User {args.name} has no authenticator any more: what wants a code is refused there.")
+        return 0
     user = _whom(ConfigManager(config_dir(), environment()).load(create=False).telegram.users, args.name)
     name = user.name or str(user.user_id)
     if args.remove:

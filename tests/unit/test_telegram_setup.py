@@ -329,6 +329,14 @@ def test_another_one_replaces_the_old_one_only_after_a_yes(machine: Machine, mon
     assert not enrolled(machine, 7)
 
 
+def test_of_somebody_who_is_gone_it_is_taken_away_by_number(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    people(machine, "owner")
+    monkeypatch.setenv("OTRADE_SECRET_KEY", KEY)
+    Authenticators(machine.folder / "state" / FILE, KEY).save(4242, "A" * 32, 0)
+    assert main(["telegram", "totp", "--remove", "4242"]) == 0
+    assert not enrolled(machine, 4242)
+
+
 @pytest.mark.parametrize("words", [[], ["nobody"]])
 def test_whose_it_is_must_be_clear(machine: Machine, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     people(machine, "asha", "ravi")
