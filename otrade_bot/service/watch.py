@@ -183,7 +183,7 @@ class Watch:
     def _back(self, now: int) -> Finding | None:
         """Only a move says it; that the market has closed meanwhile does not."""
         heart, told = self.heart, self.told
-        if told is None or heart is None or not self.moved or self.waited_s >= SILENT_S or iso(heart.at) == told.about:
+        if told is None or heart is None or not self.moved or self.waited_s >= SILENT_S:
             return None
         self.told = None
         return Finding(Kind.BACK, now, heart, before=told)

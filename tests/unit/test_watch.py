@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,12 @@ def test_a_folder_without_a_heartbeat_is_told_too(room: Room) -> None:
     assert "What is open is NOT KNOWN." in text
 
 
+def test_a_service_that_is_started_with_the_watchdog_has_its_time_to_come_up(room: Room) -> None:
+    """Its first heartbeat comes when the day is open."""
+    assert room.pass_(PATIENT_S - 2 * LOOK_S) == []
+    assert room.pass_(300, beating=True, held=0) == []
+
+
 def test_a_crash_of_yesterday_night_is_told_in_the_morning(room: Room) -> None:
     """In the night nobody needs to be woken."""
     room.now = at_ist(date(2026, 9, 15), 20)
@@ -391,3 +398,47 @@ def test_every_message_has_its_words_in_every_language(room: Room) -> None:
 
 def test_silence_and_looks_leave_time_to_send_within_the_minute() -> None:
     assert SILENT_S + 2 * LOOK_S + 5 < 60
+
+
+# --- whatever happens ----------------------------------------------------------------------------------------
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["beats", "silent", "stopped", "restarted", "broken", "killed watchdog"]),
+              st.integers(1, 30)), min_size=1, max_size=12,
+)  # fmt: skip
+
+
+@given(STEPS, st.integers(0, 3))
+def test_no_silence_is_untold_and_none_is_told_twice_within_a_quarter_of_an_hour(
+    steps: list[tuple[str, int]], held: int
+) -> None:
+    room = Room(Watch(HOURS, process=lambda heart: None))
+    room.pass_(30, beating=True, held=held)
+    last_beat, running, pid = room.now, True, 812
+    for what, looks in steps:
+        if what in ("beats", "restarted"):
+            pid += what == "restarted"
+            room.pass_(looks * LOOK_S, beating=True, held=held, pid=pid)
+            last_beat, running = room.now, True
+        elif what == "stopped" and running and room.watch.alive:
+            room.seen = heart(room.now, running=False, held=held, pid=pid)
+            running = False
+            room.pass_(looks * LOOK_S)
+        elif what == "killed watchdog":
+            room.watch = Watch(HOURS, room.watch.told, process=lambda heart: None)
+            room.pass_(looks * LOOK_S)
+        else:
+            room.seen = "half a file" if what == "broken" else room.seen
+            room.pass_(looks * LOOK_S)
+        told = [one for one in room.found if one.kind is Kind.SILENT]
+        if running and room.now - last_beat >= 55 * SECOND and what == "silent" and looks >= 10:
+            assert told
+            assert told[-1].at > last_beat
+    for kind in (Kind.SILENT, Kind.STOPPED):
+        every = [one for one in room.found if one.kind is kind and one.heart is not None]
+        for before, after in pairwise(every):
+            same = before.heart is not None and after.heart is not None and before.heart.beat == after.heart.beat
+            assert not same or after.at - before.at >= REPEAT
+    ends = [one.kind for one in room.found]
+    assert not any(one is Kind.BACK and before is Kind.BACK for before, one in pairwise(ends))
+    assert ends[:1] != [Kind.BACK]
