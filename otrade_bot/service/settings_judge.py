@@ -84,8 +84,6 @@ def strategy_notes(
     found = []
     if names and change.effect in ("flat", "reopen"):
         found.append(t("Open positions keep the stops and targets they have: {names}", names=names))
-        if change.effect == "flat" and not all(row.product.intraday for row in rows):
-            found.append(t("What is kept over night has the new numbers from tomorrow on; no stop is loosened."))
     if names and change.key.endswith(" capital"):
         found.append(t("Open positions keep their size: {names}", names=names))
     if change.effect == "reopen":

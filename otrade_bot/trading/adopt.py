@@ -19,7 +19,7 @@ from otrade_bot.trading import setup
 if TYPE_CHECKING:
     from otrade_bot.trading.engine import LiveTradingEngine
 
-__all__ = ["NumbersThen", "RungNumbers", "Tables", "adopt", "entry_labels", "numbers_then", "tables_of"]
+__all__ = ["NumbersThen", "RungNumbers", "Tables", "adopt", "entry_labels", "numbers_then", "tables_at", "tables_of"]
 
 #: By label of a strategy its rungs' numbers.
 Tables = Mapping[str, Sequence[Rung]]
@@ -40,6 +40,7 @@ class RungNumbers:
     def __init__(self, engine: LiveTradingEngine) -> None:
         self._engine = engine
         self.waiting: dict[int, Sequence[Rung]] = {}  #: by row
+        self.carried: dict[int, Sequence[Rung]] = {}  #: of positions of earlier days
 
     def put(self, row: int, table: Sequence[Rung]) -> bool:
         """From now on, or from when the row is flat on. False where it waits."""
@@ -49,6 +50,19 @@ class RungNumbers:
         self.waiting.pop(row, None)
         setup.rung_numbers(self._engine.params[row], table)
         return True
+
+    def carry(self, row: int, numbers: Sequence[Sequence[float]]) -> None:
+        """A position of an earlier day comes, with the numbers it was opened with; () where nobody knows them."""
+        table = _table([list(rung) for rung in numbers])
+        if table:
+            self.carried[row] = table
+            setup.rung_numbers(self._engine.params[row], table)
+
+    def restore(self) -> None:
+        """After the rows' numbers have been written anew: what is carried goes on with its own."""
+        for row, table in self.carried.items():
+            if self._engine.state[row]["side"].any():
+                setup.rung_numbers(self._engine.params[row], table)
 
     def _has(self, row: int, table: Sequence[Rung]) -> bool:
         p = self._engine.params[row]
@@ -66,12 +80,12 @@ class RungNumbers:
             self.put(row, table)
 
     def put_all(self, tables: Tables, labels: Sequence[str], *, at_once: bool = False) -> None:
-        """The numbers of each strategy to the rows that it has. ``at_once``: also where something is held."""
+        """The numbers of each strategy to the rows that it has. ``at_once``: also where something of today is held."""
         for row in self._engine.table:
             table = tables.get(labels[row.entry]) if 0 <= row.entry < len(labels) else None
             if table is None:
                 continue
-            if at_once:
+            if at_once and row.index not in self.carried:
                 setup.rung_numbers(self._engine.params[row.index], table)
             else:
                 self.put(row.index, table)
@@ -140,10 +154,21 @@ def _tables(told: Any) -> Tables:
     """Only what has the right form: a journal may be of any version."""
     found = {}
     for label, rungs in told.items() if isinstance(told, Mapping) else ():
-        table = [_rung(one) for one in rungs] if isinstance(rungs, list) else [None]
-        if 0 < len(table) <= abi.RUNGS and all(table):
-            found[str(label)] = tuple(rung for rung in table if rung is not None)
+        if table := _table(rungs):
+            found[str(label)] = table
     return found
+
+
+def _table(told: Any) -> tuple[Rung, ...]:
+    table = [_rung(one) for one in told] if isinstance(told, list) else []
+    whole = tuple(rung for rung in table if rung is not None)
+    return whole if len(whole) == len(table) <= abi.RUNGS else ()
+
+
+def tables_at(then: Sequence[NumbersThen], ns: int) -> Tables:
+    """What held at that moment; nothing where two strategies of one name cannot be told apart, or nobody knows."""
+    found = next((tables for since, tables in reversed(then) if since <= ns), {})
+    return {label: table for label, table in found.items() if ":" not in label and f"{label}:2" not in found}
 
 
 def _rung(told: Any) -> Rung | None:

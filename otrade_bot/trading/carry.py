@@ -7,7 +7,7 @@ next day begins with. What the broker no longer holds is not carried: it is the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.model import Leg, OrderRequest, OrderStatus, OrderType, Side
 from otrade_bot.core.money import Paise
 from otrade_bot.kernel import state as abi
+from otrade_bot.trading.adopt import NumbersThen, numbers_then, tables_at
 from otrade_bot.trading.orders import Order
 from otrade_bot.trading.rungs import RungLife
 
@@ -40,6 +41,7 @@ class Carried:
     hand_stop: bool = False  #: a human put the stop there
     hand_target: bool = False  #: and the target
     target: Paise = 0  #: by hand; 0 = none
+    numbers: Sequence[Sequence[float]] = ()  #: of the rungs of its position, percent; () = not known
 
 
 _Key = tuple[str, str, int, int]
@@ -50,7 +52,7 @@ def remembered(lines: Iterable[Mapping[str, Any]], account: str = "paper") -> li
     bought on paper is not carried into a demat account that happens to hold the same shares."""
     known: dict[_Key, Carried] = {}
     exited: dict[_Key, int] = {}
-    opened = False
+    opened, lines = False, list(lines)
     for line in lines:
         kind = line.get("kind")
         if kind == EventKind.RUN and line.get("broker", account) != account:
@@ -69,7 +71,15 @@ def remembered(lines: Iterable[Mapping[str, Any]], account: str = "paper") -> li
     if not opened:
         return None
     left = (_left(rung, exited.get(key, 0)) for key, rung in known.items())
-    return [rung for rung in left if rung.quantity > 0]
+    return _with_numbers([rung for rung in left if rung.quantity > 0], numbers_then(lines))
+
+
+def _with_numbers(rungs: list[Carried], then: Sequence[NumbersThen]) -> list[Carried]:
+    """Those with which each position was opened: what came of earlier days brings its own."""
+    first = {(one.symbol, one.strategy): one for one in sorted(rungs, key=lambda rung: rung.entry_ns, reverse=True)}
+    numbers = {key: one.numbers or tables_at(then, one.entry_ns).get(one.strategy, ()) for key, one in first.items()}
+    plain = {key: tuple(tuple(one) for one in table) for key, table in numbers.items()}
+    return [replace(rung, numbers=plain[rung.symbol, rung.strategy]) for rung in rungs]
 
 
 def _fill(known: dict[_Key, Carried], exited: dict[_Key, int], line: Mapping[str, Any]) -> None:
@@ -132,6 +142,7 @@ async def carry_in(engine: LiveTradingEngine, rungs: Iterable[Carried]) -> list[
         if there:
             net[key] -= int(side) * there
             taken.append(_left(rung, rung.quantity - there))
+            engine.numbers.carry(index, rung.numbers)
             _adopt(engine, index, taken[-1])
     _say(engine, taken)
     return taken

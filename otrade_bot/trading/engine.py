@@ -261,6 +261,7 @@ class LiveTradingEngine:
             self.sessions[row.index] = session
             strategy = self.strategies.get(row.strategy)
             setup.row_params(self.params, row, self.kernel, self.config, strategy, session, day)
+        self.numbers.restore()
         self.switch_off_again()
 
     def switch_off_again(self) -> None:

@@ -259,8 +259,9 @@ class Recovery:
 
     def _numbers_now(self) -> None:
         """What the settings say today; where something is held, once it is not any more."""
-        for row in self.engine.table if self._numbers else ():
-            if row.entry >= 0:
+        known = self.engine.numbers.carried
+        for row in self.engine.table:
+            if row.entry >= 0 and (self._numbers or row.index in known):
                 self.engine.numbers.put(row.index, row.params.rung_table())
 
     # --- playing it ------------------------------------------------------------------------------------

@@ -339,13 +339,6 @@ def test_percentages_hold_for_new_positions(tmp_path: Path) -> None:
     assert room.again == ""
 
 
-def test_positions_that_stay_over_night_are_told_apart(tmp_path: Path) -> None:
-    room = Room(tmp_path, trading=TRADING.replace(b'"strategies"', b'"product": "CNC", "strategies"'))
-    assert "over night" not in room.say("/strategies ema_crossover stop_percent 1")
-    room.bought()
-    assert "kept over night has the new numbers from tomorrow" in room.say("/strategies ema_crossover stop_percent 1")
-
-
 def test_everybody_hears_of_a_setting_and_nobody_can_mute_it(tmp_path: Path) -> None:
     room = Room(tmp_path)
     room.do("/set max_positions 10")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
-from harness.bench import OTHER, SHARE, Bench, config, run
+from harness.bench import DAY, OTHER, SHARE, Bench, config, run
 
 from otrade_bot.config.models import Config, RiskConfig
-from otrade_bot.core.events import EventKind, Severity
+from otrade_bot.core.events import Event, EventKind, Severity
+from otrade_bot.core.model import Product
 from otrade_bot.strategies.base import Rung
 from otrade_bot.trading.adopt import adopt, entry_labels, numbers_then, tables_of
+from otrade_bot.trading.carry import Carried, carry_in, remembered
 
 LONG = config(params={"short": False})
 
@@ -238,3 +242,66 @@ def test_numbers_of_another_version_in_the_journal_are_left_out(odd: Any) -> Non
 
 def test_a_setting_is_a_kind_of_its_own() -> None:
     assert EventKind("setting") is EventKind.SETTING
+
+
+DELIVERY = config(params={"short": False, "trail": True}, product=Product.CNC)
+
+
+def morning(path: Path, day: date, settings: Config, kept: list[Carried]) -> Bench:
+    """A process that starts on ``day`` with these settings, and writes down what holds."""
+    bench = Bench.paper(path, settings, start=False, day=day)
+    bench.engine.prepare(day)
+    bench.broker.start_day(day)
+    run(carry_in(bench.engine, kept))
+    bench.engine.start_day(day)
+    run(bench.engine.recover())
+    bench.engine.emit(Event(EventKind.RUN, bench.now, data={"rungs": tables_of(bench.engine)}))
+    return bench
+
+
+def diary(bench: Bench) -> list[dict[str, Any]]:
+    """As it is read back from the disk."""
+    lines = [
+        {"kind": str(e.kind), "ns": e.ts_ns, "symbol": e.symbol, "text": e.text, **e.data} for e in bench.diary.events
+    ]
+    found: list[dict[str, Any]] = orjson.loads(orjson.dumps(lines))
+    return found
+
+
+def test_a_position_of_earlier_days_goes_on_with_the_numbers_it_was_opened_with(tmp_path: Path) -> None:
+    path, day = tmp_path / "paper.jsonl", DAY
+    bench = morning(path, day, DELIVERY, [])
+    bench.signal()
+    bench.price(10_000)
+    before = bench.engine.positions()[0]
+    other = with_params(DELIVERY, stop_percent=0.5, target_percent=9.0)
+    adopt(bench.engine, other)
+    bench.engine.emit(Event(EventKind.SETTING, bench.now, data={"rungs": tables_of(bench.engine)}))
+    for _ in range(3):
+        lines = diary(bench)
+        bench.broker.close()
+        day = other.calendar.next_trading_day(day)
+        bench = morning(path, day, other, remembered(lines) or [])
+        bench.price(10_010)
+        now = bench.engine.positions()[0]
+        assert (now.entry_ns, now.stop, now.target) == (before.entry_ns, before.stop, before.target)
+    bench.engine.exit_row(0)
+    bench.prices(10_000, 10_000)
+    assert bench.engine.positions() == []
+    bench.price(9_950, seconds=70)
+    bench.signal()
+    bench.price(10_000)
+    fresh = bench.engine.positions()[0]
+    assert fresh.target == pytest.approx(fresh.average * 1.09, abs=5)
+
+
+def test_a_position_whose_numbers_no_journal_knows_has_those_of_today(tmp_path: Path) -> None:
+    path = tmp_path / "paper.jsonl"
+    bench = morning(path, DAY, DELIVERY, [])
+    bench.signal()
+    bench.price(10_000)
+    lines = [line for line in diary(bench) if line["kind"] != "run"]
+    bench.broker.close()
+    again = morning(path, DELIVERY.calendar.next_trading_day(DAY), with_params(DELIVERY, target_percent=9.0),
+                    remembered(lines) or [])  # fmt: skip
+    assert again.engine.positions()[0].target == 10_900
