@@ -113,6 +113,37 @@ def test_what_acts_counts_for_a_moment_and_what_reads_for_longer(
         assert (offers.press(7, 7, 1, deck.buttons[0][1]).press is Press.GOOD) == good
 
 
+PRESSES = st.lists(
+    st.tuples(
+        st.integers(0, 5), st.sampled_from([7, 8]), st.sampled_from([7, -5]), st.integers(0, 3),
+        st.sampled_from([0.0, 10.0, 29.0, 400.0]),
+    ),
+    max_size=30,
+)  # fmt: skip
+
+
+@given(PRESSES)
+def test_whatever_is_pressed_by_whom_a_deck_is_good_once_for_its_person_place_and_time(presses: Any) -> None:
+    wall = Wall()
+    offers = Offers(wall, acts=acts)
+    decks = [offers.deck(-5 if owner is None else 7, [READ, ACT], owner) for owner in (7, 8, None)]
+    for number, deck in enumerate(decks):
+        deck.sending()
+        deck.shown(number)
+    words = [(deck, number, action, word) for number, deck in enumerate(decks) for action, word in deck.buttons]
+    good: list[int] = []
+    for which, user, chat, message, later in presses:
+        wall.now += later
+        deck, number, action, word = words[which]
+        if offers.press(chat, user, message, word).press is not Press.GOOD:
+            continue
+        assert (chat, message) == (deck.chat_id, number)
+        assert deck.owner in (None, user)
+        assert wall.now - deck.at <= (30 if action is ACT and deck.owner is not None else 900)
+        good.append(number)
+    assert len(set(good)) == len(good)
+
+
 def test_a_message_whose_id_was_lost_is_known_by_its_first_press_and_no_second_one_is() -> None:
     offers = Offers(Wall(), acts=acts)
     deck = offers.deck(7, [READ, ACT], 7)
