@@ -130,19 +130,20 @@ class Echoes:
     """What a chat was told a moment ago: news that say nothing else may wait, to be told as one."""
 
     def __init__(self) -> None:
-        self._told: dict[object, int] = {}
+        self._told: dict[object, tuple[int, int]] = {}  #: when, by the wall, and of which market time
 
     def note(self, entries: Iterable[Entry], now_ns: int) -> None:
         """These are told now (wall)."""
-        self._told = {key: at for key, at in self._told.items() if 0 <= now_ns - at < _HOLD}
-        self._told |= {_key(entry): now_ns for entry in entries if entry.what.kind in _REPEATED}
+        self._told = {key: at for key, at in self._told.items() if 0 <= now_ns - at[0] < _HOLD}
+        self._told |= {_key(entry): (now_ns, entry.what.ns) for entry in entries if entry.what.kind in _REPEATED}
 
     def hold_s(self, items: Iterable[Item], now_ns: int) -> float:
         """How long all of these may wait, s; 0 where one of them is new, or in doubt."""
         until = 0
         for item in items:
-            told = self._told.get(_key(item.entry)) if item.entry.what.kind in _REPEATED else None
-            if told is None or item.doubtful or not 0 <= now_ns - told < _HOLD:
+            what = item.entry.what
+            told, of = (what.kind in _REPEATED and self._told.get(_key(item.entry))) or (0, 0)
+            if item.doubtful or not 0 <= now_ns - told < _HOLD or abs(what.ns - of) > _NEAR:
                 return 0.0
             until = until or told + _HOLD
         return max(0, until - now_ns) / SECOND

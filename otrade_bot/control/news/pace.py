@@ -28,7 +28,7 @@ class Pace:
     @classmethod
     def of_chat(cls, chat_id: int) -> Self:
         """A group, whose limit answers to commands share, gets 18 in any minute at most."""
-        return cls(5, 1.0) if chat_id > 0 else cls(3, 4.0)
+        return cls(10, 1.0) if chat_id > 0 else cls(3, 4.0)
 
     @classmethod
     def of_news(cls) -> Self:
