@@ -65,6 +65,7 @@ def _risk(manager: OrderManager, life: RungLife) -> str:
     if not again:
         return f"{head} An exit is working beside it already: nothing more is sent."
     does, undo = ("sells", "buy back") if life.side is Side.BUY else ("buys", "sell")
+    head = f"{head} The part that is in doubt is forced together with all that is left." if life.parting else head
     return (
         f"{head} Another exit {does} {again}. RISK: if what is in doubt is at the exchange as well, both may fill: "
         f"{again} too many, which you would have to {undo} yourself."

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from otrade_bot.core.errors import CommandException
 from otrade_bot.core.events import Event, EventKind
 from otrade_bot.core.lang import t
+from otrade_bot.core.model import Block
 from otrade_bot.core.money import Paise, rupees_text
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.calculations import stop_level, target_level, trailing_stop
@@ -72,6 +73,8 @@ def set_level(engine: LiveTradingEngine, symbol: str, rung: int, which: Which, v
 
 def open_lives(engine: LiveTradingEngine, symbol: str) -> list[RungLife]:
     """Its rungs that are not over, P1 first. Raises CommandException where nothing of ours can be known or is there."""
+    if Block.RECOVERY in engine.blocks and not engine.unread:  # what is decided now might be forgotten by the next one
+        raise CommandException(t("The books are being read, a few seconds: say it again then."))
     if engine.unread:
         raise CommandException(t("The broker's books have not been read: what is open is not known."))
     manager = engine.manager
@@ -232,6 +235,8 @@ def _rests(engine: LiveTradingEngine, move: _Move) -> str:
     there = there or bool(life.gtt and life.gtt.ready and life.gtt.level == move.level)
     if there:
         return t("It rests at the broker.")
+    if any(order.unknown for order in life.exits) or (life.gtt is not None and life.gtt.unknown):
+        return t("An order of it is in doubt: it is moved there once that has ended.")
     if life.level != move.level:
         return t("It could not be moved: look at /positions.")
     if manager.lives.get((life.row, life.rung)) is life and life.protected:

@@ -16,25 +16,32 @@ from otrade_bot.trading.rungs import RungLife
 if TYPE_CHECKING:
     from otrade_bot.trading.engine import LiveTradingEngine
 
-__all__ = ["foreign_triggers", "hold_levels", "level_events", "resume_closing"]
+__all__ = ["foreign_triggers", "hold_levels", "past_events", "resume_closing"]
 
 #: (ts ns, row, fields of the PHASE event)
-LevelEvent = tuple[int, int, dict[str, int]]
+PastEvent = tuple[int, int, dict[str, int]]
 
 
 def _key(engine: LiveTradingEngine, life: RungLife) -> Key:
     return engine.manager.symbol(life), life.strategy, life.rung + 1, life.cycle
 
 
-def level_events(engine: LiveTradingEngine, decided: Decided) -> Iterator[LevelEvent]:
-    """Levels as they were put, for the day that is played again."""
+def past_events(engine: LiveTradingEngine, decided: Decided) -> Iterator[PastEvent]:
+    """Levels as they were put, and rungs that were to go from then on, for the day that is played again."""
     for one in decided.levels:
-        symbol, strategy, rung, cycle = one.key
-        index = engine.by_symbol.get(symbol, -1)
-        if index >= 0 and engine.table[index].strategy == strategy:
-            code = abi.PHASE_STOP if one.what == "stop" else abi.PHASE_TARGET
-            fields = {"code": code, "value": one.level, "qty": int(one.hand), "rung": rung - 1, "cycle": cycle}
-            yield one.ns, index, fields
+        code = abi.PHASE_STOP if one.what == "stop" else abi.PHASE_TARGET
+        fields = {"code": code, "value": one.level, "qty": int(one.hand), "rung": one.key[2] - 1, "cycle": one.key[3]}
+        yield from _of_row(engine, one.key, one.ns, fields)
+    for closing in decided.closings.values():
+        if closing.whole:
+            fields = {"code": abi.PHASE_EXIT, "value": abi.R_COMMAND, "rung": closing.key[2] - 1}
+            yield from _of_row(engine, closing.key, closing.ns, fields)
+
+
+def _of_row(engine: LiveTradingEngine, key: Key, ns: int, fields: dict[str, int]) -> Iterator[PastEvent]:
+    index = engine.by_symbol.get(key[0], -1)
+    if index >= 0 and engine.table[index].strategy == key[1]:
+        yield ns, index, fields
 
 
 def resume_closing(engine: LiveTradingEngine, life: RungLife, decided: Decided) -> None:

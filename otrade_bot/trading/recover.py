@@ -36,7 +36,7 @@ from otrade_bot.trading.guards import adopt_guards
 from otrade_bot.trading.hands import owned
 from otrade_bot.trading.later import hold_square_off
 from otrade_bot.trading.orders import Order, TagParts, strategy_code
-from otrade_bot.trading.recall import foreign_triggers, hold_levels, level_events, resume_closing
+from otrade_bot.trading.recall import foreign_triggers, hold_levels, past_events, resume_closing
 from otrade_bot.trading.rungs import RungLife
 from otrade_bot.trading.tagless import Tagless, known_again
 from otrade_bot.trading.unanswered import doubt, doubted
@@ -137,7 +137,7 @@ class Recovery:
         engine.manager.tags.resume([*(order.tag for order in (*shown, *late)), *sent])
         own = [*self._claim_steps(claims), *self._order_steps(found, fills)]
         own += self._number_steps(numbers)
-        own += [self._step(ts, 3, row, abi.PHASE, fields) for ts, row, fields in level_events(engine, decided)]
+        own += [self._step(ts, 3, row, abi.PHASE, fields) for ts, row, fields in past_events(engine, decided)]
         steps = heapq.merge(sorted(own), self._price_steps(history))
         for step in steps:
             self._replay(step)

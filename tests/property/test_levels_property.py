@@ -3,17 +3,21 @@ more on sale than is held, nothing sold twice, and what is left keeps its stop."
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from harness.bench import SHARE, Bench, config, run
 from harness.gtt_venues import Single
 from harness.venue import Call, FakeVenue
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 from property.test_delivery_properties import Guarded
 from property.test_trading_properties import Rung
+from property.test_trading_recovery import bench_at, facts, stream
 
 from otrade_bot.core.clock import SECOND, iso
 from otrade_bot.core.errors import CommandException
@@ -256,3 +260,68 @@ TestByHandAlone = ByHandAlone.TestCase
 TestByHandGuarded.settings = TestByHandAlone.settings = settings(
     max_examples=25, stateful_step_count=35, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+# --- a day on paper that is cut and resumed -------------------------------------------------------------------------
+
+
+def decide(bench: Bench, luck: random.Random) -> None:
+    """What the human does now and then, to whatever is open."""
+    for life in list(bench.manager.lives.values()):
+        if life.closed or luck.random() < 0.8:
+            continue
+        ltp, side = bench.rows[life.row].ltp, int(life.side)
+        which, value = luck.choice((("stop", -1), ("stop", 0), ("target", 1), ("target", 0)))
+        symbol, rung = bench.manager.symbol(life), life.rung + 1
+        with suppress(CommandException):
+            if luck.random() < 0.4:
+                bench.engine.close(symbol, rung, luck.choice(("half", "half", "all")), "owner")
+            else:
+                level: Any = ltp + side * value * luck.randint(5, 80) if value else luck.choice(("auto", "off"))
+                bench.engine.set_level(symbol, rung, which, level, "owner")
+
+
+def lived_through(bench: Bench, steps: Sequence[HistoryTick], luck: random.Random) -> None:
+    for step in steps:
+        bench.feed([step])
+        if luck.random() < 0.2:
+            decide(bench, luck)
+
+
+def known_of(bench: Bench) -> dict[str, Any]:
+    """What a restart must find again; of a rung that is being left its stop does not matter any more."""
+    found = facts(bench)
+    staying = {slot: life for slot, life in bench.manager.lives.items() if not life.closed and life.wanted is None}
+    return {
+        "tags": found["tags"], "account": found["account"],
+        "trades": sorted(found["trades"], key=lambda trade: str(trade.trade_id)),
+        "lives": [
+            (slot, found["lives"][slot], life.hand, life.part, bench.rung("hand_target", slot[1], slot[0]))
+            for slot, life in sorted(staying.items())
+        ],
+        "leaving": sorted(slot for slot in found["lives"] if slot not in staying),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", ["ema_crossover", "momentum_ladder"])
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(at=st.integers(50, len(stream()) - 1), seed=st.integers(0, 10_000))
+def test_a_day_of_decisions_that_is_cut_and_resumed_is_the_day_that_was_not(
+    tmp_path_factory: pytest.TempPathFactory, strategy: str, at: int, seed: int
+) -> None:
+    folder, steps = tmp_path_factory.mktemp("cut"), stream()
+    lived = bench_at(folder / "a", strategy)
+    lived_through(lived, steps[:at], random.Random(seed))
+    (folder / "b").write_bytes((folder / "a").read_bytes())
+    born = bench_at(folder / "b", strategy)
+    born.clock.advance_to(lived.now)
+    lines = lines_of(lived)
+    known = {str(line["trade_id"]) for line in lines if line["kind"] == "trade"}
+    run(born.engine.recover(
+        history=steps[:at], decided=decided(lines), known_trades=known, exits=tagless_exits(lines, "A1")
+    ))  # fmt: skip
+    assert known_of(born) == known_of(lived)
+    assert born.events(EventKind.TRADE) == []
+    for bench in (lived, born):
+        lived_through(bench, steps[at : at + 100], random.Random(seed + 1))
+    assert known_of(born) == known_of(lived)

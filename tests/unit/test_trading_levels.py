@@ -119,6 +119,20 @@ def test_what_is_still_being_bought_has_no_level_to_move() -> None:
     refused(bench, "stop", 9_900, "still being bought")
 
 
+def test_nothing_is_decided_while_another_engine_reads_the_books(bench: Bench) -> None:
+    """It may have read the journal already, and would not know."""
+    bench.engine.leave()
+    refused(bench, "stop", 9_900, "books are being read")
+    with pytest.raises(CommandException, match="books are being read"):
+        bench.engine.close(NAME, 0, "all", "owner")
+
+
+def test_a_stop_whose_order_is_in_doubt_is_not_called_watched(bench: Bench) -> None:
+    bench.engine.set_level(NAME, 0, "stop", 9_850, "owner")
+    bench.broker.doubt()
+    assert "in doubt: it is moved there once that has ended" in bench.engine.set_level(NAME, 0, "stop", 9_900, "owner")
+
+
 def test_auto_gives_the_stop_back_and_is_asked_where_that_is_looser(bench: Bench) -> None:
     bench.engine.set_level(NAME, 0, "stop", 9_900, "owner")
     settle(bench)
