@@ -115,7 +115,7 @@ class StepUp:
             return _locked(left)
         self._awaited[session] = _Awaited(user_id, line, now)
         return lines(
-            bold(what),
+            text(bold(what), " · ", code(line)),
             t("Send the six digits of your authenticator within {seconds} s.", seconds=f"{AWAITED_S:.0f}"),
             text(t("In a group:"), " ", code("/code 123456")) if _in_group(session) else "",
         )

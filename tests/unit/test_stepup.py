@@ -32,7 +32,7 @@ def role(house: House, user_id: int = CLERK) -> str:
 
 
 def test_the_right_code_does_what_asked_for_it(house: House) -> None:
-    assert "Make clerk admin" in house.say(LINE)
+    assert f"Make clerk admin · /users role {CLERK} admin" in house.say(LINE)  # what the code is for
     assert role(house) == "operator"
     assert "clerk is admin from now on" in house.say(house.code())
     assert role(house) == "admin"
