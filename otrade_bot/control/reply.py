@@ -14,8 +14,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
+from string import Formatter
 
-__all__ = ["LIMIT", "Action", "Part", "Picture", "Reply", "Run", "bold", "code", "italic", "lines", "pre", "text"]
+__all__ = [
+    "LIMIT", "Action", "Part", "Picture", "Reply", "Run", "bold", "code", "filled", "italic", "lines", "pre",
+    "text",
+]  # fmt: skip
 
 #: Telegram's longest message. Lengths here are UTF-16 units of the HTML, never less than what it counts.
 LIMIT = 4096
@@ -125,6 +129,18 @@ def text(*parts: Part) -> Reply:
             picture = picture or part.picture
             keys = part.keys if keys is None else keys
     return Reply(_merged(runs), tuple(actions), picture, keys)
+
+
+def filled(template: str, /, **values: Part) -> Reply:
+    """A sentence that is styled in part: ``t("Say {yes} to do it.")`` with ``yes=code("/flatten yes")``, wherever the
+    language has put it. Raises KeyError for a value that is missing."""
+    return text(
+        *(
+            piece
+            for plain, name, _, _ in Formatter().parse(template)
+            for piece in ((plain,) if name is None else (plain, values[name]))
+        )
+    )
 
 
 def bold(*parts: Part) -> Reply:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 from otrade_bot.core.clock import SECOND, to_ist
+from otrade_bot.core.lang import language, phrase, t
 from otrade_bot.core.money import Paise, group_indian
 from otrade_bot.core.session import Phase
 
 __all__ = [
-    "WIDTH", "ago", "clock_text", "count", "day_text", "dropped_text", "moment_text", "percent", "phase_text", "price",
-    "row", "rows_text", "short", "symbol_text", "whole_rupees", "without_exchange",
+    "WIDTH", "ago", "clock_text", "count", "counted", "day_text", "dropped_text", "many", "moment_text", "percent",
+    "phase_text", "price", "row", "rows_text", "short", "symbol_text", "whole_rupees", "width", "without_exchange",
 ]  # fmt: skip
 
 #: Characters of a fixed-width line that a phone shows without wrapping.
@@ -20,7 +22,7 @@ WIDTH = 38
 
 def phase_text(phase: str) -> str:
     """'cas_reference' -> 'closing auction, reference price'."""
-    return Phase(phase).words if phase in Phase.__members__.values() else phase.replace("_", " ")
+    return t(Phase(phase).words) if phase in Phase.__members__.values() else phase.replace("_", " ")
 
 
 def price(paise: Paise) -> str:
@@ -42,6 +44,31 @@ def count(number: int, one: str, many: str = "") -> str:
     return f"{group_indian(number)} {one if number == 1 else many or one + 's'}"
 
 
+def many(number: int, one: str, more: str, **values: object) -> str:
+    """``one`` for exactly one, else ``more``, with the number as ``{n}``: both come from ``t``, without values."""
+    return (one if number == 1 else more).format_map({"n": group_indian(number), **values})
+
+
+def counted(number: int, noun: str) -> str:
+    """'1 order', '12,345 orders', as the reader's language counts. ``noun`` is one of those below."""
+    match noun:
+        case "order":
+            return many(number, t("1 order"), t("{n} orders"))
+        case "trade":
+            return many(number, t("1 trade"), t("{n} trades"))
+        case "signal":
+            return many(number, t("1 signal"), t("{n} signals"))
+        case "position":
+            return many(number, t("1 position"), t("{n} positions"))
+        case "symbol":
+            return many(number, t("1 symbol"), t("{n} symbols"))
+        case "price":
+            return many(number, t("1 price"), t("{n} prices"))
+        case "group":
+            return many(number, t("1 group"), t("{n} groups"))
+    return count(number, noun)
+
+
 def percent(value: float, *, sign: bool = False) -> str:
     """To two places; never '-0.00 %'."""
     rounded = round(value, 2) + 0.0
@@ -56,7 +83,18 @@ def clock_text(ns: int) -> str:
 def day_text(ns: int) -> str:
     """'Tue 1 Jun 2021' in IST."""
     moment = to_ist(ns)
-    return f"{moment:%a} {moment.day} {moment:%b %Y}"
+    if language() == "en":
+        return f"{moment:%a} {moment.day} {moment:%b %Y}"
+    return f"{t(_WEEKDAYS[moment.weekday()])} {moment.day} {t(_MONTHS[moment.month - 1])} {moment.year}"
+
+
+_WEEKDAYS = (
+    phrase("Mon"), phrase("Tue"), phrase("Wed"), phrase("Thu"), phrase("Fri"), phrase("Sat"), phrase("Sun"),
+)  # fmt: skip
+_MONTHS = (
+    phrase("Jan"), phrase("Feb"), phrase("Mar"), phrase("Apr"), phrase("May"), phrase("Jun"), phrase("Jul"),
+    phrase("Aug"), phrase("Sep"), phrase("Oct"), phrase("Nov"), phrase("Dec"),
+)  # fmt: skip
 
 
 def moment_text(ns: int) -> str:
@@ -67,9 +105,11 @@ def ago(ns: int) -> str:
     """A span: '0.4 s', '3 min 20 s', '2 h 5 min'."""
     seconds = max(ns, 0) / SECOND
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return t("{seconds} s", seconds=f"{seconds:.1f}")
     minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 60:
+        return t("{minutes} min {seconds} s", minutes=minutes, seconds=rest)
+    return t("{hours} h {minutes} min", hours=minutes // 60, minutes=minutes % 60)
 
 
 def symbol_text(symbol: str) -> str:
@@ -91,23 +131,28 @@ def short(word: str, width: int) -> str:
     return flat if len(flat) <= width else flat[: max(width - 1, 0)] + "…"
 
 
-def row(left: str, right: str, width: int = WIDTH) -> str:
+def width(said: str) -> int:
+    """Columns of a fixed-width font: marks that join the character before them take none."""
+    return sum(unicodedata.category(one)[0] != "M" and one not in "\u200c\u200d" for one in said)
+
+
+def _padded(cell: str, side: str, columns: int) -> str:
+    room = " " * (columns - width(cell))
+    return cell + room if side == "<" else room + cell
+
+
+def row(left: str, right: str, columns: int = WIDTH) -> str:
     """Left and right aligned on one line; ``left`` is cut where both do not fit."""
-    room = max(width - len(right) - 1, 1)
-    return f"{short(left, room):<{room}} {right}"
+    room = max(columns - width(right) - 1, 1)
+    flat = " ".join(left.split())
+    return f"{_padded(flat if width(flat) <= room else short(flat, room), '<', room)} {right}"
 
 
 def rows_text(table: Sequence[Sequence[str]], align: str, indent: str = "") -> str:
     """Lines with columns as wide as their widest cell. ``align`` has '<' or '>' for each column."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    widths = [max(map(width, column)) for column in zip(*table, strict=True)]
     return "\n".join(
-        (
-            indent
-            + " ".join(
-                f"{cell:{side}{width}}" for cell, side, width in zip(cells, align, widths, strict=True)
-            )
-        ).rstrip()
-        for cells in table
+        (indent + " ".join(map(_padded, cells, align, widths))).rstrip() for cells in table
     )
 
 
@@ -117,6 +162,6 @@ def dropped_text(dropped: Mapping[str, int]) -> str:
         ((number, why) for why, number in dropped.items() if number), key=lambda one: (-one[0], one[1])
     )
     if not some:
-        return "none dropped"
+        return t("none dropped")
     reasons = ", ".join(f"{group_indian(number)} {why.replace('_', ' ')}" for number, why in some)
-    return f"{group_indian(sum(number for number, _ in some))} dropped ({reasons})"
+    return t("{n} dropped ({reasons})", n=group_indian(sum(number for number, _ in some)), reasons=reasons)
