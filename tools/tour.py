@@ -105,6 +105,18 @@ async def tour(folder: Path) -> None:
             await _part(Path(room), api, SPEEDS[1], lambda _: _asked(api, folder))
             await _part(Path(room), api, SPEEDS[2], lambda _: _evening(api))
             _unasked(api, folder)
+    _index(folder)
+
+
+def _index(folder: Path) -> None:
+    """A page with all of them, in the order of the tour."""
+    titles = [(name, title) for name, title, *_ in (*UNASKED[:1], *SCENES, *UNASKED[1:])]
+    pictures = [
+        f'<figure><img src="{name}.png" width="360" alt="{title}"><figcaption>{title}</figcaption></figure>\n'
+        for name, title in titles if (folder / f"{name}.png").exists()
+    ]  # fmt: skip
+    head = "# What the phone shows\n\nA rehearsed day, made by `python tools/tour.py`.\n\n"
+    (folder / "README.md").write_text(head + "\n".join(pictures))
 
 
 async def _part(room: Path, api: BotApi, speed: float, work: Callable[[ServiceRoom], Awaitable[object]]) -> None:
