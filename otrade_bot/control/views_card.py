@@ -29,7 +29,7 @@ def card(state: StatusView, held: Sequence[Position], role: Role, now_ns: int, d
         blocks(state),
         bold(t("Positions are NOT KNOWN: {why}", why=state.unread)) if state.unread else "",
         bold(state.flatten),
-        text(t("Net"), " ", bold(_rupees(state.net)), " · ", t("charges {charges}", charges=_rupees(state.charges, sign=False))),
+        text(t("Net"), " ", bold(_rupees(state.net)), " · ", _charges(state)),
         _held(state, held),
         pre(_table(held)) if held and not state.unread else "",
         _risk(state),
@@ -63,6 +63,10 @@ def _entries(state: StatusView) -> str:
     if state.blocks or state.halted:
         return t("entries blocked")
     return t("entries {when}", when=state.window) if state.window else t("entries allowed")
+
+
+def _charges(state: StatusView) -> str:
+    return t("charges {charges}", charges=_rupees(state.charges, sign=False))
 
 
 def _held(state: StatusView, held: Sequence[Position]) -> str:
