@@ -39,6 +39,14 @@ def legs_of_nobody(manager: OrderManager, told: BrokerOrder) -> bool:
     return False
 
 
+taken = Order.take_change
+
+
+def taken_at_once(order: Order, *, unseen: bool = False) -> None:
+    """An accepted reduction counts before the exchange has reported it."""
+    taken(order)
+
+
 #: (what is taken out, where it stands, its name there, what stands in its place, the row that must fail, broker)
 MUTATIONS = [
     ("the two minutes before an absence counts", doubt, "_absent", absent_at_once,
@@ -58,6 +66,12 @@ MUTATIONS = [
      "by hand: our position is sold at the broker", "kite"),
     ("telling a no for the address from a no for the order", manager, "trouble_of",
      lambda refused: next(iter(Trouble)), "address: the stop of a filled entry is refused, then taken", "kite"),
+    ("waiting until the exchange has told of a reduction", Order, "take_change", taken_at_once,
+     "close half: killed when the stop had given way", "upstox"),
+    ("taking a close up again after a start", recover, "resume_closing", nothing,
+     "close half: killed before the stop gave way", "kite"),
+    ("holding a stop by hand after a start", recover, "hold_levels", nothing,
+     "stop by hand: looser, killed before the broker has it", "upstox"),
 ]  # fmt: skip
 
 
