@@ -9,7 +9,7 @@ from otrade_bot.control.reply import Part, Reply, bold, italic, lines, text
 from otrade_bot.control.words import ago, clock_text, day_text
 from otrade_bot.core.clock import SECOND, from_iso, ist_date
 from otrade_bot.core.lang import t
-from otrade_bot.service.heart import Heart
+from otrade_bot.service.heart import Heart, host
 from otrade_bot.service.watch import Finding, Kind
 
 __all__ = ["said"]
@@ -28,7 +28,7 @@ def _silent(found: Finding) -> Iterator[Part]:
     yield bold(t("WATCHDOG: still no sign of life") if found.again else t("WATCHDOG: no sign of life"))
     yield t("The service was last heard at {when}, {span} ago.", when=_when(heart.at, found.at), span=_span(found))
     if found.process is True:
-        yield t("Its process {pid} is there, but does nothing: it hangs.", pid=heart.pid)
+        yield t("Its process {pid} is there: it hangs, or cannot write its heartbeat (a full disk).", pid=heart.pid)
     elif found.process is False:
         yield t("Its process {pid} is gone.", pid=heart.pid)
     else:
@@ -36,7 +36,7 @@ def _silent(found: Finding) -> Iterator[Part]:
     yield from _held(heart, found.at)
     yield t("Stops that rest at the exchange hold. Nothing is trailed or closed at its time until it runs again.")
     if found.process is True:
-        yield t("End that process, or restart the machine: a supervisor then starts a new one.")
+        yield t("Ask it /status. If it does not answer, end that process: a supervisor then starts a new one.")
     else:
         yield t("A supervisor starts it again; if I do not say soon that it is back, look at the machine.")
     if heart.held or heart.unread:
@@ -107,7 +107,10 @@ def _when(at: int, now: int) -> str:
 
 
 def _span(found: Finding) -> str:
-    return ago(int(found.silent_s) * SECOND)
+    """By the clock where it is one and the same, else by what was watched."""
+    heart, watched = found.heart, int(found.silent_s) * SECOND
+    same = heart is not None and heart.host == host()
+    return ago(max(watched, (found.at - heart.at) // SECOND * SECOND) if same and heart is not None else watched)
 
 
 def _label(heart: Heart | None) -> str:
