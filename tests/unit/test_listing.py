@@ -337,7 +337,8 @@ async def test_rows_of_every_shape_are_read_as_they_are_meant(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "body",
     [
-        b"<html>", b"{}", b"[1, 2]", b'[{"segment": "NSE_EQ"}', b"[]", gzip.compress(b"[{}]", mtime=0)[:-9], b"\x1f\x8bnot",
+        b"<html>", b"{}", b"[1, 2]", b'[{"segment": "NSE_EQ"}', b"[]", gzip.compress(b"[{}]", mtime=0)[:-9],
+        b"\x1f\x8bnot",
         gzip.compress(json.dumps([row("NSE_EQ", f"S{n}", "EQ", tick_size=0.05) for n in range(5)]).encode(), mtime=0),
         gzip.compress(json.dumps([row("NSE_EQ", "A", "EQ", tick_size="much")]).encode(), mtime=0),
     ],

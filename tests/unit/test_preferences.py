@@ -22,7 +22,8 @@ OWNER = User(user_id=7, chat_id=7, role="admin", name="owner", language="hi")
 
 def preferences(folder: Path, told: list[str] | None = None) -> Preferences:
     log = (told if told is not None else []).append
-    return Preferences(ControlState.load(folder / "control.json"), lambda: TelegramConfig(users=(OWNER,)), log_error=log)
+    control = ControlState.load(folder / "control.json")
+    return Preferences(control, lambda: TelegramConfig(users=(OWNER,)), log_error=log)
 
 
 def test_what_was_chosen_is_known_to_the_next_process(tmp_path: Path) -> None:
