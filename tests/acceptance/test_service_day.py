@@ -107,8 +107,6 @@ def _told(room: ServiceRoom, api: BotApi, day: date, label: str) -> list[Push]:
 
 
 def _lane(head: str) -> str:
-    if head in ("Filled", "Partly filled", "Closed"):
-        return "fill"
     often = ("Signal", "Refused", "Order", "Stop ", "Alert", "Recovered")
     return "news" if head.startswith(often) else "first"
 

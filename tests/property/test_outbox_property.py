@@ -190,7 +190,7 @@ async def live(steps: list[tuple[object, ...]], path: Path) -> World:
     world = World(path)
     for step in steps:
         match step:
-            case ("put", set() as chats, bool() as silent, int() as length, ("first" | "fill" | "news") as lane):
+            case ("put", set() as chats, bool() as silent, int() as length, ("first" | "news") as lane):
                 if world.at_kill is None:
                     world.put(chats, silent, length, lane)
             case ("flood", set() as chats, int() as many):

@@ -1,4 +1,4 @@
-"""Three lanes a chat: what is grave first, floods as one message, nothing of either lost, Telegram's limits kept."""
+"""Two lanes a chat: what is grave first, floods as one message, nothing of either lost, Telegram's limits kept."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def heads(shown: Sequence[str]) -> list[str]:
     return [one.split("\n")[0] for message in shown for one in message.split("\n\n")]
 
 
-async def test_a_risk_behind_two_thousand_news_comes_first_and_fills_before_the_rest(paced: Room) -> None:
+async def test_a_risk_behind_two_thousand_news_and_fills_come_first_in_their_order(paced: Room) -> None:
     way = Timed(paced.hours)
     for number in range(2000):
         paced.pushes.on_event(news(number, EventKind.ALERT if number % 3 else EventKind.ORDER, f"word {number % 5}"))
@@ -128,10 +128,10 @@ async def test_a_risk_behind_two_thousand_news_comes_first_and_fills_before_the_
     for chat in (7, -9):
         shown = way.shown(chat)
         assert heads(shown)[:4] == [
-            "12:00:00 ALERT TCS the stop is gone", *(f"12:00:00 Filled SBIN P1 entry BUY {n} @ {r}" for n, r in
-            ((1, "₹1.00"), (2, "₹0.50"), (3, "₹0.33"))),
+            "12:00:00 Filled SBIN P1 entry BUY 1 @ ₹1.00", "12:00:00 Filled SBIN P1 entry BUY 2 @ ₹0.50",
+            "12:00:00 Filled SBIN P1 entry BUY 3 @ ₹0.33", "12:00:00 ALERT TCS the stop is gone",
         ]  # fmt: skip
-        assert len(shown) == 5, "risk, fills, and one digest"
+        assert len(shown) == 2, "what is grave in full, and one digest"
         assert way.silent(chat)[-1] is False
         assert all(len(one.encode("utf-16-le")) // 2 <= LIMIT for one in shown)
         head, *rows, _, label = shown[-1].split("\n")
@@ -283,9 +283,11 @@ async def test_what_says_the_same_within_a_minute_is_one_line_and_no_fill_ever_i
         room.pushes.on_event(replace(risk(), ts_ns=NOON + second * SECOND))
     async with room.sending(way):
         await until(lambda: not room.outbox.waiting)
-    grave, fills, others = way.shown(7)
-    assert grave == f"12:00:00 ALERT TCS the stop is gone (×40, the last at 12:00:39)\n{LABEL}"
-    assert heads([fills]) == ["12:00:00 Filled SBIN P1 entry BUY 3 @ ₹0.33"] * 4
+    first, others = way.shown(7)
+    assert heads([first]) == [
+        *["12:00:00 Filled SBIN P1 entry BUY 3 @ ₹0.33"] * 4,
+        "12:00:00 ALERT TCS the stop is gone (×40, the last at 12:00:39)",
+    ]
     assert heads([others]) == [
         "12:00:00 Alert RELIANCE no price for 60 s (×4, the last at 12:00:03)",
         "12:03:20 Alert RELIANCE no price for 60 s",
@@ -525,7 +527,7 @@ async def _goes_on(folder: Path, written: list[bytes], torn: bytes) -> None:
     try:
         for chat, lane in room.outbox._lanes.items():
             numbers = [item.entry.number for item in lane.items]
-            lanes = ("first", "fill", "news")
+            lanes = ("first", "news")
             assert numbers == [n for lane in lanes for n, of in waiting[chat].items() if of == lane]
         async with room.sending(way):
             await room.all_sent()

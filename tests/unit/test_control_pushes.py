@@ -186,8 +186,7 @@ def lanes(*events: Event) -> list[str]:
 def test_each_kind_has_its_lane_and_risk_the_first_whatever_it_is() -> None:
     often = [EventKind.SIGNAL, EventKind.ORDER, EventKind.STOP, EventKind.REFUSAL, EventKind.ALERT, EventKind.RECOVERY]
     assert lanes(*map(event, often)) == ["news"] * 6
-    assert lanes(event(EventKind.FILL), event(EventKind.TRADE)) == ["fill"] * 2
-    others = set(EventKind) - {*often, EventKind.FILL, EventKind.TRADE, EventKind.EVALUATION, EventKind.COMMAND}
+    others = set(EventKind) - {*often, EventKind.EVALUATION, EventKind.COMMAND}
     assert lanes(*map(event, others)) == ["first"] * len(others)
     grave = [event(kind, Severity.RISK) for kind in (*often, EventKind.FILL, EventKind.TRADE)]
     assert lanes(*grave, event(EventKind.STOP, state="missing"), event(EventKind.SIGNAL, ref="k3")) == ["first"] * 10

@@ -12,9 +12,9 @@ from otrade_bot.core.lang import LANGUAGES, Language
 
 __all__ = ["LANES", "NOTHING", "Entry", "Item", "LaneName", "What", "add_line", "entry_of", "html_units"]
 
-LaneName = Literal["first", "fill", "news"]
-#: In the order in which they are served. ``first``: risk, whether it trades, answers, and what comes once a day;
-#: ``fill``: fills and closed trades; ``news``: the rest, which may be put together where much of it waits.
+LaneName = Literal["first", "news"]
+#: In the order in which they are served. ``first``: risk, whether it trades, fills, closed trades, answers, and what
+#: comes once a day; ``news``: the rest, which may be put together where much of it waits.
 LANES: tuple[LaneName, ...] = get_args(LaneName)
 
 #: Buttons are left out of what is sent later than this after it was put, s: those that act, those that show.

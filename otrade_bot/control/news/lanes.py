@@ -1,6 +1,6 @@
-"""One way a chat, three lanes on it: each lane's messages in order, one at a time, until Telegram has taken each.
+"""One way a chat, two lanes on it: each lane's messages in order, one at a time, until Telegram has taken each.
 
-Risk and answers go before fills, fills before news. A message whose answer was lost is sent again and says so; one that
+Risk, fills and answers go before news. A message whose answer was lost is sent again and says so; one that
 surely did not leave is sent again as it was. A chat that waits stops no other one. Times to wait are given to
 ``sleep``, so tests need none.
 """

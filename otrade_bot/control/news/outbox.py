@@ -1,7 +1,7 @@
 """Messages for chats, kept on disk from before they are sent until Telegram has taken them.
 
 ``put`` is called from the trading path: one append, no flush, no network, and it never raises. Each chat has its own
-sender with three lanes (``control/news/lanes.py``); what is on disk is in ``control/news/file.py``.
+sender with two lanes (``control/news/lanes.py``); what is on disk is in ``control/news/file.py``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _log = logging.getLogger("otrade.system")
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A message to several chats. ``lane``: "first" (risk, answers), "fill" or "news"; ``what``: the event it tells;
+    """A message to several chats. ``lane``: "first" (risk, fills, answers) or "news"; ``what``: the event it tells;
     ``language``: of what the outbox may add to it."""
 
     reply: Reply
@@ -73,7 +73,7 @@ class Outbox:
         self._file.rewrite(self._waiting())
 
     def put(self, reply: Reply, chats: Sequence[int], *, silent: bool = False, of: str = "") -> None:
-        """A message to each of these chats, once each, before all fills and news; in the language that is spoken.
+        """A message to each of these chats, once each, before all news; in the language that is spoken.
 
         Longer ones become several. A disk that fails keeps them in memory, and is told once. ``of`` names the event
         that it tells. Buttons are sent while they are fresh, lasting ones always.

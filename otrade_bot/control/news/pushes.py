@@ -34,7 +34,6 @@ _ALWAYS = frozenset({EventKind.BLOCK, EventKind.FLATTEN, EventKind.RUN, EventKin
 _NEWS = frozenset(
     {EventKind.SIGNAL, EventKind.ORDER, EventKind.STOP, EventKind.REFUSAL, EventKind.ALERT, EventKind.RECOVERY}
 )
-_FILLS = frozenset({EventKind.FILL, EventKind.TRADE})
 _RANK: Mapping[Loudness, int] = {"off": 0, "silent": 1, "on": 2}
 
 
@@ -153,12 +152,9 @@ class Pushes:
 
 
 def lane_of(event: Event, said: Reply) -> LaneName:
-    """``first``: risk, whether it trades, what waits for an answer, what comes once a day."""
-    if _forced(event) == "on" or said.actions:
-        return "first"
-    if event.kind in _FILLS:
-        return "fill"
-    return "news" if event.kind in _NEWS else "first"
+    """``first``: risk, whether it trades, fills and closed trades, what waits for an answer, what comes once a day."""
+    grave = _forced(event) == "on" or bool(said.actions)
+    return "news" if event.kind in _NEWS and not grave else "first"
 
 
 def _forced(event: Event) -> Loudness | None:
