@@ -22,7 +22,7 @@ from otrade_bot.control.news.wishes import People
 from otrade_bot.control.pages import numbered, paged
 from otrade_bot.control.people import PeopleDesk
 from otrade_bot.control.pictures import PictureDesk
-from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
+from otrade_bot.control.reply import Reply, bold, code, filled, italic, lines, text
 from otrade_bot.control.settings_desk import SettingsDesk
 from otrade_bot.control.stepup import StepUp
 from otrade_bot.control.views import label
@@ -30,6 +30,7 @@ from otrade_bot.control.views_checks import Check
 from otrade_bot.control.words import short
 from otrade_bot.core.errors import CommandException
 from otrade_bot.core.events import because, new_mark
+from otrade_bot.core.lang import phrase, t
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.onetime import six_digits
 from otrade_bot.core.ports import AuditDesk, LoginDesk, ModeDesk
@@ -59,11 +60,11 @@ class Heard:
 
 
 def _no_config() -> str:
-    raise CommandException("The configuration is not available here.")
+    raise CommandException(t("The configuration is not available here."))
 
 
 def _no_log(newest: int) -> Sequence[str]:
-    raise CommandException("The log is not available here.")
+    raise CommandException(t("The log is not available here."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,8 @@ class Context:
         if self.session == "terminal":
             return None
         if self.stepup is None:
-            raise CommandException("This needs a one-time code, and codes cannot be taken here. Nothing was done.")
+            said = t("This needs a one-time code, and codes cannot be taken here. Nothing was done.")
+            raise CommandException(said)
         return self.stepup.demand(self.session, self.user_id, self.user, line, what)
 
 
@@ -179,7 +181,8 @@ def parse(line: str) -> tuple[str, list[str]]:
 
 
 def usage(command: Command) -> Reply:
-    return text("Usage: ", code(f"/{command.name} {command.takes}".rstrip()), f" · {command.help}")
+    line = code(f"/{command.name} {command.takes}".rstrip())
+    return filled(t("Usage: {line} · {help}"), line=line, help=t(command.help))
 
 
 async def answer(context: Context, line: str) -> Reply:
@@ -206,8 +209,8 @@ async def _guarded(context: Context, line: str) -> Reply:
         with suppress(Exception):
             context.log_error(f"command {_kept(context, line)!r} of {context.user}", error)
         return lines(
-            text(bold("Sorry, that went wrong"), f" ({type(error).__name__})."),
-            "Trading goes on without this answer. The log has details; look at the state before you repeat.",
+            text(bold(t("Sorry, that went wrong")), f" ({type(error).__name__})."),
+            t("Trading goes on without this answer. The log has details; look at the state before you repeat."),
         )
 
 
@@ -230,9 +233,10 @@ async def _dispatch(context: Context, line: str) -> Reply:
     # The only role check there is: nothing below runs for a lower role.
     if context.role < command.role:
         _audit(context, line, command.name, "denied")
-        return text(
-            code(f"/{command.name}"), f" needs the role {command.role.word}; you are {context.role.word}."
-        )
+        return filled(
+            t("{command} needs the role {role}; you are {yours}."),
+            command=code(f"/{command.name}"), role=command.role.word, yours=context.role.word,
+        )  # fmt: skip
     paging = context.session != "terminal" and bool(command.pages or command.role <= Role.VIEWER)
     pieces, page = numbered(pieces) if paging else (pieces, None)
     try:
@@ -269,7 +273,7 @@ def _arguments(command: Command, pieces: list[str]) -> Arguments:
     fields = command.arguments.model_fields
     if len(pieces) > len(fields):
         if not fields or list(fields.values())[-1].annotation is not str:
-            raise ValueError("too many arguments")
+            raise ValueError(t("too many arguments"))
         last = len(fields) - 1
         pieces = [*pieces[:last], " ".join(pieces[last:])]
     return command.arguments.model_validate(dict(zip(fields, pieces, strict=False)))
@@ -281,22 +285,35 @@ def _problem(error: ValueError) -> str:
     first = error.errors(include_url=False)[0]
     where = ".".join(map(str, first["loc"]))
     if first["type"] == "missing":
-        return f"{where} is missing."
-    return f"{where}: {first['msg']}, got {short(str(first['input']), 40)!r}."
+        return t("{what} is missing.", what=where)
+    why = t(_WRONG[first["type"]], **first.get("ctx", {})) if first["type"] in _WRONG else first["msg"]
+    got = repr(short(str(first["input"]), 40))
+    return t("{what}: {why}, got {got}.", what=where, why=why, got=got)
+
+
+#: By the type of pydantic's error what it says, as a template that takes its context.
+_WRONG = {
+    "greater_than_equal": phrase("Input should be greater than or equal to {ge}"),
+    "less_than_equal": phrase("Input should be less than or equal to {le}"),
+    "int_parsing": phrase("Input should be a valid integer, unable to parse string as an integer"),
+    "literal_error": phrase("Input should be {expected}"),
+}
 
 
 def _unknown(context: Context, name: str) -> Reply:
     if not name:
-        return text("Say a command; ", code("/help"), " lists them.")
+        return filled(t("Say a command; {help} lists them."), help=code("/help"))
     near = context.table.near(name)
     meant = (
-        text("Did you mean ", *_listed(near), "?") if near else text(code("/help"), " lists what there is.")
+        filled(t("Did you mean {names}?"), names=text(*_listed(near)))
+        if near
+        else filled(t("{help} lists what there is."), help=code("/help"))
     )
-    return lines(text("There is no command ", code(f"/{short(name, 40)}"), "."), meant)
+    return lines(filled(t("There is no command {name}."), name=code(f"/{short(name, 40)}")), meant)
 
 
 def _listed(names: Sequence[str]) -> list[Reply | str]:
     out: list[Reply | str] = []
     for name in names:
-        out += [" or ", code(f"/{name}")] if out else [code(f"/{name}")]
+        out += [t(" or "), code(f"/{name}")] if out else [code(f"/{name}")]
     return out

@@ -21,10 +21,11 @@ from otrade_bot.control.levels import LEVELS
 from otrade_bot.control.login import Login, log_in
 from otrade_bot.control.mode import Mode, change_mode
 from otrade_bot.control.mute import MUTES
-from otrade_bot.control.reply import Reply, bold, code, lines, text
+from otrade_bot.control.reply import Reply, bold, code, filled, lines, text
 from otrade_bot.control.settings import SETTINGS
 from otrade_bot.control.signals import SIGNALS
 from otrade_bot.control.users import USERS
+from otrade_bot.core.lang import t
 from otrade_bot.trading.snapshot import Position
 
 __all__ = ["COMMANDS", "Count", "Flatten", "Symbol"]
@@ -63,18 +64,19 @@ class Start(Arguments):
 
 async def _start(context: Context, _: Arguments) -> Reply:
     return lines(
-        text(bold("OTrade Bot"), f" {context.version}".rstrip()),
-        text("Hello ", bold(context.user), f", your role is {context.role.word}."),
-        text(code("/status"), " shows how it stands, ", code("/help"), " lists the commands."),
-    )
+        text(bold(views.NAME), f" {context.version}".rstrip()),
+        filled(t("Hello {name}, your role is {role}."), name=bold(context.user), role=context.role.word),
+        filled(t("{status} shows how it stands, {help} lists the commands."), status=code("/status"),
+               help=code("/help")),
+    )  # fmt: skip
 
 
 async def _help(context: Context, _: Arguments) -> Reply:
     """Only what this role may do: the rest would be an invitation to be refused."""
     allowed = context.table.allowed(context.role)
     return lines(
-        text(bold("Commands"), f" for {context.role.word}"),
-        *(text(f"/{command.name} {command.takes}".rstrip(), f" · {command.help}") for command in allowed),
+        filled(t("{commands} for {role}"), commands=bold(t("Commands")), role=context.role.word),
+        *(text(f"/{command.name} {command.takes}".rstrip(), f" · {t(command.help)}") for command in allowed),
     )
 
 
@@ -112,19 +114,23 @@ def _n(arguments: Arguments) -> int:
 async def _pause(context: Context, _: Arguments) -> Reply:
     fresh = context.view.pause(context.user)
     return lines(
-        bold("Entries are paused." if fresh else "Entries were paused already."),
-        "Stops, targets, square-off and /flatten go on working.",
-        text(code("/resume"), " allows entries again."),
+        bold(t("Entries are paused.") if fresh else t("Entries were paused already.")),
+        t("Stops, targets, square-off and /flatten go on working."),
+        filled(t("{resume} allows entries again."), resume=code("/resume")),
     )
 
 
 async def _resume(context: Context, _: Arguments) -> Reply:
     fresh = context.view.resume(context.user)
-    head = "The pause is over." if fresh else "Entries were not paused."
+    head = t("The pause is over.") if fresh else t("Entries were not paused.")
     state = context.view.status()
     reasons = views.blocks(state)
-    free = f"Nothing blocks entries, but by the clock they {state.window}." if state.window else "Entries are allowed."
-    return lines(bold(head), lines("Entries are still blocked:", reasons) if reasons else free, bold(state.flatten))
+    free = (
+        t("Nothing blocks entries, but by the clock they {when}.", when=views.window(state))
+        if state.window
+        else t("Entries are allowed.")
+    )
+    return lines(bold(head), lines(t("Entries are still blocked:"), reasons) if reasons else free, bold(state.flatten))
 
 
 async def _config(context: Context, _: Arguments) -> Reply:
@@ -145,7 +151,7 @@ async def _flatten(context: Context, arguments: Arguments) -> Reply:
     assert isinstance(arguments, Flatten)
     if arguments.word == "no":
         dropped = context.confirmations.drop(context.session, "flatten")
-        return text("Nothing was closed." if dropped else "Nothing was asked, nothing was closed.")
+        return text(t("Nothing was closed.") if dropped else t("Nothing was asked, nothing was closed."))
     if arguments.word == "":
         return _ask(context)
     held = context.view.positions()
@@ -158,14 +164,16 @@ async def _flatten(context: Context, arguments: Arguments) -> Reply:
     if verdict is Verdict.CHANGED:
         return _ask(context, changed=True)
     if verdict is Verdict.UNSEEN:
-        return text(bold("Nothing was closed:"), " that yes came before the question had reached you. Answer it now.")
+        said = t("that yes came before the question had reached you. Answer it now.")
+        return text(bold(t("Nothing was closed:")), f" {said}")
     return lines(_not_confirmed(context, verdict), "" if arguments.nonce else _ask(context))
 
 
 def _not_confirmed(context: Context, verdict: Verdict) -> Reply:
     if verdict is Verdict.EXPIRED:
-        return bold(f"Too late: a yes counts for {context.confirmations.seconds:.0f} s. Nothing was closed.")
-    return text(bold("Nothing was closed:"), " no question of yours is open.")
+        seconds = f"{context.confirmations.seconds:.0f}"
+        return bold(t("Too late: a yes counts for {seconds} s. Nothing was closed.", seconds=seconds))
+    return text(bold(t("Nothing was closed:")), " ", t("no question of yours is open."))
 
 
 def _ask(context: Context, changed: bool = False) -> Reply:

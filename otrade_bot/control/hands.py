@@ -11,10 +11,12 @@ from pydantic import Field, field_validator
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Arguments, Command, Context
 from otrade_bot.control.confirm import Verdict
-from otrade_bot.control.reply import Action, Reply, bold, code, lines, text
+from otrade_bot.control.reply import Action, Reply, bold, code, filled, lines, text
 from otrade_bot.control.symbols import resolved
+from otrade_bot.control.views_checks import within
 from otrade_bot.control.words import symbol_text, without_exchange
 from otrade_bot.core.errors import BrokerException, CommandException
+from otrade_bot.core.lang import phrase, t
 from otrade_bot.trading.snapshot import TradingView, Wish
 
 __all__ = ["HANDS", "Hand"]
@@ -52,7 +54,7 @@ class _Deed:
         action = f"{self.name} {symbol}"
         if arguments.word == "no":
             dropped = context.confirmations.drop(context.session, action)
-            return text("Nothing was done." if dropped else "Nothing was asked, nothing was done.")
+            return text(t("Nothing was done.") if dropped else t("Nothing was asked, nothing was done."))
         wish = self.wish(view, symbol)
         if not arguments.word:
             return self._ask(context, wish)
@@ -64,32 +66,34 @@ class _Deed:
         if verdict is Verdict.CHANGED:
             return self._ask(context, wish, changed=True)
         if verdict is Verdict.UNSEEN:
-            return text(bold("Nothing was done:"), " that yes came before the question had reached you. Answer it now.")
+            said = t("that yes came before the question had reached you. Answer it now.")
+            return text(bold(t("Nothing was done:")), f" {said}")
         if verdict is Verdict.EXPIRED:
-            return bold(f"Too late: a yes counts for {context.confirmations.seconds:.0f} s. Nothing was done.")
+            seconds = f"{context.confirmations.seconds:.0f}"
+            return bold(t("Too late: a yes counts for {seconds} s. Nothing was done.", seconds=seconds))
         asks = code(f"/{self.name} {symbol_text(symbol)}")
-        return text(bold("Nothing was done:"), " no question of yours is open. ", asks, " asks.")
+        return filled(
+            t("{nothing} no question of yours is open. {command} asks."),
+            nothing=bold(t("Nothing was done:")), command=asks,
+        )  # fmt: skip
 
     async def _done(self, context: Context, symbol: str) -> Reply:
         try:
             return text(without_exchange(await self.do(context.view, symbol, context.user)))
         except BrokerException as error:
-            raise CommandException(f"Nothing was done: the broker cannot be asked ({error}).") from error
+            raise CommandException(t("Nothing was done: the broker cannot be asked ({error}).", error=error)) from error
 
     def _ask(self, context: Context, wish: Wish, *, changed: bool = False) -> Reply:
         nonce = context.confirmations.ask(context.session, f"{self.name} {wish.symbol}", wish.shown)
         short = wish.symbol
         question = lines(
-            bold("It has changed. Look again.") if changed else "",
-            bold(self.question.format(symbol_text(short))),
+            bold(t("It has changed. Look again.")) if changed else "",
+            bold(t(self.question, symbol=symbol_text(short))),
             without_exchange(wish.text),
-            text(
-                "Within ", f"{context.confirmations.seconds:.0f} s: ", code(f"/{self.name} {short} yes"), " to do it, ",
-                code(f"/{self.name} {short} no"), " to leave it.",
-            ),
-        )  # fmt: skip
-        yes = Action(self.button, f"/{self.name} {short} yes {nonce}")
-        return Reply(question.runs, (yes, Action("Leave it", f"/{self.name} {short} no {nonce}")))
+            within(f"{context.confirmations.seconds:.0f}", f"/{self.name} {short}"),
+        )
+        yes = Action(t(self.button), f"/{self.name} {short} yes {nonce}")
+        return Reply(question.runs, (yes, Action(t("Leave it"), f"/{self.name} {short} no {nonce}")))
 
 
 async def _force(view: TradingView, symbol: str, by: str) -> str:
@@ -97,10 +101,11 @@ async def _force(view: TradingView, symbol: str, by: str) -> str:
 
 
 FORCE = _Deed(
-    "force", "Force another exit of {}?", "Force the exit", lambda view, symbol: view.force_wish(symbol), _force
-)
+    "force", phrase("Force another exit of {symbol}?"), phrase("Force the exit"),
+    lambda view, symbol: view.force_wish(symbol), _force,
+)  # fmt: skip
 CLAIM = _Deed(
-    "claim", "Take {} over?", "Take it over", lambda view, symbol: view.claim_wish(symbol),
+    "claim", phrase("Take {symbol} over?"), phrase("Take it over"), lambda view, symbol: view.claim_wish(symbol),
     lambda view, symbol, by: view.claim(symbol, by),
 )  # fmt: skip
 HANDS = (

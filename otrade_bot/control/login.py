@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from otrade_bot.control.commands import Arguments, Context
 from otrade_bot.control.confirm import Verdict
-from otrade_bot.control.reply import Action, Reply, bold, code, lines, text
+from otrade_bot.control.reply import Action, Reply, bold, code, filled, lines, text
 from otrade_bot.core.errors import CommandException
+from otrade_bot.core.lang import t
 from otrade_bot.core.ports import LoginDesk, LoginEnd, LoginPage
 from otrade_bot.core.redirects import holds_code
 
@@ -28,7 +29,7 @@ async def log_in(context: Context, arguments: Arguments) -> Reply:
     assert isinstance(arguments, Login)
     desk = context.login
     if desk is None:
-        raise CommandException("Nothing here wants a login: no broker takes orders or gives prices.")
+        raise CommandException(t("Nothing here wants a login: no broker takes orders or gives prices."))
     if holds_code(arguments.words):
         return _ended(context, await desk.finish(arguments.words, context.session))
     match arguments.words.casefold().split():
@@ -42,28 +43,34 @@ async def log_in(context: Context, arguments: Arguments) -> Reply:
             return _ask(context, account)
         case [] | [_] as named:
             return _page(context, await desk.begin(context.session, "".join(named)))
-    raise CommandException("Say /login, /login kite or /login upstox; then paste the whole address you were sent to.")
+    said = t("Say /login, /login kite or /login upstox; then paste the whole address you were sent to.")
+    raise CommandException(said)
 
 
 def _page(context: Context, page: LoginPage) -> Reply:
     """A person at a terminal has no buttons."""
     here = context.session.startswith("telegram:")
     then = (
-        "The rest happens by itself: this chat hears of it. Does the browser show an error instead, paste the address "
-        "it shows here."
+        t("The rest happens by itself: this chat hears of it. Does the browser show an error instead, paste the "
+          "address it shows here.")
         if page.comes_back
-        else "The browser then shows a page, often an error: paste the whole address of that page here."
+        else t("The browser then shows a page, often an error: paste the whole address of that page here.")
+    )  # fmt: skip
+    head = t("Log in to {broker}", broker=page.broker.capitalize())
+    minutes = f"{page.seconds / 60:.0f}"
+    counts = (
+        t("It counts once, for {minutes} min, for you alone. No button? Send /login again.", minutes=minutes)
+        if here
+        else t("It counts once, for {minutes} min.", minutes=minutes)
     )
     said = lines(
-        bold(f"Log in to {page.broker.capitalize()}"),
-        "Press the button and log in." if here else page.url,
+        bold(head),
+        t("Press the button and log in.") if here else page.url,
         then,
-        "Your message is removed at once." if here else "",
-        f"It counts once, for {page.seconds / 60:.0f} min, for you alone. No button? Send /login again."
-        if here
-        else f"It counts once, for {page.seconds / 60:.0f} min.",
+        t("Your message is removed at once.") if here else "",
+        counts,
     )
-    return Reply(said.runs, (Action(f"Log in to {page.broker.capitalize()}", "/login", page.url),) if here else ())
+    return Reply(said.runs, (Action(head, "/login", page.url),) if here else ())
 
 
 def _ended(context: Context, end: LoginEnd) -> Reply:
@@ -73,11 +80,13 @@ def _ended(context: Context, end: LoginEnd) -> Reply:
 def _ask(context: Context, account: str) -> Reply:
     nonce = context.confirmations.ask(context.session, _ACTION, account)
     question = lines(
-        bold(f"Trade with the account {account} from now on?"),
-        "Positions, orders and stops of the account before are watched by nobody then.",
-        text(code("/login yes"), f" within {context.confirmations.seconds:.0f} s, or ", code("/login no"), "."),
-    )
-    yes, no = Action(f"Use {account}", f"/login yes {nonce}"), Action("Leave it", f"/login no {nonce}")
+        bold(t("Trade with the account {account} from now on?", account=account)),
+        t("Positions, orders and stops of the account before are watched by nobody then."),
+        filled(t("{yes} within {seconds} s, or {no}."), yes=code("/login yes"), no=code("/login no"),
+               seconds=f"{context.confirmations.seconds:.0f}"),
+    )  # fmt: skip
+    yes = Action(t("Use {account}", account=account), f"/login yes {nonce}")
+    no = Action(t("Leave it"), f"/login no {nonce}")
     return Reply(question.runs, (yes, no))
 
 
@@ -89,13 +98,14 @@ async def _accepted(context: Context, desk: LoginDesk, nonce: str) -> Reply:
     if verdict is Verdict.CONFIRMED:
         return text(await desk.accept(context.session))
     if verdict is Verdict.UNSEEN:
-        return text(bold("Nothing was changed:"), " that yes came before the question had reached you. Answer it now.")
+        said = t("that yes came before the question had reached you. Answer it now.")
+        return text(bold(t("Nothing was changed:")), f" {said}")
     if verdict is Verdict.EXPIRED and waiting:
-        return lines(bold("Too late. Nothing was changed."), _ask(context, waiting))
-    return text(bold("Nothing was changed:"), " no question of yours is open.")
+        return lines(bold(t("Too late. Nothing was changed.")), _ask(context, waiting))
+    return text(bold(t("Nothing was changed:")), " ", t("no question of yours is open."))
 
 
 def _dropped(context: Context, desk: LoginDesk) -> Reply:
     context.confirmations.drop(context.session, _ACTION)
     dropped = desk.drop(context.session)
-    return text("Nothing was changed; that token was forgotten." if dropped else "Nothing was asked.")
+    return text(t("Nothing was changed; that token was forgotten.") if dropped else t("Nothing was asked."))

@@ -10,7 +10,8 @@ from pydantic import field_validator
 
 from otrade_bot.control.commands import Arguments, Context
 from otrade_bot.control.confirm import Verdict
-from otrade_bot.control.reply import Action, Part, Reply, bold, code, lines, text
+from otrade_bot.control.reply import Action, Part, Reply, bold, code, filled, lines, text
+from otrade_bot.control.views_checks import within
 from otrade_bot.core.lang import t
 
 __all__ = ["Question", "Word", "YesNo", "settle"]
@@ -62,9 +63,10 @@ def settle(context: Context, asked: Question, word: str, nonce: str) -> Reply | 
         return text(bold(t("Nothing was done:")), f" {said}")
     if verdict is Verdict.EXPIRED:
         return bold(t("Too late: a yes counts for {seconds} s. Nothing was done.", seconds=_seconds(context)))
-    return text(
-        bold(t("Nothing was done:")), " ", t("no question of yours is open."), " ", code(asked.line), " ", t("asks.")
-    )
+    return filled(
+        t("{nothing} no question of yours is open. {command} asks."),
+        nothing=bold(t("Nothing was done:")), command=code(asked.line),
+    )  # fmt: skip
 
 
 def _put(context: Context, asked: Question, *, changed: bool = False) -> Reply:
@@ -73,11 +75,8 @@ def _put(context: Context, asked: Question, *, changed: bool = False) -> Reply:
         bold(t("It has changed. Look again.")) if changed else "",
         bold(asked.head),
         asked.body,
-        text(
-            t("Within {seconds} s:", seconds=_seconds(context)), " ", code(f"{asked.line} yes"), " ", t("to do it,"),
-            " ", code(f"{asked.line} no"), " ", t("to leave it."),
-        ),
-    )  # fmt: skip
+        within(_seconds(context), asked.line),
+    )
     yes, no = Action(asked.button, f"{asked.line} yes {nonce}"), Action(t("Leave it"), f"{asked.line} no {nonce}")
     return Reply(question.runs, (yes, no))
 

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from otrade_bot.control.words import short
 from otrade_bot.core.errors import CommandException
+from otrade_bot.core.lang import t
 
 __all__ = ["resolved"]
 
@@ -21,8 +22,12 @@ def resolved(word: str, known: Sequence[str]) -> str:
     if len(bare) == 1:
         return bare[0]
     if bare:
-        raise CommandException(f"{wanted} is on several exchanges: {', '.join(bare)}. Say which.")
+        several = t("{symbol} is on several exchanges: {symbols}. Say which.", symbol=wanted, symbols=", ".join(bare))
+        raise CommandException(several)
     names = {symbol.upper().partition(":")[2] or symbol.upper(): symbol for symbol in known}
     near = get_close_matches(wanted.rpartition(":")[2], list(names), 3, 0.5)
-    meant = f" Did you mean {' or '.join(names[one] for one in near)}?" if near else ""
-    raise CommandException(f"{short(wanted, 40)} is not followed.{meant}")
+    said = t("{symbol} is not followed.", symbol=short(wanted, 40))
+    if near:
+        meant = t(" or ").join(names[one] for one in near)
+        said = t("{symbol} is not followed. Did you mean {names}?", symbol=short(wanted, 40), names=meant)
+    raise CommandException(said)

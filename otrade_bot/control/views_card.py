@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from otrade_bot.control import words
 from otrade_bot.control.auth import Role
 from otrade_bot.control.reply import Action, Reply, bold, italic, lines, pre, text
-from otrade_bot.control.views import blocks, feed_old
+from otrade_bot.control.views import blocks, feed_old, window
 from otrade_bot.core.clock import MINUTE, SECOND, to_ist
 from otrade_bot.core.lang import t
 from otrade_bot.core.money import rupees_text
@@ -62,7 +62,7 @@ def _entries(state: StatusView) -> str:
         return t("entries PAUSED")
     if state.blocks or state.halted:
         return t("entries blocked")
-    return t("entries {when}", when=state.window) if state.window else t("entries allowed")
+    return t("entries {when}", when=window(state)) if state.window else t("entries allowed")
 
 
 def _charges(state: StatusView) -> str:

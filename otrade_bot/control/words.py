@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 
 from otrade_bot.core.clock import SECOND, to_ist
 from otrade_bot.core.lang import language, phrase, t
+from otrade_bot.core.model import Block, ExitReason, Leg, OrderStatus
 from otrade_bot.core.money import Paise, group_indian
 from otrade_bot.core.session import Phase
 
 __all__ = [
-    "WIDTH", "ago", "clock_text", "count", "counted", "day_text", "dropped_text", "many", "moment_text", "percent",
+    "VOCABULARY", "WIDTH", "ago", "clock_text", "count", "counted", "day_text", "dropped_text", "many",
+    "moment_text", "named", "percent",
     "phase_text", "price", "row", "rows_text", "short", "symbol_text", "whole_rupees", "width", "without_exchange",
 ]  # fmt: skip
 
@@ -118,6 +120,18 @@ def symbol_text(symbol: str) -> str:
 
 
 _NSE = re.compile(r"\bNSE:(?=[A-Z0-9])")
+
+
+def named(word: str) -> str:
+    """A word that comes as data ('square_off'), as people say it; in the reader's language where that has one."""
+    return t(word.replace("_", " "))
+
+
+#: What ``named`` is given and every language knows.
+VOCABULARY = frozenset(
+    one.replace("_", " ")
+    for one in (*Leg, *OrderStatus, *ExitReason, *(block.value for block in Block))
+)  # fmt: skip
 
 
 def without_exchange(said: str) -> str:
