@@ -21,6 +21,7 @@ from otrade_bot.service.doctor import (
     paper_instruments,
 )
 from otrade_bot.service.doctor_broker import FEED, LISTING, Surgery, client, with_token
+from otrade_bot.service.doctor_people import people_checks
 
 __all__ = ["net_checks"]
 
@@ -102,6 +103,7 @@ def net_checks(patient: Patient) -> tuple[list[tuple[str, Check, float]], Callab
         ("funds", with_token(first, first.funds) if first else _not_needed, PATIENCE),
         ("egress address", lambda: _egress(patient), PATIENCE),
         ("Telegram", lambda: _telegram(patient), PATIENCE),
+        *people_checks(patient),
         ("other instance", lambda: _others(patient, first), PATIENCE),
         ("delivery", lambda: _plain(_delivery(patient)), PATIENCE),
     ]

@@ -136,7 +136,7 @@ async def test_a_live_morning_is_green_all_over(broker: str, tmp_path: Path, mon
         assert [path.name for path in at.state.iterdir()] == ["instruments"]
         assert set(found) == {
             "secrets", "OTRADE_LIVE", "session", "disk", "token", "clock", "instruments", "feed", "funds",
-            "egress address", "Telegram", "other instance", "delivery",
+            "egress address", "Telegram", "authenticators", "other channels", "other instance", "delivery",
         }  # fmt: skip
 
 
