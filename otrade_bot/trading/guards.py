@@ -441,6 +441,8 @@ def adopt_guards(
         if g.status is GttStatus.ACTIVE
         or (g.status is GttStatus.TRIGGERED and any(leg.order_id in known for leg in g.legs))
     ]  # fmt: skip
+    # What has ended before this start is none that is placed after it.
+    manager.guards.known |= {gtt.gtt_id for gtt in gtts if gtt.status is not GttStatus.ACTIVE}
     lives = [life for life in manager.lives.values() if _unguarded(life)]
     pairs = [
         (_misfit(life, gtt, level(life)), i, life, gtt)

@@ -747,3 +747,22 @@ def test_each_rung_finds_its_own_gtt_by_its_level() -> None:
     adopt_guards(bench.manager, list(bench.broker.gtts.values()), [], lambda life: levels[life.rung])
     assert {rung: bench.life(rung).gtt.level for rung in levels} == levels  # type: ignore[union-attr]
     assert said(bench, "guards no rung of ours")
+
+
+def test_after_a_start_a_placement_in_doubt_is_not_taken_for_an_older_gtt_that_has_ended(bench: Bench) -> None:
+    """It would be placed once more, and stand beside the one that has arrived."""
+    gtt_id = guarded(bench)
+    end(bench.broker, gtt_id, GttStatus.CANCELLED)
+    venue = bench.broker
+    again = Bench(lambda b: venue, DELIVERY)
+    venue.clock, venue.calls = again.clock, []
+    again.clock.advance_to(bench.now + 1_000_000_000)
+    run(again.engine.recover(history=[(bench.now, 0, 10_000, 0)]))
+    placed = venue.last("place_gtt")
+    venue.doubt(placed)
+    venue.act(placed)
+    again.pulse(2)
+    run(again.engine.reconcile())
+    assert calls(again, "place_gtt") == 1
+    assert again.life().gtt is not None
+    assert again.life().gtt.gtt_id == "G2"
