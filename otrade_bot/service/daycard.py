@@ -38,6 +38,11 @@ class DayCards:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def finish(self, seconds: float) -> None:
+        """At the end: let what is being drawn come, at most so long; without its picture it would say nothing."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
     async def _show(self, event: Event) -> None:
         try:
             card = day_card(event.data, self._view(), tuple(self._desk.curve()))

@@ -235,6 +235,7 @@ class Phones:
 
     async def farewell(self, seconds: float) -> None:
         await self.pinned.end(self.ending, min(seconds, 2.0))
+        await self.cards.finish(min(seconds, 3.0))
         left, _ = await asyncio.gather(self.outbox.flush(seconds), self.extras.flush(seconds))
         if left:
             get_logger().warning("stopping with messages waiting; the next start delivers them", waiting=left)
