@@ -238,9 +238,9 @@ class ByHandGuarded(_Human, Guarded):
         return [one for one in super()._reducing() if one not in self._parts()]
 
     def _killable(self) -> bool:
-        """A GTT that is in doubt, or has ended, at a kill is the business of other tests."""
-        lives, active = (life for life in self.bench.manager.lives.values() if not life.closed), self._active()
-        return all(life.held > 0 and life.gtt and life.gtt.ready and life.gtt.gtt_id in active for life in lives)
+        """A GTT that is in doubt at a kill is the business of other tests."""
+        lives = (life for life in self.bench.manager.lives.values() if not life.closed)
+        return all(life.held > 0 and life.gtt and life.gtt.ready for life in lives)
 
     @rule(luck=st.integers(0, 4))
     def leave(self, luck: int) -> None:
