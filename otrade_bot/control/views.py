@@ -11,7 +11,7 @@ from itertools import groupby
 from otrade_bot.control import words
 from otrade_bot.control.reply import Reply, bold, code, filled, lines, pre, text
 from otrade_bot.core.clock import SECOND
-from otrade_bot.core.lang import phrase, t
+from otrade_bot.core.lang import t
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.model import Block, OrderStatus, OrderType
 from otrade_bot.core.money import rupees_text
@@ -96,7 +96,7 @@ def blocks(state: StatusView) -> Reply:
     """Every reason why entries are blocked, a line each; empty where none is."""
     reasons = list(state.blocks)
     if state.halted and not any("loss" in reason.lower() for reason in reasons):
-        reasons.append(phrase("the day's loss limit was reached"))
+        reasons.append(words.LOSS_REACHED)
     if state.paused and not any("pause" in reason.lower() for reason in reasons):
         reasons.insert(0, Block.PAUSED.value)
     return lines(*(f"• {words.named(reason)}" for reason in reasons))

@@ -22,6 +22,10 @@ __all__ = [
 WIDTH = 38
 
 
+#: What the engine's own halt is called among the blocks.
+LOSS_REACHED = "the day's loss limit was reached"
+
+
 def phase_text(phase: str) -> str:
     """'cas_reference' -> 'closing auction, reference price'."""
     return t(Phase(phase).words) if phase in Phase.__members__.values() else phase.replace("_", " ")
@@ -123,15 +127,16 @@ _NSE = re.compile(r"\bNSE:(?=[A-Z0-9])")
 
 
 def named(word: str) -> str:
-    """A word that comes as data ('square_off'), as people say it; in the reader's language where that has one."""
-    return t(word.replace("_", " "))
+    """A word that comes as data ('square_off'), as people say it: of the vocabulary in the reader's language."""
+    spoken = word.replace("_", " ")
+    return t(spoken) if spoken in VOCABULARY else word
 
 
-#: What ``named`` is given and every language knows.
+#: Words that come as data and that every language knows.
 VOCABULARY = frozenset(
     one.replace("_", " ")
-    for one in (*Leg, *OrderStatus, *ExitReason, *(block.value for block in Block))
-)  # fmt: skip
+    for one in (*Leg, *OrderStatus, *ExitReason, *(block.value for block in Block), LOSS_REACHED)
+)
 
 
 def without_exchange(said: str) -> str:

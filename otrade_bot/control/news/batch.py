@@ -17,14 +17,14 @@ from otrade_bot.control.news.entry import Entry, Item, LaneName, html_units
 from otrade_bot.control.reply import LIMIT, Reply, Run, italic, lines, text
 from otrade_bot.control.words import ago, clock_text, day_text
 from otrade_bot.core.clock import MINUTE, SECOND, ist_date
-from otrade_bot.core.lang import speaking, t
+from otrade_bot.core.lang import phrase, speaking, t
 
 __all__ = ["REPEAT", "ROOM", "Echoes", "is_digest", "picked", "rendered"]
 
 #: Longest message before what a lane may add to it (late, repeat).
 ROOM = LIMIT - 160
 
-REPEAT = "(repeat: Telegram's answer was lost)"
+REPEAT = phrase("(repeat: Telegram's answer was lost)")
 
 #: Delivered later than this says so.
 _LATE = 60 * SECOND
@@ -156,7 +156,7 @@ def rendered(entries: Sequence[Entry], now_ns: int, *, repeat: bool) -> Reply:
         rows = _Folds(entries).rows
         said = _digested(entries) if _flood(rows) else _packed(rows)
         late = _late_text(entries, now_ns)
-        again = t("(repeat: Telegram's answer was lost)") if repeat else ""
+        again = t(REPEAT) if repeat else ""
         whole = lines(said, italic(late) if late else "", italic(again) if again else "")
     if len(entries) > 1:
         return whole

@@ -74,10 +74,10 @@ class Deaf:
     def _why(self, state: Hearing) -> str:
         """'' for nothing that matters."""
         if state.word == "refused":
-            return t("Telegram refuses the token: {error}. {cure}", error=state.error, cure=state.cure)
+            return t("Telegram refuses the token: {error}. {cure}", error=state.error, cure=t(state.cure))
         # After a kill Telegram may hold the poll of before for a moment: the first conflict of all proves nothing.
         if state.word == "conflict" and (state.last_ok or state.times > 1):
-            return t("Another program takes its messages: {error}. {cure}", error=state.error, cure=state.cure)
+            return t("Another program takes its messages: {error}. {cure}", error=state.error, cure=t(state.cure))
         silent = self._wall() - max(state.last_ok, self._began)
         if silent <= _SILENT_S or not self._market():
             return ""

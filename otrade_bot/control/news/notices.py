@@ -35,9 +35,9 @@ from otrade_bot.control.news.pieces import (
 )
 from otrade_bot.control.news.summaries import day_head, day_lines, run_lines
 from otrade_bot.control.reply import Action, Part, Reply, bold, code, italic, lines, text
-from otrade_bot.control.words import clock_text, symbol_text, without_exchange
+from otrade_bot.control.words import clock_text, named, symbol_text, without_exchange
 from otrade_bot.core.events import Event, EventKind, Severity
-from otrade_bot.core.lang import t
+from otrade_bot.core.lang import phrase, t
 from otrade_bot.core.money import group_indian, rupees_text
 
 __all__ = ["describe"]
@@ -90,8 +90,19 @@ _SILENT = frozenset({EventKind.EVALUATION, EventKind.COMMAND, EventKind.ORDER, E
 
 
 def _head(event: Event) -> str:
-    head = {EventKind.RECOVERY: "Recovered", EventKind.CARRY: "Kept"}.get(event.kind, event.kind.value.capitalize())
-    return head.upper() if event.severity >= Severity.RISK else head
+    usual, grave = _HEADS.get(event.kind) or (event.kind.value.capitalize(), event.kind.value.upper())
+    return grave if event.severity >= Severity.RISK else usual
+
+
+#: Of events that speak for themselves: the headline, and that of a risk.
+_HEADS: Mapping[EventKind, tuple[str, str]] = {
+    EventKind.ALERT: (phrase("Alert"), phrase("ALERT")),
+    EventKind.RECOVERY: (phrase("Recovered"), phrase("RECOVERED")),
+    EventKind.CARRY: (phrase("Kept"), phrase("KEPT")),
+    EventKind.LEVEL: (phrase("Level"), phrase("LEVEL")),
+    EventKind.CLOSE: (phrase("Close"), phrase("CLOSE")),
+    EventKind.SETTING: (phrase("Setting"), phrase("SETTING")),
+}
 
 
 def _own_words(event: Event, head: str) -> str:
@@ -112,7 +123,7 @@ def _signal(data: Data) -> _Said:
     by_strategy = f"({strategy})" if (strategy := word(data, "strategy")) else ""
     said = join(commas(size, *levels), by_strategy)
     if not (ref := word(data, "ref")):
-        return _Said("Signal", said)
+        return _Said(phrase("Signal"), said)
     return _Said(t("Enter?"), said, _question(data, ref), answers(ref, float(number(data, "seconds") or 0)))
 
 
@@ -151,8 +162,8 @@ def _level(data: Data, key: str, price: int | None) -> str:
 
 def _refusal(data: Data) -> _Said:
     reason = word(data, "reason") or word(data, "code")
-    head = t("Not entered") if word(data, "ref") else "Refused"
-    return _Said(head, join(rung(data), t(reason) if reason else ""))
+    head = phrase("Not entered") if word(data, "ref") else phrase("Refused")
+    return _Said(head, join(rung(data), named(reason)))
 
 
 _WORKING = ("open", "trigger_pending")
@@ -162,10 +173,11 @@ def _accepted(data: Data) -> str | None:
     """The headline of a working order: what it was before decides whether that is new."""
     before, status = word(data, "before"), word(data, "status")
     if before not in _WORKING:
-        return "Order accepted"
+        return phrase("Order accepted")
     if status == "trigger_pending":
         return None
-    return "Stop triggered" if before == "trigger_pending" and number(data, "trigger_paise") else "Order changed"
+    triggered = before == "trigger_pending" and number(data, "trigger_paise")
+    return phrase("Stop triggered") if triggered else phrase("Order changed")
 
 
 def _order(data: Data) -> _Said | None:
@@ -173,8 +185,8 @@ def _order(data: Data) -> _Said | None:
     the fills speak, of a moved stop its own notice."""
     status = word(data, "status")
     head = _accepted(data) if status in _WORKING else {
-        "rejected": "Order REFUSED",
-        "cancelled": "Order cancelled",
+        "rejected": phrase("Order REFUSED"),
+        "cancelled": phrase("Order cancelled"),
     }.get(status)  # fmt: skip
     if head is None:
         return None
@@ -190,8 +202,7 @@ def _order(data: Data) -> _Said | None:
 
 
 def _leg(data: Data) -> str:
-    leg = word(data, "leg")
-    return t(leg) if leg else ""
+    return named(word(data, "leg"))
 
 
 def _fill(data: Data) -> _Said:
@@ -202,20 +213,20 @@ def _fill(data: Data) -> _Said:
     if partial:
         size = t("{quantity} of {ordered}", quantity=size, ordered=amount(data, "ordered"))
     price = f"@ {rupees_text(round(value / quantity))}" if quantity and value is not None and quantity > 0 else ""
-    head = "Partly filled" if partial else "Filled"
+    head = phrase("Partly filled") if partial else phrase("Filled")
     return _Said(head, join(rung(data), _leg(data), word(data, "side"), size, price))
 
 
 _STOPS = {
-    "armed": "Stop level set",
-    "moved": "Stop level moved",
-    "resized": "Stop resized",
-    "missing": "STOP MISSING",
+    "armed": phrase("Stop level set"),
+    "moved": phrase("Stop level moved"),
+    "resized": phrase("Stop resized"),
+    "missing": phrase("STOP MISSING"),
 }
 
 
 def _stop(data: Data) -> _Said:
-    head = _STOPS.get(word(data, "state"), "Stop")
+    head = _STOPS.get(word(data, "state"), phrase("Stop"))
     level, size = paise(data, "level_paise"), amount(data)
     at = t("at {price}", price=level) if level else ""
     return _Said(head, join(rung(data), at, t("for {quantity}", quantity=size) if size else ""))
@@ -231,9 +242,9 @@ def _trade(data: Data) -> _Said:
     size = join(word(data, "side"), amount(data), prefixed("×", way))
     paid_out = paise(data, "charges_paise")
     charges = t("charges {amount}", amount=paid_out) if paid_out else ""
-    reason = word(data, "exit_reason").replace("_", " ")
-    why = t("outside of this program") if reason == "outside" else t(reason) if reason else ""
-    return _Said("Closed", commas(result, why, size, charges))
+    reason = word(data, "exit_reason")
+    why = t("outside of this program") if reason == "outside" else named(reason).replace("_", " ")
+    return _Said(phrase("Closed"), commas(result, why, size, charges))
 
 
 def _block(data: Data) -> _Said:
@@ -241,19 +252,19 @@ def _block(data: Data) -> _Said:
     who = by(data)
     reason = word(data, "reason").removesuffix(" by command" if who else "")
     if data.get("on") is False:  # who lifts it is not who set it
-        return _Said("Block lifted", f"{who}: {t(reason)}" if who else t(reason))
-    return _Said("Entries BLOCKED", join(t(reason), who))
+        return _Said(phrase("Block lifted"), f"{who}: {named(reason)}" if who else named(reason))
+    return _Said(phrase("Entries BLOCKED"), join(named(reason), who))
 
 
 _BOUNDARIES = {
-    "card": ("Before the open", ""),
-    "prepared": ("New day prepared", ""),
-    "open": ("Market open", ""),
-    "entries_stop": ("No more entries today", "exits go on"),
-    "square_off_warning": ("Square-off", "is near: intraday positions will be closed"),
-    "square_off": ("Square-off", "closing intraday positions"),
-    "close": ("Market closed", ""),
-    "next": ("Next session", ""),
+    "card": (phrase("Before the open"), ""),
+    "prepared": (phrase("New day prepared"), ""),
+    "open": (phrase("Market open"), ""),
+    "entries_stop": (phrase("No more entries today"), phrase("exits go on")),
+    "square_off_warning": (phrase("Square-off"), phrase("is near: intraday positions will be closed")),
+    "square_off": (phrase("Square-off"), phrase("closing intraday positions")),
+    "close": (phrase("Market closed"), ""),
+    "next": (phrase("Next session"), ""),
 }
 
 
@@ -263,10 +274,10 @@ def _session(data: Data) -> _Said:
         return _Said(squared_head(data), "", tuple(squared_lines(data)), squared_buttons(data), own=False)
     if boundary == "evening":
         return _Said(t("Tokens"), "", tuple(token_lines(data)), own=False)
-    head, detail = _BOUNDARIES.get(boundary, ("Session", boundary.replace("_", " ")))
-    detail = t(detail)
+    head, detail = _BOUNDARIES.get(boundary, (phrase("Session"), boundary.replace("_", " ")))
+    detail = t(detail) if detail else ""
     if boundary == "close" and (until := word(data, "auction_until")):
-        head, detail = "Continuous trading ended", t("closing auction to {time}", time=until[11:16])
+        head, detail = phrase("Continuous trading ended"), t("closing auction to {time}", time=until[11:16])
     held = number(data, "positions")
     if boundary == "square_off" and held and number(data, "due") == 0:
         return _Said(head, t("nothing is due now; {n} open, each has its time", n=held), own=False)
@@ -290,31 +301,33 @@ def _bare(data: Data) -> list[str]:
 
 
 _FLATTENS = {
-    "queued": "Flatten queued",
-    "remembered": "Flatten remembered",
-    "started": "Flatten started",
-    "flat": "Flatten done",
-    "not_flat": "NOT FLAT",
-    "unconfirmed": "Flatten NOT CONFIRMED",
+    "queued": phrase("Flatten queued"),
+    "remembered": phrase("Flatten remembered"),
+    "started": phrase("Flatten started"),
+    "flat": phrase("Flatten done"),
+    "not_flat": phrase("NOT FLAT"),
+    "unconfirmed": phrase("Flatten NOT CONFIRMED"),
 }
 
 
 def _flatten(data: Data) -> _Said:
     state = word(data, "state")
-    return _Said(_FLATTENS.get(state, "Flatten"), "" if state in _FLATTENS else state.replace("_", " "), who=by(data))
+    head = _FLATTENS.get(state, phrase("Flatten"))
+    return _Said(head, "" if state in _FLATTENS else state.replace("_", " "), who=by(data))
 
 
 def _run(data: Data) -> _Said | None:
     """Of a run that says where it begins and where it ends, and of books that were not known."""
     state = word(data, "state")
     if state == "reopened" and data.get("known_again") is True:
-        return _Said("Orders and positions are known", "", tuple(run_lines(data)))
+        return _Said(phrase("Orders and positions are known"), "", tuple(run_lines(data)))
     if state not in ("started", "stopped"):
         return None
     number_of = word(data, "version") if state == "started" else ""
     version = t("version {version}", version=number_of) if number_of else ""
     resumed = t("the day goes on after a stop") if state == "started" and data.get("resumed") is True else ""
-    return _Said(state.capitalize(), "", (commas(version, resumed), *run_lines(data)))
+    head = phrase("Started") if state == "started" else phrase("Stopped")
+    return _Said(head, "", (commas(version, resumed), *run_lines(data)))
 
 
 def _day(data: Data) -> _Said:

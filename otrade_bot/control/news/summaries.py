@@ -20,7 +20,7 @@ from otrade_bot.control.news.pieces import (
     word,
 )
 from otrade_bot.control.reply import Part, Reply, bold, code, text
-from otrade_bot.control.words import day_text, dropped_text, percent, short, symbol_text
+from otrade_bot.control.words import counted, day_text, dropped_text, percent, short, symbol_text
 from otrade_bot.core.clock import at_ist
 from otrade_bot.core.lang import t
 from otrade_bot.core.money import group_indian
@@ -82,7 +82,7 @@ def _names(symbols: object) -> str:
         return "?"
     shown = ", ".join(short(symbol_text(str(symbol)), 40) for symbol in symbols[:_NAMES])
     more = len(symbols) - _NAMES
-    return f"{shown} and {more} more" if more > 0 else shown or "nothing"
+    return t("{names} and {n} more", names=shown, n=more) if more > 0 else shown or t("nothing")
 
 
 def day_head(data: Data) -> str:
@@ -118,17 +118,7 @@ def day_lines(data: Data) -> Iterator[Part]:
 def _trades(data: Data) -> str:
     trades = data.get("trades")
     booked = len(trades) if isinstance(trades, (list, tuple)) else number(data, "trades")
-    return "" if booked is None else _many(booked, "trade") if booked else t("No trades")
-
-
-def _many(number: int, what: str) -> str:
-    """'1 trade', '1,200 trades'."""
-    one, many = {
-        "trade": (t("1 trade"), t("{n} trades", n=group_indian(number))),
-        "signal": (t("1 signal"), t("{n} signals", n=group_indian(number))),
-        "order": (t("1 order"), t("{n} orders", n=group_indian(number))),
-    }[what]
-    return one if number == 1 else many
+    return "" if booked is None else counted(booked, "trade") if booked else t("No trades")
 
 
 def _winners(data: Data) -> str:
@@ -154,7 +144,7 @@ def _named(trade: Data) -> Reply:
 
 def _counted(data: Data, key: str, one: str) -> str:
     value = number(data, key)
-    return "" if value is None else _many(value, one)
+    return "" if value is None else counted(value, one)
 
 
 def _counts(data: Data, key: str) -> dict[str, int]:

@@ -32,6 +32,8 @@ async def erase(
         if pause is None or verdict.word not in ("wait", "unsent", "lost"):
             break
         await sleep(max(pause, min(verdict.seconds, 30.0)))
-    what = t("login address") if holds_code(message.text or message.caption or "") else t("code")
+    address = holds_code(message.text or message.caption or "")
+    what = "login address" if address else "code"
     log(f"phone: a {what} in chat {message.chat_id} could not be removed: {verdict.error}")
-    return text(bold(t("Delete your message yourself:")), " ", t("the {what} in it could not be removed.", what=what))
+    said = t("the login address in it could not be removed.") if address else t("the code in it could not be removed.")
+    return text(bold(t("Delete your message yourself:")), " ", said)

@@ -17,6 +17,7 @@ from typing import Any
 from telegram import Bot, Update, error
 
 from otrade_bot.control.phone.errors import judge
+from otrade_bot.core.lang import phrase
 from otrade_bot.core.masking import mask_text
 
 __all__ = ["FAULTS", "Fault", "Line", "Patience", "PhoneState", "Poller", "fault_of"]
@@ -56,9 +57,11 @@ class Fault:
     cure: str
 
 
-_WAIT = "Nothing to do: it is tried again by itself."
-_CHECK = "Compare OTRADE_TELEGRAM_TOKEN with @BotFather's (/token), look at OTRADE_TELEGRAM_BASE_URL, then start again."
-_OTHER = (
+_WAIT = phrase("Nothing to do: it is tried again by itself.")
+_CHECK = phrase(
+    "Compare OTRADE_TELEGRAM_TOKEN with @BotFather's (/token), look at OTRADE_TELEGRAM_BASE_URL, then start again."
+)
+_OTHER = phrase(
     "Another program asks for this bot's updates: stop it. Where you run no other, the token has leaked: "
     "get a new one from @BotFather (/revoke)."
 )

@@ -22,6 +22,7 @@ from telegram.constants import ParseMode
 from otrade_bot.control.phone.buttons import Deck, Offers
 from otrade_bot.control.phone.errors import Verdict, judge
 from otrade_bot.control.reply import LIMIT, Reply, Run, italic, lines, text
+from otrade_bot.core.lang import phrase, t
 from otrade_bot.core.masking import mask_text
 
 __all__ = ["CAPTION", "Parcels", "Place", "Replies"]
@@ -41,7 +42,7 @@ MOST_AT_ONCE = 12
 #: Keys in a row of the phone's keyboard.
 KEYS_A_ROW = 3
 
-REPEAT = "(repeat: Telegram's answer was lost)"
+REPEAT = phrase("(repeat: Telegram's answer was lost)")
 #: Room for that mark and for the mode.
 _PART = LIMIT - 240
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
@@ -164,7 +165,7 @@ class Replies:
             if about_topic:
                 thread = None
             elif verdict.word == "unshowable" and part.picture is not None and not _about_words(verdict):
-                part = replace(lines(part, italic("(Telegram did not take the picture.)")), picture=None)
+                part = replace(lines(part, italic(t("(Telegram did not take the picture.)"))), picture=None)
             elif verdict.word == "unshowable" and html:
                 html = False
             elif pauses and verdict.word in ("wait", "unsent", "lost") and verdict.seconds <= MOST_PATIENCE_S:
@@ -281,7 +282,8 @@ def _labelled(parts: list[Reply]) -> list[Reply]:
 
 
 def _marked(part: Reply) -> Reply:
-    return part if part.to_plain().startswith(REPEAT) else lines(italic(REPEAT), part)
+    mark = t(REPEAT)
+    return part if part.to_plain().startswith(mark) else lines(italic(mark), part)
 
 
 def _joined(parts: Sequence[Reply]) -> Reply:
