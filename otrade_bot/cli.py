@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from otrade_bot import __version__
 from otrade_bot.core.errors import ConfigException, DataException, StrategyException, TradingException
+from otrade_bot.core.lastwords import mask_last_words
 
 __all__ = ["main"]
 
@@ -29,7 +30,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; returns the exit code. ``argv`` None: of a process that is ours, not a test's."""
+    if argv is None:
+        mask_last_words()
     args = _parser().parse_args(argv)
     run: Callable[[argparse.Namespace], int] = args.run
     try:

@@ -226,3 +226,9 @@ def test_long_texts_are_masked_in_linear_time() -> None:
     """A pattern that backtracks would not come back from these within the limit of a test."""
     for piece in ("-", "_", "a", "1", "token", "eyJ", "://", "a=", "'token", ":", "[('", "bearer ", "token:"):
         assert mask_text(piece * 20_000) is not None
+
+
+def test_a_form_that_begins_with_the_code_of_a_login_keeps_it() -> None:
+    said = mask_text("denied for POST /token? body code=mk404&client_id=abc&grant_type=authorization_code")
+    assert "mk404" not in said
+    assert mask_text("refused code=InputException of state=open") == "refused code=InputException of state=open"

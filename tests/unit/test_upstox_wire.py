@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import json
 import logging
 import threading
 import time
@@ -16,6 +18,8 @@ from otrade_bot.brokers.upstox.wire import Wire
 from otrade_bot.core.errors import BrokerException, ConfigException
 from otrade_bot.core.model import Accepted, OrderType, Side, Unknown
 from tests.unit.upstox_room import KEYS, until, upstox, wanted
+from tests.venues.faults import Accept
+from tests.venues.loopback import Answer
 from tests.venues.upstox import RELIANCE, Hang, UpstoxApi
 
 LIMIT, MARKET, SL, SL_M = OrderType.LIMIT, OrderType.MARKET, OrderType.SL, OrderType.SL_M
@@ -240,3 +244,42 @@ async def test_a_change_whose_reading_fails_is_not_sent_and_unknown() -> None:
         api.fail("details", Hang())
         assert isinstance(await broker.modify(outcome.order_id, price=98_000), Unknown)
         assert api.called("modify") == []
+
+
+async def test_an_answer_that_nobody_waits_for_any_more_is_told_by_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """Its words may repeat the token, and asyncio logs what nobody has asked for."""
+
+    class Refusing(Hang):
+        async def strike(self, accept: Accept) -> Answer:
+            await super().strike(accept)
+            return Answer(403, json.dumps({"errors": [{"message": f"denied {api.token}"}]}).encode())
+
+    async with upstox() as (api, broker):
+        hang = Refusing()
+        api.fail("book", hang)
+        api.fail("place", hang)
+        asked = [asyncio.create_task(broker.get_orderbook()), asyncio.create_task(broker.place(wanted()))]
+        await until(lambda: hang.holding == 2)
+        while asked:
+            asked[-1].cancel()
+            await asyncio.wait({asked.pop()})
+        hang.release()
+        await until(lambda: hang.holding == 0)
+    for _ in range(3):
+        await asyncio.sleep(0)
+        gc.collect()
+    assert not [one.getMessage() for one in caplog.records if one.name == "asyncio"]
+
+
+async def test_what_was_given_up_before_it_began_is_never_sent() -> None:
+    async with upstox(threads=1) as (api, broker):
+        hang = Hang()
+        api.fail("place", hang)
+        first, second = (asyncio.create_task(broker.place(wanted(tag=tag))) for tag in "ab")
+        await until(lambda: hang.holding == 1)
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        hang.release()
+        await first
+        await broker.cancel("1")  # behind it in the one thread there is
+        assert [order.tag for order in api.exchange.orders.values()] == ["a"]

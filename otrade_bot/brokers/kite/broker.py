@@ -179,9 +179,11 @@ class KiteBroker(BrokerInterface):
             work = self._orders.run(partial(judged, call))
         except RuntimeError as error:  # closed
             return Unknown(said(str(error)))
-        done, _ = await asyncio.wait({work}, timeout=self._settings.deadline)
+        try:
+            done, _ = await asyncio.wait({work}, timeout=self._settings.deadline)
+        finally:
+            work.cancel()  # what has not begun is not sent any more, and what nobody waits for is printed by nobody
         if not done:
-            work.cancel()  # what has not begun is not sent any more
             return Unknown(f"no answer within {self._settings.deadline:g} s")
         if work.cancelled():
             return Unknown("the broker was closed before it was sent")
@@ -279,9 +281,11 @@ class KiteBroker(BrokerInterface):
             work = lanes.run(partial(tried, what, call))
         except RuntimeError as error:  # closed
             return Failed(BrokerException(said(f"kite {what}: {error}")), passing=False)
-        done, _ = await asyncio.wait({work}, timeout=self._settings.deadline)
-        if not done:
+        try:
+            done, _ = await asyncio.wait({work}, timeout=self._settings.deadline)
+        finally:
             work.cancel()
+        if not done:
             late = f"kite {what}: no answer within {self._settings.deadline:g} s"
             return Failed(BrokerException(late), passing=True)
         if work.cancelled():

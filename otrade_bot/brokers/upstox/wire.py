@@ -135,11 +135,13 @@ class Wire:
 
     async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         """In a thread. Raises TimeoutError at the deadline, RuntimeError where the pool is closed; what has not begun
-        by then is not sent any more."""
+        by then, or when the asker gives up, is not sent any more."""
         future = asyncio.get_running_loop().run_in_executor(pool, work)
-        done, _ = await asyncio.wait({future}, timeout=self._settings.deadline_s)
+        try:
+            done, _ = await asyncio.wait({future}, timeout=self._settings.deadline_s)
+        finally:
+            future.cancel()  # asyncio would print an error that nobody asks for, with the answer and a token in it
         if not done:
-            future.cancel()
             raise TimeoutError(f"no answer within {self._settings.deadline_s:g} s")
         if future.cancelled():
             raise RuntimeError("the broker was closed before it was sent")
