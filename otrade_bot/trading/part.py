@@ -80,7 +80,7 @@ def give_up(manager: OrderManager, life: RungLife, why: str) -> None:
     name = f"{manager.symbol(life)} P{life.rung + 1}"
     manager.emit(Event(
         EventKind.CLOSE, manager.clock.now_ns(), manager.symbol(life),
-        f"{name}: the part that was to be closed is given up ({why}); {left}, the stop covers the rest",
+        f"{name}: the part that was to be closed is given up ({why}); {left}, its stop is brought back",
         Severity.RISK, close_data(life),
     ))  # fmt: skip
 
