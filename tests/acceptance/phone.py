@@ -77,6 +77,12 @@ SYMBOLLESS = frozenset(
 )  # fmt: skip
 
 
+def lane_of(head: str) -> str:
+    """In which lane of a chat notices with that headline stand: the order holds within it."""
+    often = ("Signal", "Refused", "Order", "Stop ", "Alert", "Recovered")
+    return "news" if head.startswith(often) else "first"
+
+
 class Hand:
     """One person at the phone: says something and waits for the answer to it."""
 

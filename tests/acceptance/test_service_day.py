@@ -16,7 +16,7 @@ from otrade_bot.control.news.entry import LANES
 from otrade_bot.core.jsonlines import LineLog
 from otrade_bot.core.model import OrderStatus
 from otrade_bot.core.money import rupees_text, to_paise
-from tests.acceptance.phone import Push, pushes
+from tests.acceptance.phone import Push, lane_of, pushes
 from tests.acceptance.service_room import OPERATOR, OWNER, ROOT, VIEWER, ServiceRoom
 from tests.venues.telegram import BotApi
 
@@ -97,18 +97,13 @@ def _told(room: ServiceRoom, api: BotApi, day: date, label: str) -> list[Push]:
         told = pushes(api.to(person), label)
         assert len(told) == len(expected)
         for lane in LANES:
-            assert [push.key for push in told if _lane(push.head) == lane] == [
-                key for key in expected if _lane(key[1]) == lane
+            assert [push.key for push in told if lane_of(push.head) == lane] == [
+                key for key in expected if lane_of(key[1]) == lane
             ]
-    waiting = {lane: [push for push in pushes(api.to(OWNER), label) if _lane(push.head) == lane] for lane in LANES}
+    waiting = {lane: [push for push in pushes(api.to(OWNER), label) if lane_of(push.head) == lane] for lane in LANES}
     assert [push.time for push in waiting["first"]] == sorted(push.time for push in waiting["first"])
     assert not [sent.text for sent in api.sent if re.search(r"\(repeat:|min late", sent.text)]
-    return [waiting[_lane(head)].pop(0) for _, head, _ in expected]
-
-
-def _lane(head: str) -> str:
-    often = ("Signal", "Refused", "Order", "Stop ", "Alert", "Recovered")
-    return "news" if head.startswith(often) else "first"
+    return [waiting[lane_of(head)].pop(0) for _, head, _ in expected]
 
 
 def _of_the_market(told: Sequence[Push]) -> list[tuple[str, str]]:

@@ -21,9 +21,10 @@ import pytest
 import pytest_asyncio
 
 from otrade_bot.brokers.paper.book import Book
+from otrade_bot.control.news.entry import LANES
 from otrade_bot.core.model import GttStatus
 from otrade_bot.core.money import rupees_text
-from tests.acceptance.phone import Hand, Push, buttons, pushes
+from tests.acceptance.phone import Hand, Push, buttons, lane_of, pushes
 from tests.acceptance.service_room import OPERATOR, OWNER, VIEWER, ServiceRoom
 from tests.venues.telegram import BotApi, Sent
 
@@ -249,10 +250,13 @@ async def test_the_next_morning_it_asks_before_nine_and_from_the_pre_open_on_wai
         _closed_each(done.text, scene.book)
         assert await scene.room.stop() == 0
         told = scene.told()
-        assert told[-1].head == "Stopped", "the last word"
+        first = [push for push in told if lane_of(push.head) == "first"]
+        assert first[-1].head == "Stopped", "the last word, but for news that waited"
         assert {push.time[:5] for push in told if push.head == "Closed"} == {"09:15"}
         assert not [push for push in told if push.head in ("ALERT", "Alert")], "the first price is a moment away"
-        assert [push.time for push in told] == sorted(push.time for push in told)
+        for one in LANES:
+            times = [push.time for push in told if lane_of(push.head) == one]
+            assert times == sorted(times)
 
 
 def _closed_each(answer: str, book: Book) -> None:
