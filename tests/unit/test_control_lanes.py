@@ -481,9 +481,10 @@ def test_one_event_is_one_write_whatever_it_means_to_whom(room: Room, monkeypatc
 
 
 async def test_killed_after_any_byte_of_the_file_nothing_is_lost_and_what_may_have_been_shown_is_marked(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One life with losses, a digest and two languages; then a next process from each prefix of what it wrote."""
+    monkeypatch.setattr("otrade_bot.core.lang.catalogue", lambda spoken: {})  # counted by words
     first = Room(tmp_path / "first")
     hindi = GROUP.model_copy(update={"chat_id": 8, "language": "hi"})
     first.pushes = Pushes(first.outbox, (OWNER, hindi), Notifications(), lambda: LABEL)
