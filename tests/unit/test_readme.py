@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -15,27 +16,39 @@ import pytest
 
 from otrade_bot.brokers import listing, tokens
 from otrade_bot.brokers.budget import KITE, UPSTOX
+from otrade_bot.cli import main
 from otrade_bot.config import ConfigManager
 from otrade_bot.config.models import FILES, BrokerConfig, Notifications, TradingConfig
 from otrade_bot.config.secrets import Secrets
+from otrade_bot.control import stepup
 from otrade_bot.control.auth import Role
 from otrade_bot.control.confirm import Confirmations
 from otrade_bot.control.handlers import COMMANDS
+from otrade_bot.control.phone import buttons, card
 from otrade_bot.control.phone.gate import Knock
 from otrade_bot.core.clock import SECOND, SystemClock
 from otrade_bot.core.errors import StrategyException
 from otrade_bot.research import bench
-from otrade_bot.service import control_state, health, past_bars
+from otrade_bot.service import (
+    authenticators,
+    control_state,
+    health,
+    invitations,
+    past_bars,
+    preferences,
+    watch_command,
+)
 from otrade_bot.service.app import FAREWELL, UNOPENED, WRITES
 from otrade_bot.service.doctor import Patient, local_checks
 from otrade_bot.service.doctor_broker import SKEW
 from otrade_bot.service.doctor_net import net_checks
-from otrade_bot.service.folder import GUESTS, mark_of
+from otrade_bot.service.folder import GUESTS, WATCH, mark_of
 from otrade_bot.service.health import DISK_MB
 from otrade_bot.service.mouths import introduction
 from otrade_bot.service.switch import USERS
 from otrade_bot.strategies.base import StrategyParams
 from otrade_bot.strategies.loader import load_strategy, parse_params
+from tests.venues.telegram import BotApi
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,7 +56,8 @@ TUTORIAL = (ROOT / "docs/strategies.md").read_text(encoding="utf-8")
 LIVE = (ROOT / "docs/live.md").read_text(encoding="utf-8")
 DOCUMENTS = (
     *("README.md", "docs/strategies.md", "docs/architecture.md", "docs/performance.md", "docs/when.md"),
-    *("docs/live.md", "docs/reliability.md"),
+    *("docs/live.md", "docs/reliability.md", "docs/tour/README.md"),
+    *sorted(f"docs/cockpit/{path.name}" for path in (ROOT / "docs/cockpit").glob("*.md")),
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -e "
@@ -97,10 +111,11 @@ def test_ci_is_executable_and_is_bash_without_syntax_errors() -> None:
 
 
 def test_every_dependency_has_its_reason_and_nothing_else_is_listed() -> None:
-    rows = re.findall(r"^\| `([^`]+)`( \(test\))? \| (.+) \|$", section("Dependencies"), re.MULTILINE)
-    told = {(name.lower(), bool(test)) for name, test, why in rows if len(why) > 8}
-    asked = {(requirement(line), False) for line in PROJECT["dependencies"]}
-    asked |= {(requirement(line), True) for line in PROJECT["optional-dependencies"]["test"]}
+    rows = re.findall(r"^\| `([^`]+)`(?: \(([a-z, ]+)\))? \| (.+) \|$", section("Dependencies"), re.MULTILINE)
+    told = {(name.lower(), kind) for name, kinds, why in rows if len(why) > 8 for kind in kinds.split(", ")}
+    asked = {(requirement(line), "") for line in PROJECT["dependencies"]}
+    for kind, lines in PROJECT["optional-dependencies"].items():
+        asked |= {(requirement(line), kind) for line in lines}
     assert told == asked
 
 
@@ -134,12 +149,17 @@ def test_pinned_versions_cover_every_dependency_and_name_no_address() -> None:
 def test_links_lead_to_files(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
-        assert (ROOT / document).parent.joinpath(target).is_file(), target
+        if not target.startswith("https://"):
+            assert (ROOT / document).parent.joinpath(target).is_file(), target
+    for picture in re.findall(r'<img src="([^"]+)"', text):
+        assert (ROOT / document).parent.joinpath(picture).read_bytes().startswith(b"\x89PNG"), picture
 
 
 @pytest.mark.parametrize(
-    "path", [".ci/run", ".env.example", "LICENSE", "bin/post_compile", "deploy/otrade-bot.service", "requirements.txt"]
-)
+    "path",
+    [".ci/run", ".env.example", "LICENSE", "bin/post_compile", "deploy/otrade-bot.service",
+     "deploy/otrade-bot-watch.service", "requirements.txt"],
+)  # fmt: skip
 def test_files_named_in_the_readme_are_there(path: str) -> None:
     assert f"`{path}`" in README
     assert (ROOT / path).exists()
@@ -165,6 +185,12 @@ def test_the_example_lists_every_variable_and_leaves_out_only_the_cache() -> Non
     assert set(re.findall(r"^(OTRADE_\w+)=", example, re.MULTILINE)) == VARIABLES - {"OTRADE_CACHE_DIR"}
 
 
+def test_the_readme_says_what_each_variable_is_for_but_for_addresses_and_tokens_from_elsewhere() -> None:
+    told = set(re.findall(r"`(OTRADE_\w+)`", "".join(re.findall(r"^\| `OTRADE.+$", section("Settings"), re.MULTILINE))))
+    left = {name for name in VARIABLES if name.endswith(("_ROOT", "_URL", "_ACCESS_TOKEN"))}
+    assert told == VARIABLES - left
+
+
 def test_variables_counted_as_known_stand_in_the_sources() -> None:
     sources = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "otrade_bot").rglob("*.py"))
     plain = {name for name in VARIABLES if name.removeprefix("OTRADE_").lower() not in Secrets.model_fields}
@@ -178,7 +204,7 @@ def test_commands_stand_in_the_readme_under_the_lowest_role_that_may_give_them()
 
 
 def test_notifications_of_the_readme_are_those_of_the_settings_with_their_defaults() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (on|silent|off) \|", section("Who may do what"), re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (on|silent|off|risk) \|", section("Who may do what"), re.MULTILINE)
     assert dict(rows) == {name: info.default for name, info in Notifications.model_fields.items()}
     assert len(rows) == len(Notifications.model_fields)
 
@@ -187,8 +213,37 @@ def test_a_yes_counts_as_long_as_the_readme_says() -> None:
     assert f"for {Confirmations().seconds:.0f} s, from the person who was asked" in section("Who may do what")
 
 
-def test_the_line_that_lets_the_owner_in_is_the_one_that_the_service_prints() -> None:
+async def test_what_the_set_up_shows_is_what_it_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     shown = re.findall(r"```text\n(.*?)```", section("From BotFather to the first /status"), re.DOTALL)[0]
+    for name in Secrets.model_fields:
+        monkeypatch.delenv(f"OTRADE_{name.upper()}", raising=False)
+    monkeypatch.delenv("OTRADE_CONFIG_DIR", raising=False)
+    monkeypatch.delenv("OTRADE_STATE_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    said = ""
+
+    def link() -> str:
+        nonlocal said
+        said += capsys.readouterr().out
+        found = re.search(r"start=([\w-]+)$", said, re.MULTILINE)
+        return found.group(1) if found else ""
+
+    async with BotApi([7]) as api:
+        monkeypatch.setenv("OTRADE_TELEGRAM_TOKEN", api.token)
+        monkeypatch.setenv("OTRADE_TELEGRAM_BASE_URL", api.base_url)
+        done = asyncio.create_task(asyncio.to_thread(main, ["telegram", "setup"]))
+        await api.until(lambda: link() and api.polling)
+        api.say(7, f"/start {link()}", name="Asha")
+        assert await done == 0
+    said = (said + capsys.readouterr().out).replace("otrade_loopback_bot", "my_trading_bot")
+    assert [line.strip() for line in shown.splitlines() if line.strip()] == re.findall(r"^\d\. .+$", said, re.MULTILINE)
+
+
+def test_the_line_that_lets_the_owner_in_is_the_one_that_the_service_prints() -> None:
+    page = (ROOT / "docs/cockpit/people.md").read_text(encoding="utf-8")
+    shown = next(block for block in blocks(page, "text") if "A stranger wrote" in block)
     said = introduction(Knock(7, 7, name="Asha", line="/start"))
     assert [line.strip() for line in shown.splitlines()[1:] if line.strip()] == [
         line.strip().replace(os.environ.get("OTRADE_CONFIG_DIR", "config"), "config") for line in said.splitlines()
@@ -223,13 +278,13 @@ def test_options_of_the_service_are_those_of_the_command_line() -> None:
 def test_the_process_file_starts_the_service_and_its_watchdog() -> None:
     lines = (ROOT / "Procfile").read_text(encoding="utf-8").splitlines()
     assert lines == ["worker: otrade-bot run", "watch: otrade-bot watch"]
-    assert f"`{lines[0]}`" in section("Deployment")
+    assert all(f"`{line}`" in section("Deployment") for line in lines)
     assert re.search(r"^    run  ", help_of(), re.MULTILINE)
 
 
-def unit() -> dict[str, str]:
-    """What deploy/otrade-bot.service sets."""
-    lines = (ROOT / "deploy/otrade-bot.service").read_text(encoding="utf-8").splitlines()
+def unit(name: str = "otrade-bot") -> dict[str, str]:
+    """What deploy/NAME.service sets."""
+    lines = (ROOT / f"deploy/{name}.service").read_text(encoding="utf-8").splitlines()
     return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z]\w+=", line))
 
 
@@ -250,6 +305,13 @@ def test_the_unit_keeps_what_the_service_writes_where_it_may_write() -> None:
     assert f"OTRADE_CACHE_DIR=/var/cache/{given['CacheDirectory']}" in given["Environment"]
 
 
+def test_the_watchdogs_unit_works_where_the_services_does() -> None:
+    service, watchdog = unit(), unit("otrade-bot-watch")
+    assert watchdog["ExecStart"] == service["ExecStart"].removesuffix("run") + "watch"
+    for same in ("User", "WorkingDirectory", "StateDirectory", "Restart", "UMask", "ProtectSystem", "NoNewPrivileges"):
+        assert watchdog[same] == service[same]
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine")
 def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
     text = (ROOT / "deploy/otrade-bot.service").read_text(encoding="utf-8")
@@ -266,7 +328,18 @@ def test_files_of_the_state_folder_are_those_that_the_service_writes() -> None:
     assert told == {
         "journal/YYYY-MM-DD.jsonl", "paper.jsonl", control_state.FILE, "outbox.jsonl", health.FILE, "logs/",
         UNOPENED, *map(mark_of, GUESTS), "lock", tokens.FILE, USERS, f"{listing.FOLDER}/", f"{past_bars.FOLDER}/",
+        authenticators.FILE, f"{WATCH}/", "past/", "pictures/",
     }  # fmt: skip
+
+
+def test_what_control_json_holds_of_others_is_named_by_its_keys() -> None:
+    row = re.findall(r"^\| `control\.json` \| (.+) \|$", section("What is kept"), re.MULTILINE)[0]
+    assert set(re.findall(r"`(\w+)`", row)) == {card.KEY, buttons.SHELF, stepup.KEY, preferences.KEY, invitations.KEY}
+
+
+def test_the_watchdogs_files_are_those_of_the_readme() -> None:
+    row = re.findall(r"^\| `watch/` \| (.+) \|$", section("What is kept"), re.MULTILINE)[0]
+    assert re.findall(r"`([^`]+)`", row) == [watch_command.STATE, watch_command.LOG]
 
 
 def test_the_parts_of_the_memory_are_those_that_the_bench_measures() -> None:
@@ -276,8 +349,9 @@ def test_the_parts_of_the_memory_are_those_that_the_bench_measures() -> None:
 
 
 def test_every_page_of_the_docs_is_linked_from_the_readme_or_the_architecture() -> None:
-    linked = set(re.findall(r"\]\((?:docs/)?(\w+\.md)\)", README + (ROOT / "docs/architecture.md").read_text("utf-8")))
-    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= linked
+    both = README + (ROOT / "docs/architecture.md").read_text("utf-8")
+    linked = set(re.findall(r"\]\((?:docs/)?([\w/]+\.md)\)", both))
+    assert {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")} <= linked
 
 
 # --- trading live -----------------------------------------------------------------------------------
