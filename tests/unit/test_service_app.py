@@ -29,7 +29,7 @@ from otrade_bot.service.clockwatch import ClockWatch, Reading, read_clocks
 from otrade_bot.service.journal import day_path, read_day
 from otrade_bot.service.mouths import Answers
 from otrade_bot.service.prices import Simulated
-from otrade_bot.service.rehearsal import Rehearsal
+from otrade_bot.service.rehearsal import Rehearsal, drive
 from otrade_bot.trading import setup
 
 SYMBOLS = ("NSE:RELIANCE", "NSE:SBIN")
@@ -89,15 +89,32 @@ def service_at(folder: Path, room: Room, start: int | None = OPEN, speed: float 
 
 
 async def running(service: Service, until: Callable[[], bool]) -> None:
-    """Run it until the condition holds, then stop it in good order."""
-    task = asyncio.create_task(service.run())
-    async with asyncio.timeout(30):
-        while not until():
-            await asyncio.sleep(0.01)
-            if task.done():
-                break
-    service.stop("enough")
-    await task
+    """Run it until the condition holds, then stop it in good order. The market of a rehearsal stands still at that very
+    moment, however busy the machine is."""
+    reached = asyncio.Event()
+
+    async def halting(*given: Any, stop: Callable[[], bool], **named: Any) -> bool:
+        def halt() -> bool:
+            if until():
+                reached.set()
+            return stop() or reached.is_set()
+
+        over = await drive(*given, stop=halt, **named)
+        if reached.is_set():
+            await asyncio.Event().wait()
+        return over
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "drive", halting)
+        task = asyncio.create_task(service.run())
+        async with asyncio.timeout(30):
+            while not until():
+                await asyncio.sleep(0.01)
+                if reached.is_set() or task.done():
+                    break
+        reached.set()
+        service.stop("enough")
+        await task
 
 
 async def test_a_rehearsed_day_ends_by_itself_with_its_report(tmp_path: Path) -> None:
@@ -171,24 +188,28 @@ async def held_before(folder: Path) -> tuple[str, int]:
 
 
 def service_with(folder: Path, room: Room, settings: Config, start: int) -> Service:
-    plan = Rehearsal(OPEN, 5000.0, "simulated, seed 1")
+    plan = Rehearsal(OPEN, 100_000.0, "simulated, seed 1")
     strategies = setup.load_strategies(settings, None)
     setting = Setting(settings, strategies, kernel(), Simulated(1, settings.market), folder, plan, start, True)
     return Service(setting, lambda service: room)
 
 
 async def flattened(service: Service, room: Room) -> str:
-    """What /flatten says as soon as the service is there; then its day to the end."""
-    task = asyncio.create_task(service.run())
-    async with asyncio.timeout(30):
-        while not room.texts("run"):
-            assert not task.done()
-            await asyncio.sleep(0.01)
-        said = await service.engine.flatten("owner")
-        await task
+    """What /flatten says that comes before the first price; then its day to the end."""
+    asked: list[asyncio.Task[str]] = []
+
+    async def after_that(*given: Any, **named: Any) -> bool:
+        assert room.texts("run")
+        asked.append(asyncio.create_task(service.engine.flatten("owner")))
+        await asyncio.sleep(0)
+        return await drive(*given, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "drive", after_that)
+        await asyncio.wait_for(service.run(), 60)
     assert not [text for text in room.texts("alert") if "failed" in text]
     assert len([event for event in room.events if event.kind == "day"]) == 1
-    return said
+    return await asked[0]
 
 
 async def test_a_position_whose_instrument_was_taken_out_of_the_settings_is_still_ours_to_leave(
