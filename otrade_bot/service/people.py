@@ -19,11 +19,11 @@ from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Heard
 from otrade_bot.control.people import Invited, Person
 from otrade_bot.control.phone.gate import Knock
-from otrade_bot.control.reply import Action, Reply, bold, code, lines, text
+from otrade_bot.control.reply import Action, Reply, Told, bold, code, lines, text
 from otrade_bot.control.stepup import Memory, Seeds, StepUp
 from otrade_bot.control.words import short
 from otrade_bot.core.errors import CommandException, ConfigException
-from otrade_bot.core.lang import t
+from otrade_bot.core.lang import speaking, t
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.onetime import INVITED
 from otrade_bot.service.invitations import Invitation, Invitations
@@ -57,7 +57,7 @@ class People:
     ) -> None:
         self.users = tuple(users)
         self.username: Callable[[], str] = str
-        self.tell: Callable[[Reply], None] = lambda said: None
+        self.tell: Callable[[Told], None] = lambda said: None
         self.audit: Callable[[Heard], None] = lambda heard: None
         self._seeds, self._log = seeds, log
         self._manager, self._wall = manager, wall
@@ -97,7 +97,8 @@ class People:
             raise CommandException(t("Telegram has not told the bot's own name yet: try again in a moment."))
         self._file()  # a file that nobody could be written into is said now
         word = self._invitations.make(role.word, name, by)
-        self._news(by, t("{who} has invited {name} as {role}", who=self._called(by), name=name, role=role.word))
+        names = {"who": self._called(by), "name": name, "role": role.word}
+        self._news(by, lambda: t("{who} has invited {name} as {role}", **names))
         return replace(self.invited()[-1], link=f"https://t.me/{username}?start={word}")
 
     def cancel(self, name: str) -> int:
@@ -106,28 +107,32 @@ class People:
     def set_role(self, user_id: int, role: Role, by: int) -> None:
         if role < Role.ADMIN:
             self._demand_other(user_id, by, t("You cannot lower your own role: another admin can."))
-        said = t("{who} has made {name} {role}", who=self._called(by), name=self._called(user_id), role=role.word)
+        names = {"who": self._called(by), "name": self._called(user_id), "role": role.word}
         self._change(user_id, lambda row: {**row, "role": role.word})
-        self._news(by, said)
+        self._news(by, lambda: t("{who} has made {name} {role}", **names))
 
     def set_blocked(self, user_id: int, blocked: bool, by: int) -> None:
         self._demand_other(user_id, by, t("You cannot block yourself: another admin can."))
         names = {"who": self._called(by), "name": self._called(user_id)}
-        said = t("{who} has blocked {name}", **names) if blocked else t("{who} lets {name} in again", **names)
+
+        def said() -> str:
+            return t("{who} has blocked {name}", **names) if blocked else t("{who} lets {name} in again", **names)
+
         self._change(user_id, lambda row: {**row, "blocked": blocked})
         self._news(by, said)
 
     def remove(self, user_id: int, by: int) -> None:
         self._demand_other(user_id, by, t("You cannot remove yourself: another admin can."))
-        said = t("{who} has removed {name}", who=self._called(by), name=self._called(user_id))
+        names = {"who": self._called(by), "name": self._called(user_id)}
         self._change(user_id, lambda row: None)
-        self._news(by, said)
+        self._news(by, lambda: t("{who} has removed {name}", **names))
 
-    def _news(self, by: int, said: str) -> None:
+    def _news(self, by: int, said: Callable[[], str]) -> None:
         """Where there is another admin, he hears of it: whoever did it may have been somebody with a stolen phone."""
-        self._log(f"people: {said}")
+        with speaking("en"):
+            self._log(f"people: {said()}")
         if any(user.role == "admin" and user.user_id != by for user in active(self.users)):
-            self.tell(bold(said))
+            self.tell(lambda: bold(said()))
 
     def _called(self, user_id: int) -> str:
         named = (user.name for user in self.users if user.user_id == user_id and user.name)
@@ -148,7 +153,11 @@ class People:
             return False
 
     def finish(self) -> None:
-        """At a start: who had burnt an invitation when a kill came is let in now."""
+        """At a start: who had burnt an invitation when a kill came is let in now. What somebody has made who is no
+        admin any more, as telegram.json was edited meanwhile, opens nothing."""
+        for maker in {one.by for one in self._invitations.open()}:
+            if not _may_invite(self.users, maker):
+                self._withdraw(maker)
         for key, one in self._invitations.taken().items():
             try:
                 self._let_in(key, one, one.name)
@@ -158,6 +167,9 @@ class People:
     def _let_in(self, key: str, one: Invitation, called: str) -> bool:
         rows, known = self._file()
         if any(user.user_id == one.taken and user.blocked for user in known):
+            return False
+        if not _may_invite(known, one.by):
+            self._invitations.end(key)
             return False
         if not any((user.user_id, user.chat_id) == (one.taken, one.taken) for user in known):
             row = {"user_id": one.taken, "chat_id": one.taken, "role": one.role, "name": one.name}
@@ -174,18 +186,23 @@ class People:
         with suppress(Exception):  # no desk is open yet: the log has it
             self.audit(heard)
         who = mask_text(short(called, 60))
-        said = lines(
-            bold(t("{name} has come by your link and is {role}", name=one.name, role=one.role)),
-            text(t("At Telegram: {who}", who=who), " · ", code(str(one.taken))),
-            text(t("Somebody else?"), " ", code(f"/users block {one.taken}")),
-        )
-        block = (Action(t("Block {name}", name=one.name), f"/users block {one.taken}"),)
-        self.tell(Reply(said.runs, block))
+
+        def joined() -> Reply:
+            said = lines(
+                bold(t("{name} has come by your link and is {role}", name=one.name, role=one.role)),
+                text(t("At Telegram: {who}", who=who), " · ", code(str(one.taken))),
+                text(t("Somebody else?"), " ", code(f"/users block {one.taken}")),
+            )
+            return Reply(said.runs, (Action(t("Block {name}", name=one.name), f"/users block {one.taken}"),))
+
+        self.tell(joined)
 
     def _failed(self, error: Exception) -> None:
         self._log(f"people: an invitation could not be redeemed: {error}")
-        self.tell(lines(bold(t("An invitation could not be redeemed")), str(error),
-                         t("Its bearer can open the link again once that is mended.")))  # fmt: skip
+        self.tell(
+            lambda: lines(bold(t("An invitation could not be redeemed")), str(error),
+                          t("Its bearer can open the link again once that is mended."))
+        )  # fmt: skip
 
     # The file.
 
@@ -230,6 +247,11 @@ class People:
     def _demand_other(self, user_id: int, by: int, why: str) -> None:
         if by == user_id:
             raise CommandException(why)
+
+
+def _may_invite(users: Sequence[User], maker: int) -> bool:
+    """``maker`` 0: it was made at the machine."""
+    return maker == 0 or _power(users, maker) == Role.ADMIN
 
 
 def _power(users: Sequence[User], user_id: int) -> int:

@@ -118,6 +118,22 @@ def test_with_the_admin_go_the_invitations_that_he_made(house: House) -> None:
     assert house.comes(code) is None
 
 
+@pytest.mark.parametrize("how", ["removed", "blocked", "lowered"])
+@pytest.mark.parametrize("restart", [True, False])
+def test_with_an_admin_who_goes_by_hand_go_his_invitations_too(house: House, how: str, restart: bool) -> None:
+    """telegram.json is edited where the phone was stolen: what the thief had prepared opens nothing."""
+    code = house.prove("/users invite admin Ravi", SECOND).partition("?start=")[2].split()[0]
+    rows = [one for one in ROWS if one["user_id"] != SECOND]
+    changed = {"removed": {}, "blocked": {"blocked": True}, "lowered": {"role": "viewer"}}[how]
+    rows += [{**one, **changed} for one in ROWS if one["user_id"] == SECOND and changed]
+    house.file.write_text(json.dumps({"users": rows}))
+    later = house.again() if restart else house
+    assert not restart or later.people.invited() == []
+    assert later.comes(code) is None
+    assert later.rows == rows
+    assert later.again().comes(code) is None
+
+
 def test_who_is_blocked_comes_back_by_no_link_and_burns_none(house: House) -> None:
     house.say("/users block clerk")
     code, told = house.invited(), len(house.told)
