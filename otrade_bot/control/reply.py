@@ -11,14 +11,14 @@ styles and stand in none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from string import Formatter
 
 __all__ = [
-    "LIMIT", "Action", "Part", "Picture", "Reply", "Run", "bold", "code", "filled", "italic", "lines", "pre",
-    "text",
+    "LIMIT", "Action", "Part", "Picture", "Reply", "Run", "Told", "bold", "code", "filled", "italic", "lines",
+    "pre", "text", "worded",
 ]  # fmt: skip
 
 #: Telegram's longest message. Lengths here are UTF-16 units of the HTML, never less than what it counts.
@@ -113,6 +113,13 @@ class Reply:
 
 
 Part = str | Reply
+#: What several people are told, each in his language: words, or what makes them.
+Told = Reply | Callable[[], Reply]
+
+
+def worded(said: Told) -> Reply:
+    """In the language that is spoken."""
+    return said if isinstance(said, Reply) else said()
 
 
 def text(*parts: Part) -> Reply:

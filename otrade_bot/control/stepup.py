@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from otrade_bot.control.reply import Reply, bold, code, lines, text
+from otrade_bot.control.reply import Reply, Told, bold, code, lines, text
 from otrade_bot.core.errors import CommandException, ConfigException
 from otrade_bot.core.lang import t
 
@@ -94,7 +94,7 @@ class StepUp:
         seeds: Seeds,
         memory: Memory,
         *,
-        tell: Callable[[Reply], None] = lambda said: None,
+        tell: Callable[[Told], None] = lambda said: None,
         wall: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -173,7 +173,7 @@ class StepUp:
         self._keep(user_id, _Record(record.of, record.step, 0, self._wall() + LOCK_S))
         self.forget(user_id)
         self._tell(
-            lines(
+            lambda: lines(
                 bold(t("{wrong} wrong codes of {user}", wrong=MOST_WRONG, user=user)),
                 t("Codes of this person are locked for {minutes} min.", minutes=f"{LOCK_S / 60:.0f}"),
                 text(t("Is the phone in other hands?"), " ", code(f"/users block {user_id}")),

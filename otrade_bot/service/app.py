@@ -24,6 +24,7 @@ from otrade_bot.control.reply import bold, lines
 from otrade_bot.core.clock import Clock, ManualClock, SystemClock, ist_date, midnight_ns, to_ist
 from otrade_bot.core.errors import ConfigException, TokenException
 from otrade_bot.core.events import Event, EventKind, Observer
+from otrade_bot.core.lang import t
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.model import Block
 from otrade_bot.core.session import Calendar
@@ -498,11 +499,11 @@ class Service:
             write_state(path, said, durable=False)
         get_logger("error").critical("the service cannot start", exc_info=error)
         self.mouths.tell(
-            lines(
-                bold("The service cannot start"),
+            lambda: lines(
+                bold(t("The service cannot start")),
                 said["error"],
-                "Nothing is traded and nobody watches until that is mended. Stops stay at the broker.",
-                "A supervisor tries again for ever; the same reason is said once.",
+                t("Nothing is traded and nobody watches until that is mended. Stops stay at the broker."),
+                t("A supervisor tries again for ever; the same reason is said once."),
             )
         )
         carriers = [asyncio.ensure_future(make()) for name, make in self.mouths.tasks() if name == "outbox"]
@@ -519,10 +520,10 @@ class Service:
         cause = first_cause(error)
         get_logger("error").critical("the service crashed", exc_info=cause)
         self.mouths.tell(
-            lines(
-                bold("The service crashed"),
+            lambda: lines(
+                bold(t("The service crashed")),
                 f"{type(cause).__name__}: {mask_text(str(cause))}",
-                "Stops stay at the broker. If a supervisor runs it, it starts again and recovers by itself.",
+                t("Stops stay at the broker. If a supervisor runs it, it starts again and recovers by itself."),
             )
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from otrade_bot.config.secrets import Secrets
 from otrade_bot.control.news.deaf import Deaf, Hearing
 from otrade_bot.control.news.extra import Extra, addresses, channels
-from otrade_bot.control.reply import Reply
+from otrade_bot.control.reply import Told
 from otrade_bot.core.events import Observer
 from otrade_bot.core.session import Phase
 from otrade_bot.service.logs import get_logger
@@ -26,7 +26,7 @@ class _Phone(Protocol):
     def label(self) -> Callable[[], str]: ...
     @property
     def state(self) -> Hearing: ...
-    def tell(self, reply: Reply) -> None: ...
+    def tell(self, reply: Told) -> None: ...
 
 
 class Extras:

@@ -17,6 +17,7 @@ from typing import Any, get_args
 from otrade_bot.config.models import User
 from otrade_bot.control.stepup import Memory
 from otrade_bot.core.errors import CommandException
+from otrade_bot.core.lang import t
 
 __all__ = ["KEY", "LASTS_S", "Invitation", "Invitations"]
 
@@ -57,12 +58,12 @@ class Invitations:
         """A new code. Raises CommandException where it cannot be kept."""
         kept, word = self._kept(), secrets.token_urlsafe(18)
         if len(kept) >= MOST:
-            raise CommandException(f"{MOST} invitations are open already: withdraw one.")
+            raise CommandException(t("{n} invitations are open already: withdraw one.", n=MOST))
         kept[_hash(word)] = Invitation(role, name, by, self._wall() + LASTS_S)
         if lost := self._keep(kept):
             kept.pop(_hash(word))
             self._keep(kept)
-            raise CommandException(f"Nobody was invited: {lost}")
+            raise CommandException(t("Nobody was invited: {why}", why=lost))
         return word
 
     def burn(self, word: str, user_id: int) -> str:

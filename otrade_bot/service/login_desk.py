@@ -22,6 +22,7 @@ from otrade_bot.brokers.tokens import Login, Token, TokenStore
 from otrade_bot.control.reply import Reply, bold, lines, text
 from otrade_bot.core.clock import to_ist
 from otrade_bot.core.errors import BrokerException, CommandException, ConfigException, TokenException
+from otrade_bot.core.lang import phrase, t
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.ports import LoginEnd, LoginPage
 from otrade_bot.core.redirects import Redirected, redirected
@@ -31,6 +32,7 @@ __all__ = ["AGAIN", "SECONDS", "OnToken", "ServiceLogins"]
 
 #: How long a login that was begun counts, s.
 SECONDS = 600.0
+MINUTES = f"{SECONDS / 60:.0f}"
 #: Begun at a time; more would be no person's.
 MOST = 32
 
@@ -38,7 +40,7 @@ MOST = 32
 OnToken = Callable[[str, Token], Awaitable[str | None] | str | None]
 
 #: What to do after a failure, said in a chat.
-AGAIN = "Send /login for a new address."
+AGAIN = phrase("Send /login for a new address.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class ServiceLogins:
             if one.until > now and (one.session, one.broker) != (session, name)
         }  # fmt: skip
         if len(self._begun) >= MOST:
-            raise CommandException("Too many logins are open. Try again in ten minutes.")
+            raise CommandException(t("Too many logins are open. Try again in ten minutes."))
         url = await asyncio.to_thread(login.url, state)
         self._begun[_digest(state)] = _Begun(session, name, now + SECONDS)
         get_logger().info("login begun", broker=name, session=session)
@@ -108,23 +110,25 @@ class ServiceLogins:
         login = await self._ready(name)
         ask: Callable[[], Awaitable[None]] | None = getattr(login, "ask_in_app", None)
         if ask is None:
-            raise CommandException(f"{name.capitalize()} knows no consent in its app. {self._again}")
+            said = t("{broker} knows no consent in its app.", broker=name.capitalize())
+            raise CommandException(f"{said} {t(self._again)}")
         if not self._listening:
-            raise CommandException("brokers.json: login.listen is not set, so the token could not come here.")
+            raise CommandException(t("brokers.json: login.listen is not set, so the token could not come here."))
         try:
             await ask()
         except BrokerException as error:
             raise CommandException(f"{error}") from None
         self._asked[name] = _Begun(session, name, self._steady() + SECONDS)
         get_logger().info("consent asked", broker=name, session=session)
-        return f"{name.capitalize()} asks you in its app now: say yes there within {SECONDS / 60:.0f} min."
+        return t("{broker} asks you in its app now: say yes there within {minutes} min.", broker=name.capitalize(),
+                 minutes=MINUTES)  # fmt: skip
 
     # --- what comes back ---
     async def finish(self, text: str, session: str) -> LoginEnd:
         found = redirected(text)
         if found is None:
-            why = "That is no address of a login. Paste it whole, as the browser shows it."
-            raise CommandException(f"{why} {self._again}")
+            why = t("That is no address of a login. Paste it whole, as the browser shows it.")
+            raise CommandException(f"{why} {t(self._again)}")
         begun = self._taken(found, session)
         return await self._exchanged(begun, found)
 
@@ -133,7 +137,7 @@ class ServiceLogins:
         nobody else hears of him."""
         found = redirected(f"?{query}")
         if found is None or not found.state:
-            return "This is no address of a login that was begun here. Nothing was done."
+            return t("This is no address of a login that was begun here. Nothing was done.")
         try:
             begun = self._taken(found, "")
         except CommandException as error:
@@ -141,11 +145,11 @@ class ServiceLogins:
         try:
             end = await self._exchanged(begun, found)
         except CommandException as error:
-            self.tell(text(bold("Login failed: "), str(error)))
+            self.tell(text(bold(t("Login failed:")), f" {error}"))
             return str(error)
-        more = "Send /login to decide." if end.account else ""
+        more = t("Send /login to decide.") if end.account else ""
         self.tell(lines(end.said, more))
-        return " ".join(filter(None, (end.said, more, "You may close this page.")))
+        return " ".join(filter(None, (end.said, more, t("You may close this page."))))
 
     async def delivered(self, told: Any) -> None:
         """What a broker's notifier posted to the secret path: Upstox's token after consent. Never raises."""
@@ -164,9 +168,9 @@ class ServiceLogins:
         try:
             end = await self._judged(begun, await login.vet(value), sure=False)
         except (BrokerException, CommandException) as error:
-            self.tell(text(bold("Login failed: "), str(error)))
+            self.tell(text(bold(t("Login failed:")), f" {error}"))
             return
-        self.tell(lines(end.said, "Send /login to decide." if end.account else ""))
+        self.tell(lines(end.said, t("Send /login to decide.") if end.account else ""))
 
     # --- another account ---
     def waiting(self, session: str) -> str:
@@ -178,7 +182,7 @@ class ServiceLogins:
 
     async def accept(self, session: str) -> str:
         if not self.waiting(session):
-            raise CommandException(f"No other account waits for a yes. {self._again}")
+            raise CommandException(f"{t('No other account waits for a yes.')} {t(self._again)}")
         held = self._held.pop(session)
         return await self._kept(held.broker, held.token, session)
 
@@ -189,8 +193,10 @@ class ServiceLogins:
     def _named(self, broker: str) -> str:
         name = broker or (self._brokers[0] if self._brokers else "")
         if name not in self._brokers:
-            known = " and ".join(self._brokers) or "no broker"
-            raise CommandException(f"There is a login for {known} here{f', none for {name}' if name else ''}.")
+            known = t(" and ").join(self._brokers) or t("no broker")
+            if not name:
+                raise CommandException(t("There is a login for {known} here.", known=known))
+            raise CommandException(t("There is a login for {known} here, none for {name}.", known=known, name=name))
         return name
 
     async def _ready(self, name: str) -> Login:
@@ -200,7 +206,7 @@ class ServiceLogins:
             if name not in self._logins:
                 self._logins[name] = await asyncio.to_thread(self._make, name)
         except ConfigException as error:
-            raise CommandException(f"No login is possible: {error}") from None
+            raise CommandException(t("No login is possible: {error}", error=error)) from None
         return self._logins[name]
 
     def _taken(self, found: Redirected, session: str) -> _Begun:
@@ -212,21 +218,27 @@ class ServiceLogins:
         # A state that another person holds has leaked, so it is used up as well; he is told nothing of it.
         begun = self._begun.pop(key, None)
         if begun is None or (session and begun.session != session) or found.broker not in ("", begun.broker):
-            missing = "The address has no state in it" if not found.state else "No open login of yours has that state"
-            raise CommandException(f"{missing}: nothing was done with it. {self._again}")
+            missing = (
+                t("No open login of yours has that state: nothing was done with it.")
+                if found.state
+                else t("The address has no state in it: nothing was done with it.")
+            )
+            raise CommandException(f"{missing} {t(self._again)}")
         if begun.until <= now:
-            raise CommandException(f"Too late: an address counts for {SECONDS / 60:.0f} min. {self._again}")
+            late = t("Too late: an address counts for {minutes} min.", minutes=MINUTES)
+            raise CommandException(f"{late} {t(self._again)}")
         return begun
 
     async def _exchanged(self, begun: _Begun, found: Redirected) -> LoginEnd:
         name = begun.broker.capitalize()
         if found.refused:
-            raise CommandException(f"{name} sent you back without a code: the login was not completed. {self._again}")
+            why = t("{broker} sent you back without a code: the login was not completed.", broker=name)
+            raise CommandException(f"{why} {t(self._again)}")
         try:
             token = await self._logins[begun.broker].exchange(found.code)
         except (TokenException, BrokerException) as error:
             get_logger().warning("login failed", broker=begun.broker, session=begun.session, why=str(error))
-            raise CommandException(f"{error}. {self._again}") from None
+            raise CommandException(f"{error}. {t(self._again)}") from None
         return await self._judged(begun, token, sure=True)
 
     async def _judged(self, begun: _Begun, token: Token, *, sure: bool) -> LoginEnd:
@@ -237,32 +249,37 @@ class ServiceLogins:
                 return LoginEnd(await self._kept(begun.broker, token, begun.session))
         self._held[begun.session] = _Held(begun.broker, token, self._steady() + SECONDS)
         get_logger().warning("login with another account", broker=begun.broker, user=token.user, known=known)
-        before = f"until now it was {known}" if known else "no account was known before"
-        said = f"That login is the account {token.user} at {begun.broker.capitalize()}; {before}. Nothing was changed."
+        template = (
+            t("That login is the account {user} at {broker}; until now it was {known}. Nothing was changed.")
+            if known
+            else t("That login is the account {user} at {broker}; no account was known before. Nothing was changed.")
+        )
+        said = template.format_map({"user": token.user, "broker": begun.broker.capitalize(), "known": known})
         return LoginEnd(said, token.user)
 
     def _known(self, broker: str) -> str:
         try:
             stored = self._store.load(broker)
         except ConfigException as error:
-            raise CommandException(f"No login is possible: {error}") from None
+            raise CommandException(t("No login is possible: {error}", error=error)) from None
         return stored.user if stored is not None else ""
 
     async def _kept(self, broker: str, token: Token, session: str) -> str:
         try:
             await asyncio.to_thread(self._store.save, broker, token)
         except ConfigException as error:
-            raise CommandException(f"Logged in, but the token could not be kept: {error}") from None
+            raise CommandException(t("Logged in, but the token could not be kept: {error}", error=error)) from None
         get_logger().info("logged in", broker=broker, user=token.user, session=session, until_ns=token.expires_ns)
         until = f"{to_ist(token.expires_ns):%a %d %b %H:%M} IST"
-        said = f"Logged in to {broker.capitalize()} as {token.user}. The token holds until {until}."
+        said = t("Logged in to {broker} as {user}. The token holds until {until}.", broker=broker.capitalize(),
+                 user=token.user, until=until)  # fmt: skip
         try:
             done = self.on_token(broker, token)
             more = await done if isawaitable(done) else done
         except Exception as error:
             with suppress(Exception):
                 get_logger("error").error("a new token was not taken up", broker=broker, error=mask_text(repr(error)))
-            more = f"But the service could not take it up ({type(error).__name__}): look at /status."
+            more = t("But the service could not take it up ({error}): look at /status.", error=type(error).__name__)
         return " ".join(filter(None, (said, more)))
 
 
@@ -271,7 +288,8 @@ def _alone(session: str) -> None:
     if session.startswith("telegram:"):
         person, _, chat = session.removeprefix("telegram:").partition(":")
         if person != chat:
-            raise CommandException("A login is begun in your private chat with the bot, or by `otrade-bot login`.")
+            said = t("A login is begun in your private chat with the bot, or by `otrade-bot login`.")
+            raise CommandException(said)
 
 
 def _digest(state: str) -> str:

@@ -11,6 +11,7 @@ from otrade_bot.config.manager import as_documents
 from otrade_bot.config.models import Config
 from otrade_bot.config.secrets import Secrets, load_secrets
 from otrade_bot.core.errors import CommandException, ConfigException
+from otrade_bot.core.lang import t
 
 __all__ = ["ModeSwitch", "live_objections", "missing_variables"]
 
@@ -39,7 +40,7 @@ class ModeSwitch:
 
     def objections(self, wanted: str) -> list[str]:
         """Raises ConfigException where settings or environment cannot be read."""
-        found = ["this is a rehearsal, which leaves the settings alone"] if self._rehearsal else []
+        found = [t("this is a rehearsal, which leaves the settings alone")] if self._rehearsal else []
         if wanted == "live":
             found += live_objections(self._config(), self._secrets())
         if not found:
@@ -61,7 +62,9 @@ class ModeSwitch:
             raise ConfigException("; ".join(against), file=_FILE, key=_KEY)
         path = self._manager().put(_FILE, _KEY, wanted)
         if self.following() != wanted:
-            raise CommandException(f"{path} was written, and yet the next start would be {self.following().upper()}.")
+            mode = self.following().upper()
+            said = t("{path} was written, and yet the next start would be {mode}.", path=path, mode=mode)
+            raise CommandException(said)
         self._tell(f"{by} has set the mode of the next start to {wanted.upper()}")
         return path
 
@@ -73,12 +76,12 @@ def live_objections(config: Config, secrets: Secrets) -> list[str]:
     """Why these settings may not trade live, each with its cure."""
     found = []
     if not secrets.live_allowed:
-        found.append("OTRADE_LIVE is not yes: set OTRADE_LIVE=yes in .env or the environment")
+        found.append(t("OTRADE_LIVE is not yes: set OTRADE_LIVE=yes in .env or the environment"))
     primary = config.brokers.primary
     if primary == "paper":
-        found.append("brokers.json: primary is paper: name kite or upstox, and the same as feed")
+        found.append(t("brokers.json: primary is paper: name kite or upstox, and the same as feed"))
     elif missing := missing_variables(primary, secrets):
-        found.append(f"{primary} has no credentials: set {', '.join(missing)} in .env")
+        found.append(t("{broker} has no credentials: set {names} in .env", broker=primary, names=", ".join(missing)))
     return found
 
 

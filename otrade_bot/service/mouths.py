@@ -22,12 +22,12 @@ from otrade_bot.control.news.outbox import Outbox
 from otrade_bot.control.news.pushes import Pushes
 from otrade_bot.control.phone.gate import Caller, Gate, Knock, headed
 from otrade_bot.control.phone.pace import Pace
-from otrade_bot.control.reply import Reply, bold, italic, lines
+from otrade_bot.control.reply import Reply, Told, bold, italic, lines, worded
 from otrade_bot.control.screen.terminal import PlainPrinter, PlainTerminal, TerminalUI, terminal
 from otrade_bot.control.views import label
 from otrade_bot.control.views_card import card, ended
 from otrade_bot.core.events import Event, Observer
-from otrade_bot.core.lang import t
+from otrade_bot.core.lang import Language, phrase, speaking, t
 from otrade_bot.service.authenticators import authenticators_for
 from otrade_bot.service.current import CurrentView
 from otrade_bot.service.daycard import DayCards
@@ -50,7 +50,7 @@ __all__ = ["Mouths", "Phones", "Terminals", "introduction", "mouths_for"]
 Task = tuple[str, Callable[[], Awaitable[None]]]
 #: A command waits so long for a desk that is being opened again: what it told the old one nobody would remember.
 OPENS = 15.0
-AGAIN = "Stops stay at the broker. Send it once more in a moment."
+AGAIN = phrase("Stops stay at the broker. Send it once more in a moment.")
 
 
 class Mouths(Protocol):
@@ -68,8 +68,8 @@ class Mouths(Protocol):
         """Before a day's first word: what the diary has and nobody was told, as a kill came between. Newest first."""
         ...
 
-    def tell(self, reply: Reply) -> None:
-        """To those in charge, outside of any event."""
+    def tell(self, reply: Told) -> None:
+        """To those in charge, outside of any event, in their languages."""
         ...
 
     def queue(self) -> Queue | None:
@@ -110,7 +110,7 @@ class Answers:
     async def _by_phone(self, caller: Caller, line: str) -> Reply:
         opened = await self._service.ready(OPENS)
         if self._service.reason:  # what is done now could not be told truly any more
-            return lines(italic(self.label()), bold("The service is stopping: nothing was done."), "Stops stay.")
+            return lines(italic(self.label()), bold(t("The service is stopping: nothing was done.")), t("Stops stay."))
         now = self.still(caller)
         if now is None:  # blocked or removed while his command waited
             return Reply()
@@ -129,7 +129,7 @@ class Answers:
 
     @property
     def _unopened(self) -> Reply:
-        return lines(italic(self.label()), bold("The day is being opened again: nothing was done."), AGAIN)
+        return lines(italic(self.label()), bold(t("The day is being opened again: nothing was done.")), t(AGAIN))
 
     def label(self) -> str:
         """The mode, as it stands in every message."""
@@ -142,6 +142,12 @@ class Answers:
         """An answer is in its chat: the question in it may be answered. Its buttons hold the nonce."""
         for action in said.actions:
             self._confirmations.seen(action.line.rpartition(" ")[2])
+
+    def spoken(self, chat: int) -> Language:
+        """In a chat: as the first of those who are heard there reads it."""
+        users = self._service.config.telegram.users
+        person = next((user.user_id for user in users if user.chat_id == chat and not user.blocked), 0)
+        return self.preferences.language(person)
 
     def menu(self, caller: Caller) -> list[tuple[str, str]]:
         """The commands that this person's phone offers."""
@@ -218,10 +224,10 @@ class Phones:
     def catch_up(self, diary: Iterable[Event]) -> None:
         self.pushes.catch_up(diary)
 
-    def tell(self, reply: Reply) -> None:
-        said = headed(self.label, reply)
-        self.outbox.put(said, self.gate.admin_chats)
-        self.printer.say(said)
+    def tell(self, reply: Told) -> None:
+        self.gate.tell_admins(lambda: worded(reply))
+        with speaking("en"):
+            self.printer.say(headed(self.label, worded(reply)))
 
     @property
     def state(self) -> PhoneState:
@@ -284,8 +290,8 @@ class Terminals:
     def line(self) -> None:
         return None
 
-    def tell(self, reply: Reply) -> None:
-        print(reply.to_plain(), file=sys.stderr)
+    def tell(self, reply: Told) -> None:
+        print(worded(reply).to_plain(), file=sys.stderr)
 
     async def farewell(self, seconds: float) -> None:
         if self.mouth is not None:
@@ -349,7 +355,7 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, people: People
 
     gate = Gate(
         settings.users, tell=outbox.put, log=knocked, audit=answers.heard, met=met, welcome=people.welcome,
-        label=answers.label,
+        label=answers.label, spoken=answers.spoken,
     )  # fmt: skip
     phone = Phone(
         secrets.telegram_token.get_secret_value(), gate, answers.by_phone, outbox,

@@ -20,7 +20,7 @@ from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Heard
 from otrade_bot.control.confirm import Confirmations
 from otrade_bot.control.phone.gate import Caller, Gate, Knock
-from otrade_bot.control.reply import Reply
+from otrade_bot.control.reply import Reply, Told, worded
 from otrade_bot.control.stepup import StepUp
 from otrade_bot.service.authenticators import FILE, Authenticators
 from otrade_bot.service.control_state import ControlState
@@ -63,10 +63,10 @@ class House:
             users, self.seeds, self.control, log=self.logged.append, manager=self.manager, wall=lambda: self.now
         )
         self.people.stepup = StepUp(
-            self.seeds, self.control, tell=self.told.append, wall=lambda: self.now, steady=self.steady
+            self.seeds, self.control, tell=self._tell, wall=lambda: self.now, steady=self.steady
         )
         self.people.username = lambda: "otrade_test_bot"
-        self.people.tell, self.people.audit = self.told.append, self.heard.append
+        self.people.tell, self.people.audit = self._tell, self.heard.append
         self.gate = Gate(
             (), tell=lambda reply, chats: self.told.append(reply), log=self.logged.append, audit=self.heard.append,
             welcome=self.people.welcome, wall=self.steady,
@@ -75,6 +75,9 @@ class House:
         self.people.follow(self._changed)
         self.people.finish()
         self.confirmations = Confirmations(self.steady)
+
+    def _tell(self, said: Told) -> None:
+        self.told.append(worded(said))
 
     def again(self) -> House:
         return House(self.folder, None, now=self.now)

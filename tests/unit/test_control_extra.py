@@ -20,7 +20,7 @@ from outbox_room import Hours, until
 from otrade_bot.control.news.deaf import Deaf
 from otrade_bot.control.news.extra import Extra, addresses, channels
 from otrade_bot.control.phone.poller import PhoneState
-from otrade_bot.control.reply import Reply
+from otrade_bot.control.reply import Told, worded
 from otrade_bot.core.clock import SECOND, at_ist
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.masking import forget_secrets, mask_text
@@ -84,8 +84,8 @@ class Desk:
             sleep=self.hours.sleep,
         )  # fmt: skip
 
-    def _tell(self, said: Reply) -> None:
-        self.phone.append(said.to_plain())
+    def _tell(self, said: Told) -> None:
+        self.phone.append(worded(said).to_plain())
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Extra]:

@@ -16,9 +16,9 @@ from contextlib import suppress
 from typing import Protocol
 
 from otrade_bot.control.news.notices import describe
-from otrade_bot.control.reply import Reply, bold, lines, text
+from otrade_bot.control.reply import Told, bold, lines, text
 from otrade_bot.core.events import Event, EventKind, Severity
-from otrade_bot.core.lang import t
+from otrade_bot.core.lang import speaking, t
 from otrade_bot.core.masking import SHORTEST, mask_text, register_secret
 
 __all__ = ["Channels", "Extra", "addresses", "channels"]
@@ -39,7 +39,7 @@ Channels = Callable[[str, str], str]
 
 
 class _Tell(Protocol):
-    def __call__(self, said: Reply, /) -> None: ...
+    def __call__(self, said: Told, /) -> None: ...
 
 
 class Extra:
@@ -71,7 +71,8 @@ class Extra:
             least = _LEVELS.get(self._level())
             if least is None or event.kind in _NEVER or _gravity(event) < least:
                 return
-            said = describe(event, self._label())
+            with speaking("en"):
+                said = describe(event, self._label())
         except Exception as error:
             self._log_error(f"an event could not be told to the extra channels: {type(error).__name__}: {error}")
             return
@@ -139,7 +140,7 @@ class Extra:
         self._log_error(f"extra channels: {fault}")
         with suppress(Exception):
             self._tell(
-                lines(
+                lambda: lines(
                     bold(t("The extra channels do not take messages")),
                     text(fault),
                     t("Telegram goes on. What they miss meanwhile is tried once more and not kept."),
@@ -150,7 +151,7 @@ class Extra:
         if self.fault:
             self.fault = ""
             with suppress(Exception):
-                self._tell(text(t("The extra channels take messages again.")))
+                self._tell(lambda: text(t("The extra channels take messages again.")))
 
 
 def _gravity(event: Event) -> Severity:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from otrade_bot.config.models import User
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Heard
-from otrade_bot.control.reply import Reply, bold, code, italic, lines, text
-from otrade_bot.control.words import count, short
+from otrade_bot.control.reply import Reply, bold, code, filled, italic, lines, text
+from otrade_bot.control.words import many, short
+from otrade_bot.core.lang import Language, speaking, t
 from otrade_bot.core.masking import mask_text
 
 __all__ = ["Caller", "Gate", "Knock", "headed"]
@@ -69,7 +70,7 @@ class Gate:
     ``tell`` puts a message into the chats of the admins (the outbox's ``put``), ``log`` takes one masked line,
     ``audit`` the record, ``met`` who it was; all are called once a burst, and their failure changes no verdict.
     ``welcome`` judges an invitation, and has made its bearer a user (``reload``) where it says True. ``wall`` gives
-    seconds that always advance, ``label`` the mode that stands on top of every message.
+    seconds that always advance, ``label`` the mode that stands on top of every message, ``spoken`` a chat's language.
     """
 
     def __init__(
@@ -82,13 +83,14 @@ class Gate:
         met: Callable[[Knock], None] = lambda knock: None,
         welcome: Callable[[Knock], bool] = lambda knock: False,
         label: Callable[[], str] = str,
+        spoken: Callable[[int], Language] = lambda chat: "en",
         wall: Callable[[], float] = time.monotonic,
         burst_s: float = 600.0,
     ) -> None:
         self.reload(users)
         self._welcome = welcome
         self._tell, self._log, self._audit, self._label = tell, log, audit, label
-        self._met, self._wall, self._burst_s = met, wall, burst_s
+        self._met, self._wall, self._burst_s, self._spoken = met, wall, burst_s, spoken
         self._strangers: dict[tuple[int | None, int | None], _Stranger] = {}
         self._alerts: list[float] = []
         self._uncounted = 0
@@ -152,6 +154,15 @@ class Gate:
         chats = dict.fromkeys(one.chat_id for one in self._callers.values() if one.role is Role.ADMIN)
         return tuple(chat for chat in chats if chat > 0) or tuple(chats)
 
+    def tell_admins(self, said: Callable[[], Reply]) -> None:
+        """Headed with the mode, in the language of each of their chats."""
+        chats: dict[Language, list[int]] = {}
+        for chat in self.admin_chats:
+            chats.setdefault(self._spoken(chat), []).append(chat)
+        for spoken, ones in chats.items():
+            with speaking(spoken):
+                self._tell(headed(self._label, said()), tuple(ones))
+
     def _refuse(self, knock: Knock) -> None:
         """Count; told is the first knock of a burst, with the number of those that were not told before."""
         now, key = self._wall(), (knock.user_id, knock.chat_id)
@@ -178,7 +189,12 @@ class Gate:
 
     def _report(self, knock: Knock, untold: int, others: int, *, last: bool) -> None:
         known = any(user == knock.user_id for user, _ in self._callers)
-        said = _alert(knock, untold, others, self._burst_s / 60, known=known, last=last)
+
+        def alert() -> Reply:
+            return _alert(knock, untold, others, self._burst_s / 60, known=known, last=last)
+
+        with speaking("en"):
+            said = alert()
         plain = mask_text(" · ".join(" ".join(row.split()) for row in said.to_plain().splitlines()))
         heard = Heard(
             f"stranger {knock.user_id or 'without an id'}",
@@ -196,7 +212,7 @@ class Gate:
         with suppress(Exception):
             self._met(knock)
         with suppress(Exception):
-            self._tell(headed(self._label, said), self.admin_chats)
+            self.tell_admins(alert)
 
 
 def _thread(topic: int | None) -> int | None:
@@ -219,19 +235,23 @@ def headed(label: Callable[[], str], said: Reply) -> Reply:
 
 def _alert(knock: Knock, untold: int, others: int, minutes: float, *, known: bool, last: bool) -> Reply:
     """Names and words of strangers are shortened, masked and escaped; ids are tap-to-copy."""
-    who = mask_text(short(knock.name, 60)) or "without a name"
-    verb = "pressed a button" if knock.what == "button" else "wrote to the bot"
+    who = mask_text(short(knock.name, 60)) or t("without a name")
+    head = t("A stranger pressed a button") if knock.what == "button" else t("A stranger wrote to the bot")
+    more = many(untold, t("1 more knock since the alert before."), t("{n} more knocks since the alert before."))
+    unsaid = many(
+        others, t("1 knock of others went untold meanwhile."), t("{n} knocks of others went untold meanwhile.")
+    )
     return lines(
-        bold(f"A stranger {verb}"),
-        text(who, " · user ", _id(knock.user_id), " · chat ", _id(knock.chat_id)),
-        text("Said: ", code(mask_text(short(knock.line, 80)))) if knock.line.strip() else "",
-        "This person may command from another chat, not from this one." if known else "",
-        "Nothing was done and nothing was answered.",
-        f"{count(untold, 'more knock')} since the alert before." if untold else "",
-        f"{count(others, 'knock')} of others went untold meanwhile." if others else "",
-        f"More strangers are only counted for the next {minutes:.0f} min." if last else "",
+        bold(head),
+        filled(t("{who} · user {user} · chat {chat}"), who=who, user=_id(knock.user_id), chat=_id(knock.chat_id)),
+        filled(t("Said: {line}"), line=code(mask_text(short(knock.line, 80)))) if knock.line.strip() else "",
+        t("This person may command from another chat, not from this one.") if known else "",
+        t("Nothing was done and nothing was answered."),
+        more if untold else "",
+        unsaid if others else "",
+        t("More strangers are only counted for the next {minutes} min.", minutes=f"{minutes:.0f}") if last else "",
     )
 
 
 def _id(number: int | None) -> Reply:
-    return code(str(number)) if number is not None else text("unknown")
+    return code(str(number)) if number is not None else text(t("unknown"))

@@ -194,13 +194,14 @@ class Phone:
         if self._warned is not None and now - self._warned < 600:
             return
         self._warned = now
-        said = lines(
-            bold("Commands may not reach this bot"),
-            "Telegram says that another program asks for its messages, or that a webhook is set.",
-            state.cure,
-            text("Telegram: ", code(state.error)),
+        self._gate.tell_admins(
+            lambda: lines(
+                bold(t("Commands may not reach this bot")),
+                t("Telegram says that another program asks for its messages, or that a webhook is set."),
+                t(state.cure),
+                text("Telegram: ", code(state.error)),
+            )
         )
-        self._outbox.put(headed(self._label, said), self._gate.admin_chats)
 
     # Updates: from here to the task that answers nothing waits, so order is kept.
 

@@ -27,6 +27,7 @@ from otrade_bot.control.screen.frame import Picture, draw
 from otrade_bot.control.screen.keys import Keys, LineEditor
 from otrade_bot.control.screen.pictures import with_pictures
 from otrade_bot.core.events import Event
+from otrade_bot.core.lang import speaking
 from otrade_bot.trading.snapshot import TradingView
 
 __all__ = ["PlainPrinter", "PlainTerminal", "TerminalUI", "terminal"]
@@ -50,7 +51,8 @@ class PlainPrinter:
         self._silent = False
 
     def on_event(self, event: Event) -> None:
-        said = describe(event)
+        with speaking("en"):  # whoever caused it
+            said = describe(event)
         if said:
             self.say(said)
 
