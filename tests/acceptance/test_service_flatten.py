@@ -1,6 +1,6 @@
 """/flatten in every phase of a day, over the real service: what is told, and what the exchange's book holds after it.
 
-A morning's work is done once: three delivery positions, bought shortly before the closing auction, with stops that
+A morning's work is done once: three delivery positions, bought before the closing auction, with stops that
 rest at the exchange. Each test goes on from a copy of that folder.
 """
 
@@ -30,7 +30,7 @@ from tests.venues.telegram import BotApi, Sent
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-START, MORNING = "2026-09-16T15:14:00", "2026-09-17T08:52:00"
+START, MORNING = "2026-09-16T15:12:00", "2026-09-17T08:52:00"
 LABEL = "PAPER · simulated prices · rehearsal of {:%d %b %Y}"
 FLAT = "Flat: the broker's book shows no position of ours."
 #: Delivery, so that they are kept to the auction and over night; all three close by auction.
@@ -128,7 +128,7 @@ async def service(folder: Path, speed: float, start: str = START) -> AsyncIterat
 async def bought(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a service that was stopped with three positions, shortly before 15:15."""
     folder = tmp_path_factory.mktemp("bought")
-    async with service(folder, 30) as scene:
+    async with service(folder, 10) as scene:
         await scene.started()
         await scene.api.until(lambda: sum(sent.text.count("Stop level set") for sent in scene.api.to(OWNER)) == 3, 60)
         assert await scene.room.stop() == 0
