@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Arguments, Command, Context
-from otrade_bot.control.reply import Reply, bold, code, lines, pre, text
+from otrade_bot.control.reply import Reply, bold, code, filled, lines, pre, text
 from otrade_bot.control.words import without_exchange
 from otrade_bot.core.errors import CommandException
 from otrade_bot.core.lang import t
@@ -32,7 +32,7 @@ class Audit(Arguments):
     def _spelt(cls, day: object) -> object:
         """A run of digits is no day."""
         if isinstance(day, str) and (len(day) != 10 or day[4:8:3] != "--"):
-            raise ValueError("a day is spelt 2026-09-16")
+            raise ValueError(t("a day is spelt 2026-09-16"))
         return day
 
 
@@ -51,7 +51,9 @@ async def _audit(context: Context, arguments: Arguments) -> Reply:
 
 def _verdict(chain: Mapping[str, Any]) -> list[Reply | str]:
     """The newest hash can be compared with what was told here before: who rewrites the file cannot rewrite a chat."""
-    head = text(t("{n} lines, the last hash is", n=chain["lines"]), " ", code(chain["head"] or "-"))
+    head = filled(
+        t("{n} lines, the last hash is {hash}"), n=str(chain["lines"]), hash=code(chain["head"] or "-")
+    )
     loose = t("{n} lines of an older version bear no hash.", n=chain["loose"]) if chain["loose"] else ""
     breaks = chain["breaks"]
     if not breaks:

@@ -107,9 +107,12 @@ def _ask(context: Context, desk: ModeDesk, wanted: str, changed: bool = False) -
         bold(t("{mode} from the next start on?", mode=wanted.upper())),
         what,
         _running(context, wanted),
-        text(f"Within {context.confirmations.seconds:.0f} s: ", code(f"/mode {wanted} yes"), " to do it."),
-    )
-    yes = Action(f"{wanted.capitalize()} at the next start", f"/mode {wanted} yes {nonce}")
+        filled(
+            t("Within {seconds} s: {yes} to do it."),
+            seconds=f"{context.confirmations.seconds:.0f}", yes=code(f"/mode {wanted} yes"),
+        ),
+    )  # fmt: skip
+    yes = Action(t("{mode} at the next start", mode=wanted.capitalize()), f"/mode {wanted} yes {nonce}")
     return Reply(question.runs, (yes, Action(t("Leave it"), f"/mode {wanted} no {nonce}")))
 
 

@@ -13,7 +13,7 @@ from otrade_bot.config.changes import value_text
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Arguments, Command, Context
 from otrade_bot.control.question import Question, Word, YesNo, settle
-from otrade_bot.control.reply import Action, Part, Reply, bold, code, lines, text
+from otrade_bot.control.reply import Action, Part, Reply, bold, code, filled, lines, text
 from otrade_bot.control.settings_desk import Change, Knob, Proposal, SettingsDesk, StrategyState
 from otrade_bot.control.views_risk import risk
 from otrade_bot.control.words import short, symbol_text
@@ -184,7 +184,8 @@ def _knobs(desk: SettingsDesk, key: str) -> Reply:
     for file in dict.fromkeys(one.file for one in known):
         out.append(text(file))
         out += [text(code(one.key), " ", bold(value_text(one.value))) for one in known if one.file == file]
-    return lines(*out, text(code("/set KEY"), " ", t("explains one,"), " ", code("/set KEY VALUE"), " ", t("sets it.")))
+    return lines(*out, filled(t("{explain} explains one, {put} sets it."), explain=code("/set KEY"),
+                               put=code("/set KEY VALUE")))  # fmt: skip
 
 
 def _knob(knob: Knob, how: str) -> Reply:
@@ -193,7 +194,7 @@ def _knob(knob: Knob, how: str) -> Reply:
         text(code(knob.key), " ", bold(value_text(knob.value)), default),
         knob.words,
         text(t("Allowed: {what}", what=knob.allowed)) if knob.allowed else "",
-        text(code(f"{how} VALUE"), " ", t("sets it.")),
+        filled(t("{put} sets it."), put=code(f"{how} VALUE")),
     )
 
 
@@ -214,7 +215,7 @@ def _overview(every: list[StrategyState]) -> Reply:
         out.append(_summary(one))
         actions.append(_switch(one))
         actions.append(Action(t("Parameters of {name}", name=one.label), f"/strategies {one.label}"))
-    how = text(code("/strategies NAME"), " ", t("shows the parameters of one."))
+    how = filled(t("{command} shows the parameters of one."), command=code("/strategies NAME"))
     return Reply(lines(*out, how).runs, tuple(actions))
 
 
@@ -252,9 +253,9 @@ def _one(one: StrategyState) -> Reply:
         _summary(one),
         text(code("capital"), " ", bold(value_text(one.capital)), own),
         *rows,
-        text(code(f"/strategies {one.label} KEY"), " ", t("explains one,"), " ",
-             code(f"/strategies {one.label} KEY VALUE"), " ", t("sets it,"), " ", code("default"), " ",
-             t("as the value gives it back.")),
+        filled(t("{explain} explains one, {put} sets it, {default} as the value gives it back."),
+               explain=code(f"/strategies {one.label} KEY"), put=code(f"/strategies {one.label} KEY VALUE"),
+               default=code("default")),
     )  # fmt: skip
     return Reply(said.runs, (_switch(one),))
 
@@ -262,7 +263,7 @@ def _one(one: StrategyState) -> Reply:
 def _parameter(one: StrategyState, key: str) -> Reply:
     how = f"/strategies {one.label} {key}"
     if key == "capital":
-        words = "Rupees that buy one rung of this strategy; default = capital_per_position of trading.json."
+        words = t("Rupees that buy one rung of this strategy; default = capital_per_position of trading.json.")
         return _knob(Knob("trading.json", key, one.capital, "", words, not one.own_capital), how)
     found = next((knob for knob in one.params if knob.key == key.lower()), None)
     if found is None:

@@ -11,8 +11,8 @@ from pydantic import field_validator
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Arguments, Command, Context
 from otrade_bot.control.people import PeopleDesk, Person
-from otrade_bot.control.reply import Action, Reply, bold, code, lines, text
-from otrade_bot.control.words import count
+from otrade_bot.control.reply import Action, Reply, bold, code, filled, lines, text
+from otrade_bot.control.words import many
 from otrade_bot.core.errors import CommandException, ConfigException
 from otrade_bot.core.lang import t
 
@@ -82,7 +82,7 @@ def _line(person: Person) -> Reply:
     marks = [person.role.word]
     marks += [t("BLOCKED")] if person.blocked else []
     marks += [t("authenticator")] if person.enrolled else []
-    marks += [t("in {groups}", groups=count(len(groups), "group"))] if (groups := _groups(person)) else []
+    marks += [many(len(groups), t("in 1 group"), t("in {n} groups"))] if (groups := _groups(person)) else []
     return text(bold(person.name), " · ", " · ".join(marks), " · ", code(str(person.user_id)))
 
 
@@ -105,7 +105,7 @@ def _invite(context: Context, desk: PeopleDesk, words: str) -> Reply:
         t("Send this link to {name}. Whoever opens it first is let in, once, within {hours} h:", name=name,
           hours=f"{made.hours:.0f}"),
         made.link,
-        text(t("You are told who came."), " ", code(f"/users cancel {name}"), " ", t("withdraws it.")),
+        filled(t("You are told who came. {cancel} withdraws it."), cancel=code(f"/users cancel {name}")),
     )  # fmt: skip
     share = Action(t("Send the link"), "/users", url=f"https://t.me/share/url?url={quote(made.link, safe='')}")
     return Reply(said.runs, (share,) if context.session.startswith("telegram:") else ())
@@ -137,7 +137,7 @@ def _block(context: Context, desk: PeopleDesk, person: Person, blocked: bool) ->
         return bold(t("{name} is heard again.", name=person.name))
     return lines(
         bold(t("{name} is blocked: not heard, not told, old buttons dead.", name=person.name)),
-        text(code(f"/users unblock {person.user_id}"), " ", t("lets this person in again.")),
+        filled(t("{unblock} lets this person in again."), unblock=code(f"/users unblock {person.user_id}")),
     )
 
 

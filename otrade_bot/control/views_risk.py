@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from otrade_bot.config.models import Config
-from otrade_bot.control.reply import Part, Reply, bold, code, lines, text
+from otrade_bot.control.reply import Part, Reply, bold, code, filled, lines, text
 from otrade_bot.core.lang import t
 from otrade_bot.core.money import Paise, group_indian, rupees_text, to_paise
 from otrade_bot.trading.snapshot import Position, StatusView
@@ -24,7 +24,7 @@ def risk(state: StatusView, held: Sequence[Position], config: Config) -> Reply:
         _entries(state, config),
         _stops(state, held),
         *_each(config),
-        text(code("/set KEY VALUE"), " ", t("changes one, with a code where more could be lost.")),
+        filled(t("{put} changes one, with a code where more could be lost."), put=code("/set KEY VALUE")),
     )
 
 

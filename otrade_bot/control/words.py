@@ -70,8 +70,6 @@ def counted(number: int, noun: str) -> str:
             return many(number, t("1 symbol"), t("{n} symbols"))
         case "price":
             return many(number, t("1 price"), t("{n} prices"))
-        case "group":
-            return many(number, t("1 group"), t("{n} groups"))
     return count(number, noun)
 
 
