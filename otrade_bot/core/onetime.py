@@ -16,9 +16,14 @@ INVITED = "/start (an invitation, not kept)"
 
 _SIX = re.compile(r"\d{3}[\s\-]?\d{3}")  # in any script's digits
 _COMMAND = re.compile(r"[/\s]*code(?:@\w*)?(?:\s+|$)", re.IGNORECASE)
+#: Six digits that are no code as they were written, but of which somebody else could make one.
+_NEARLY = re.compile(r"\W*(?:code\W*)?\d{3}\W?\d{3}\W*", re.IGNORECASE)
 _START = re.compile(r"[/\s]*start(?:@\w*)?\s+(\S.*)", re.IGNORECASE | re.DOTALL)
 #: The payload of a deep link, as Telegram takes it; ours are longer than anything that is guessed.
 _PAYLOAD = re.compile(r"[A-Za-z0-9_\-]{16,64}")
+#: The same in a link, or written otherwise than Telegram's button writes it; and alone.
+_LINK = re.compile(r"start(?:app|group)?(?:%3d|\W{1,3})[A-Za-z0-9_\-]{16,64}", re.IGNORECASE)
+_BARE = re.compile(r"[A-Za-z0-9_\-]{24}")
 
 
 def six_digits(line: str) -> str:
@@ -31,7 +36,7 @@ def six_digits(line: str) -> str:
 
 def holds_digits(line: str) -> bool:
     """Whether it is a code, or was meant to be one: of a mistyped one most is right."""
-    return bool(_COMMAND.match(line) or six_digits(line))
+    return bool(_COMMAND.match(line) or _NEARLY.fullmatch(line))
 
 
 def invitation(line: str) -> str:
@@ -44,4 +49,5 @@ def veiled(line: str) -> str:
     """The line, fit for records."""
     if holds_digits(line):
         return DIGITS
-    return INVITED if _START.fullmatch(line.strip()) else line
+    bare = line.strip()
+    return INVITED if _START.fullmatch(bare) or _LINK.search(bare) or _BARE.fullmatch(bare) else line

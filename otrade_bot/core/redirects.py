@@ -20,8 +20,10 @@ PASTED = "(a login address, not kept)"
 CODES = {"request_token": "kite", "code": "upstox"}
 _ADDRESS = re.compile(r"(?:request|access)_token[\"']?\s*(?:=|:|%3d)|(?:^|[?&#\s])code=", re.IGNORECASE)
 _WEB_TOKEN = re.compile(r"\beyJ[\w\-]{8,}\.[\w\-]{4,}")
-#: A code or a token alone: one long word that is no command, with a digit in it.
-_ALONE = re.compile(r"(?=[^\s]*\d)[A-Za-z0-9_\-]{24,}(?:\.[A-Za-z0-9_\-]+)*")
+#: A code or a token alone, or behind /login: one long word that is no command, with a digit in it.
+_ALONE = re.compile(
+    r"(?:[/\s]*login(?:@\w*)?\s+(?:\w+\s+)?)?(?=[^\s]*\d)[A-Za-z0-9_\-]{24,}(?:\.[A-Za-z0-9_\-]+)*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)

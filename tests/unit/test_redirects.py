@@ -73,7 +73,8 @@ def test_no_text_is_too_strange(text: str) -> None:
     [
         KITE, UPSTOX, "REQUEST_TOKEN = abc", "request_token%3Dabc", '{"access_token": "abc"}', "access_token: abc",
         "eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOjF9.c2lnbmF0dXJl", "my token is eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOjF9",
-        "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6",
+        "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6", "/login a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6",
+        " / login@bot kite a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6",
     ],
 )  # fmt: skip
 def test_whatever_may_be_a_secret_of_a_login_is_known(line: str) -> None:

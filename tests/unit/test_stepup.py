@@ -313,8 +313,10 @@ def test_a_code_matches_exactly_where_the_library_says_so(number: int, now: floa
 
 
 @pytest.mark.parametrize(
-    "line", ["123456", " 123 456 ", "123-456", "/code 123456", "/code 12345", "/code", "code 1", "१२३४५६"]
-)
+    "line",
+    ["123456", " 123 456 ", "123-456", "/code 123456", "/code 12345", "/code", "code 1", "१२३४५६", "123456.",
+     "/code123456", "code: 123 456", "/code=123456", "\u200b123456"],
+)  # fmt: skip
 def test_what_is_a_code_or_was_meant_to_be_one_goes_from_chats_and_records(line: str) -> None:
     assert holds_digits(line)
     assert secret(line)
@@ -333,7 +335,9 @@ def test_other_numbers_are_no_codes(line: str) -> None:
 def test_an_invitation_is_in_no_record_however_it_is_written() -> None:
     word = "AbCdEfGhIjKlMnOpQrStUvWx"
     assert invitation(f"/start {word}") == invitation(f" /START@bot {word} ") == word
-    for line in (f"/start {word}", f"/start@x {word} and more", f"start {word[:5]}"):
+    for line in (f"/start {word}", f"/start@x {word} and more", f"start {word[:5]}", f"/start: {word}", word,
+                 f"https://t.me/some_bot?start={word}", f"for Ravi: t.me/some_bot?start={word} from me",
+                 f"https://t.me/share/url?url=https%3A%2F%2Ft.me%2Fbot%3Fstart%3D{word}"):  # fmt: skip
         assert word[:5] not in concealed(line)
     assert not any(map(invitation, ("/start", f"/start {word} x", word, "/start short")))
     assert veiled("/start") == "/start"
