@@ -61,7 +61,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b(token\s+)[\w\-]{4,}:[\w\-]{4,}", rf"\1{MASK}"),
         (r"\b(bearer(?:\s+|%20|\+))[^\s\"',;}\)\]]+", rf"\1{MASK}"),
         (r"([?&](?:code|client_id|state)=)[^\s\"'&]+", rf"\1{MASK}"),  # OAuth redirects
-        (r"(?<![\w\-])((?:code|state)=)[^\s\"'&]+(?=&)", rf"\1{MASK}"),  # the first of a form: a login's exchange
+        (r"(?<![\w\-])((?:code|state)=)[^\s\"'&]{1,600}(?=&)", rf"\1{MASK}"),  # a form's first: a login
         (r"\d{6,20}(?::|%3a)[A-Za-z0-9_\-]{30,}", MASK),
         (r"eyJ[\w\-]{8,600}\.[\w\-]{4,}(?:\.[\w\-]*)?", MASK),
         (r"(://[^\s/:@]*:)[^\s/@]+(?=@)", rf"\1{MASK}"),
