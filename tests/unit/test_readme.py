@@ -348,6 +348,19 @@ def test_the_parts_of_the_memory_are_those_that_the_bench_measures() -> None:
     assert sorted(told) == sorted(("interpreter", *bench._LOADED))
 
 
+def test_rooms_and_files_of_the_architecture_are_there() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+    assert len(rows) > 50
+    for row in rows:
+        folder = ROOT / "otrade_bot"
+        for name in re.findall(r"`([\w/.]+)`", row):
+            spots = [place / end for place in (ROOT / "otrade_bot", folder) for end in (name, f"{name}.py")]
+            found = next((number for number, spot in enumerate(spots) if spot.exists()), None)
+            assert found is not None, f"{row}: {name}"
+            folder = spots[found].parent if found < 2 else folder
+
+
 def test_every_page_of_the_docs_is_linked_from_the_readme_or_the_architecture() -> None:
     both = README + (ROOT / "docs/architecture.md").read_text("utf-8")
     linked = set(re.findall(r"\]\((?:docs/)?([\w/]+\.md)\)", both))
