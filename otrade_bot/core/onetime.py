@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["DIGITS", "INVITED", "holds_digits", "invitation", "six_digits", "veiled"]
+__all__ = ["DIGITS", "INVITED", "holds_digits", "invitation", "six_digits", "unlinked", "veiled"]
 
 #: What stands in records in the place of such lines.
 DIGITS = "(a code, not kept)"
@@ -24,6 +24,7 @@ _PAYLOAD = re.compile(r"[A-Za-z0-9_\-]{16,64}")
 #: The same in a link, or written otherwise than Telegram's button writes it; and alone.
 _LINK = re.compile(r"start(?:app|group)?(?:%3d|\W{1,3})[A-Za-z0-9_\-]{16,64}", re.IGNORECASE)
 _BARE = re.compile(r"[A-Za-z0-9_\-]{24}")
+_OURS = re.compile(r"https://t\.me/\w+\?start=[A-Za-z0-9_\-]{16,64}")
 
 
 def six_digits(line: str) -> str:
@@ -43,6 +44,11 @@ def invitation(line: str) -> str:
     """The code in '/start CODE'; '' where there is none that could be one."""
     found = _START.fullmatch(line.strip())
     return found[1] if found and _PAYLOAD.fullmatch(found[1]) else ""
+
+
+def unlinked(text: str, instead: str) -> str:
+    """A text of ours, fit for the disk: without the links that let somebody in."""
+    return _OURS.sub(lambda _: instead, text)
 
 
 def veiled(line: str) -> str:

@@ -26,7 +26,7 @@ from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.service.authenticators import FILE, Authenticators
 from otrade_bot.service.control_state import ControlState
 from otrade_bot.service.mouths import Phones, mouths_for
-from tests.venues.telegram import BadGateway, BotApi, Sent
+from tests.venues.telegram import BadGateway, BotApi, Sent, TooMany
 
 OWNER, CLERK, NEW, STRANGER = 7, 8, 4242, 666
 GROUP = -1001234567890
@@ -160,6 +160,24 @@ async def test_somebody_is_invited_comes_is_told_and_is_blocked_while_it_runs(
         assert not any("stranger" in sent.text for sent in api.to(OWNER))
         gone = [call.params.get("scope", "") for call in api.called("deleteMyCommands")]
         assert any(str(NEW) in scope for scope in gone)
+
+
+async def test_a_link_that_telegram_does_not_take_at_once_waits_on_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office(tmp_path, monkeypatch) as at:
+        await at.asks("/users invite admin Ravi")
+        before = len(at.api.called("sendMessage"))
+        at.api.fail("sendMessage", TooMany(6), chat_id=OWNER)
+        at.api.say(OWNER, code())
+        told = await at.said(2)
+        assert "Ravi is invited as admin" in told.text
+        assert "/users cancel Ravi" in told.text
+        tried = [call.params["text"] for call in at.api.called("sendMessage")[before:]]
+        [link] = {one.partition("?start=")[2].split()[0] for one in tried if "?start=" in one}
+        disk = [path.read_text() for path in (tmp_path / "state").rglob("*") if path.is_file()]
+        assert any("Ravi is invited" in one for one in disk)
+        assert link not in "".join(disk) + told.text
 
 
 async def test_a_command_that_waits_while_its_giver_is_blocked_is_not_done(

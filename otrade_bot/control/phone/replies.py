@@ -24,6 +24,7 @@ from otrade_bot.control.phone.errors import Verdict, judge
 from otrade_bot.control.reply import LIMIT, Reply, Run, italic, lines, text
 from otrade_bot.core.lang import phrase, t
 from otrade_bot.core.masking import mask_text
+from otrade_bot.core.onetime import unlinked
 
 __all__ = ["CAPTION", "Parcels", "Place", "Replies"]
 
@@ -287,5 +288,7 @@ def _marked(part: Reply) -> Reply:
 
 
 def _joined(parts: Sequence[Reply]) -> Reply:
-    """Without buttons: they count for a moment, and the outbox may take its time."""
-    return Reply(text(*parts).runs)
+    """For the outbox. Without buttons: they count for a moment, and it may take its time. Without a link that lets
+    somebody in: what waits is on the disk."""
+    gone = t("(the link was lost on its way and is kept nowhere: take the invitation back, and invite again)")
+    return Reply(tuple(Run(unlinked(run.text, gone), run.tags) for run in text(*parts).runs))
