@@ -84,10 +84,11 @@ def lane_of(head: str) -> str:
 
 
 class Hand:
-    """One person at the phone: says something and waits for the answer to it."""
+    """One person at the phone: says something and waits for the answer to it. ``topic`` of a group that has some."""
 
-    def __init__(self, api: BotApi, user_id: int, chat_id: int | None = None) -> None:
+    def __init__(self, api: BotApi, user_id: int, chat_id: int | None = None, topic: int = 0) -> None:
         self.api, self.user_id, self.chat_id = api, user_id, user_id if chat_id is None else chat_id
+        self._extra = {"message_thread_id": topic, "is_topic_message": True} if topic else None
 
     def after(self, message_id: int) -> list[Sent]:
         return [sent for sent in self.api.to(self.chat_id) if sent.message_id > message_id]
@@ -99,7 +100,7 @@ class Hand:
     async def ask(self, line: str, wanted: str | Callable[[Sent], Any], seconds: float = 30) -> Sent:
         """Say ``line``; the first message after it that has ``wanted``."""
         before = self.newest
-        self.api.say(self.user_id, line, self.chat_id)
+        self.api.say(self.user_id, line, self.chat_id, extra=self._extra)
         return await self.hears(wanted, before, seconds)
 
     async def hears(self, wanted: str | Callable[[Sent], Any], after: int = 0, seconds: float = 60) -> Sent:

@@ -27,13 +27,19 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DAY = date(2026, 9, 16)
 LABEL = "PAPER · simulated prices · rehearsal of 16 Sep 2026"
-GROUP, ELSEWHERE, INTRUDER = -100500, -100777, 667
+GROUP, FORUM, ELSEWHERE, INTRUDER, FORMER = -100500, -100600, -100777, 667, 668
+TOPIC = 5  #: of the forum, the only one in which anybody is heard
 MEMBERS = [
     {"user_id": OWNER, "chat_id": GROUP, "role": "admin", "name": "owner"},
     {"user_id": OPERATOR, "chat_id": GROUP, "role": "operator", "name": "partner"},
-]
+    {"user_id": VIEWER, "chat_id": GROUP, "role": "viewer", "name": "friend"},
+    {"user_id": OPERATOR, "chat_id": FORUM, "role": "operator", "name": "partner", "topic": TOPIC},
+    {"user_id": VIEWER, "chat_id": FORUM, "role": "viewer", "name": "friend", "topic": TOPIC},
+    *({"user_id": FORMER, "chat_id": chat, "role": "admin", "name": "former", "blocked": True}
+      for chat in (FORMER, GROUP)),
+]  # fmt: skip
 NAMES = {Role.ADMIN: "owner", Role.OPERATOR: "partner", Role.VIEWER: "friend"}
-ARGUMENTS = {"why": " SBIN", "force": " SBIN", "claim": " SBIN"}
+ARGUMENTS = dict.fromkeys(("why", "chart", "close", "sl", "target", "force", "claim"), " SBIN")
 LINES = {command.name: f"/{command.name}{ARGUMENTS.get(command.name, '')}" for command in COMMANDS}
 
 
@@ -60,10 +66,11 @@ class Scene(NamedTuple):
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
-    async with BotApi((OWNER, OPERATOR, VIEWER, GROUP)) as api:
+    async with BotApi((OWNER, OPERATOR, VIEWER, GROUP, FORUM, FORMER)) as api:
+        people = {"users": USERS + MEMBERS, "commands_per_minute": 1000}
         room = ServiceRoom(
             tmp_path_factory.mktemp("people"), api, rehearse="2026-09-16T09:14:50", speed=20,
-            settings={"trading.json": eager(5, 20), "telegram.json": {"users": USERS + MEMBERS}},
+            settings={"trading.json": eager(5, 20), "telegram.json": people},
         )  # fmt: skip
         await room.start()
         await api.until(lambda: sum(sent.text.count("Stop level set") for sent in api.to(OWNER)) == 3, 60)
@@ -72,31 +79,49 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
         assert await room.stop() == 0
 
 
-async def test_every_command_by_every_role_is_what_the_table_says(scene: Scene) -> None:
+async def test_every_command_by_every_role_and_place_is_what_the_table_says(scene: Scene) -> None:
     api = scene.api
-    hands = {
-        Role.VIEWER: Hand(api, VIEWER), Role.OPERATOR: Hand(api, OPERATOR), Role.ADMIN: Hand(api, OWNER),
-    }  # fmt: skip
+    private = {role: (role, Hand(api, user)) for role, user in zip(Role, (VIEWER, OPERATOR, OWNER), strict=True)}
+    group = {role: (role, Hand(api, user, GROUP)) for role, user in zip(Role, (VIEWER, OPERATOR, OWNER), strict=True)}
+    columns = {
+        **{role.word: private[role] for role in Role},
+        **{f"{role.word}, group": group[role] for role in Role},
+        "viewer, topic": (Role.VIEWER, Hand(api, VIEWER, FORUM, TOPIC)),
+        "operator, topic": (Role.OPERATOR, Hand(api, OPERATOR, FORUM, TOPIC)),
+    }
     expected = {
-        (name, role.word): "answered" if COMMANDS.get(name).role <= role else f"needs {COMMANDS.get(name).role.word}"  # type: ignore[union-attr]
-        for name in LINES for role in Role
+        (name, column): "answered" if COMMANDS.get(name).role <= role else f"needs {COMMANDS.get(name).role.word}"  # type: ignore[union-attr]
+        for name in LINES for column, (role, _) in columns.items()
     }  # fmt: skip
     observed = {}
-    for role, hand in hands.items():
+
+    async def says_all(column: str) -> None:
+        role, hand = columns[column]
         for name, line in LINES.items():
             said = await hand.ask(line, _is_answer)
-            observed[name, role.word] = _cell(said.text, role)
+            observed[name, column] = _cell(said.text, role)
             if name == "help":
                 assert [row.split()[0][1:] for row in said.text.splitlines() if row.startswith("/")] == [
                     command.name for command in COMMANDS if command.role <= role
                 ]
-    _print(observed, [role.word for role in Role])
+            if name == "code" and hand.chat_id < 0:  # no admin of that group: it cannot remove what may be a code
+                await hand.hears("Delete your message yourself", said.message_id)
+
+    # One person in each chat at a time, so that an answer is to what was asked last there.
+    for together in (
+        ("viewer", "operator, topic", "admin, group"), ("viewer, topic", "operator, group", "admin"),
+        ("viewer, group", "operator"),
+    ):  # fmt: skip
+        await asyncio.gather(*map(says_all, together))
+    _print(observed, list(columns))
     assert observed == expected
     assert not [sent.text for sent in api.sent if LABEL not in sent.text], "also each part of a long answer says it"
     heard = [(one["user"], one["line"], one["outcome"]) for one in scene.room.journal(DAY, "command")]
-    for (name, word), cell in expected.items():
-        role = Role.of(word)
+    for (name, column), cell in expected.items():
+        role = columns[column][0]
         assert (NAMES[role], LINES[name], "allowed" if cell == "answered" else "denied") in heard
+    calls = [call for call in api.calls if call.method.startswith("send") and call.chat_id == FORUM]
+    assert {call.params.get("message_thread_id") for call in calls} == {str(TOPIC)}, "also what is told unasked"
 
 
 async def test_strangers_hear_nothing_whatever_they_say_and_the_owner_hears_of_each_once(scene: Scene) -> None:
@@ -108,6 +133,12 @@ async def test_strangers_hear_nothing_whatever_they_say_and_the_owner_hears_of_e
         "known, unknown chat": {"user_id": OPERATOR, "chat_id": ELSEWHERE},
         "unknown, known group": {"user_id": INTRUDER, "chat_id": GROUP},
         "as the group itself": {"user_id": OWNER, "chat_id": GROUP, "extra": channel},
+        "wrong topic": {
+            "user_id": OPERATOR, "chat_id": FORUM, "extra": {"message_thread_id": 6, "is_topic_message": True},
+        },
+        "no topic": {"user_id": OPERATOR, "chat_id": FORUM},
+        "blocked": {"user_id": FORMER},
+        "blocked, group": {"user_id": FORMER, "chat_id": GROUP},
         "owner, edited": {"user_id": OWNER, "kind": "edited_message"},
         "channel post": {"user_id": OWNER, "chat_id": ELSEWHERE, "kind": "channel_post"},
     }
@@ -119,10 +150,11 @@ async def test_strangers_hear_nothing_whatever_they_say_and_the_owner_hears_of_e
         (name, door): "silence" if any(ids) else "never sent" for door, ids in updates.items() for name in LINES
     }  # fmt: skip
     _print(observed, list(doors))
-    answers = [sent for sent in Hand(api, GROUP).after(before) if sent.text.startswith(LABEL)]
+    answers = [
+        sent for chat in (GROUP, FORUM) for sent in Hand(api, chat).after(before) if sent.text.startswith(LABEL)
+    ]  # fmt: skip
     assert not answers, "somebody was answered"
-    assert not api.to(STRANGER)
-    assert not api.to(ELSEWHERE)
+    assert not [chat for chat in (STRANGER, ELSEWHERE, FORMER) if api.to(chat)]
     assert sorted(alerts) == [
         f"Asha · user {STRANGER} · chat {STRANGER}", f"Asha · user {INTRUDER} · chat {GROUP}",
         f"Asha · user {OPERATOR} · chat {ELSEWHERE}", f"Desk · user unknown · chat {GROUP}",
@@ -132,6 +164,103 @@ async def test_strangers_hear_nothing_whatever_they_say_and_the_owner_hears_of_e
     assert {user for user, outcome in outcomes.items() if outcome == "stranger"} == {
         f"stranger {STRANGER}", f"stranger {OPERATOR}", f"stranger {INTRUDER}", "stranger without an id",
     }  # fmt: skip
+
+
+class Row(NamedTuple):
+    """A kind of button: what its owner asks for, the button, and what becomes of his press."""
+
+    line: str
+    label: str
+    becomes: str
+    lasting: bool = False
+
+
+#: Every kind: a question's, its no; a page, a symbol, an older look, candles, a person's wish (all edit the message); a
+#: symbol that is acted on; a strategy's; those of the card, which last.
+BUTTONS = {
+    "answer to a question": Row("/flatten", "Leave it", "Nothing was closed."),
+    "page": Row("/config", "Page 2 ›", "Page 2 of "),
+    "symbol, to read": Row("/why", "SBIN", "Why SBIN"),
+    "symbol, to act": Row("/close", "SBIN", "Close SBIN?"),
+    "candles": Row("/chart SBIN", "1m", "1 min candles"),
+    "a wish": Row("/mute", "Snooze 30 min", "End the snooze"),
+    "a strategy": Row("/strategies", "Stop ema_crossover", "Stop ema_crossover?"),
+    "card, to read": Row("/card", "Refresh", "Held: ", lasting=True),
+    "card, to act": Row("/card", "Pause", "Entries are paused.", lasting=True),
+}
+
+
+async def test_every_kind_of_button_by_everybody_is_what_it_may_be(scene: Scene) -> None:
+    """All of them in the group, asked for by the owner."""
+    api, room = scene.api, scene.room
+    owner, partner, friend, intruder, former = (
+        Hand(api, user, GROUP) for user in (OWNER, OPERATOR, VIEWER, INTRUDER, FORMER)
+    )
+    at_home = await Hand(api, OWNER).ask("/card", "Held: ")
+
+    async def verdict(hand: Hand, sent: Sent, what: str, name: str) -> str:
+        """What the toast says; without one whether it was done."""
+        before = _allowed(room, name)
+        said = _verdict(await hand.press(sent, what, forged=what not in {b.label for b in buttons(sent)}))
+        return "done" if said == "silence" and _allowed(room, name) > before else said
+
+    observed: dict[tuple[str, str], str] = {}
+    for kind, row in BUTTONS.items():
+        await owner.ask("/resume", _is_answer)
+        sent = await owner.ask(row.line, lambda said, label=row.label: said.button(label))
+        before, word = len(sent.versions), _word(sent, row.label)
+        for who, hand, at, what, name in (
+            ("somebody else", intruder, sent, row.label, ""), ("blocked", former, sent, row.label, "former"),
+            ("viewer", friend, sent, row.label, "friend"), ("another chat", Hand(api, OWNER), at_home, word, "owner"),
+            ("made up", owner, sent, "a" * 21, "owner"), ("operator", partner, sent, row.label, "partner"),
+        ):  # fmt: skip
+            observed[kind, who] = await verdict(hand, at, what, name)
+        assert row.lasting or len(sent.versions) == before, "who may not press takes nothing from the owner"
+        told = await owner.press(sent, row.label)
+        await api.until(lambda: row.becomes in told or _shown(api, sent, row.becomes))  # noqa: B023
+        observed[kind, "owner"] = "done"
+        observed[kind, "once more"] = await verdict(owner, sent, word, "owner")
+    columns = ["somebody else", "blocked", "viewer", "another chat", "made up", "operator", "owner", "once more"]
+    _show([("", *columns), *((kind, *(observed[kind, one] for one in columns)) for kind in BUTTONS)])
+    for kind, row in BUTTONS.items():
+        foreign = "done" if row.lasting else "another person's"
+        viewer = "needs operator" if row.label == "Pause" else foreign
+        again = "done" if row.lasting else "answered already"
+        assert [observed[kind, one] for one in columns] == [
+            "silence", "silence", viewer, "too old", "too old", foreign, "done", again,
+        ], kind  # fmt: skip
+    assert not [sent for chat in (INTRUDER, FORMER) for sent in api.to(chat)]
+    assert _held(room) == 3
+    assert not room.journal(DAY, "flatten")
+    await owner.ask("/mute snooze off", _is_answer)
+    await owner.ask("/resume", _is_answer)
+
+
+def _word(sent: Sent, label: str) -> str:
+    button = sent.button(label)
+    assert button is not None
+    assert button.data is not None
+    return button.data
+
+
+def _shown(api: BotApi, since: Sent, words: str) -> bool:
+    """In the group, in a message or on its buttons, from this one on."""
+    said = [one for one in api.to(GROUP) if one.message_id >= since.message_id]
+    return any(words in one.text or any(words in button.label for button in one.buttons) for one in said)
+
+
+def _allowed(room: ServiceRoom, name: str) -> int:
+    """How many lines of this person's were done."""
+    return sum(one["user"] == name and one["outcome"] == "allowed" for one in room.journal(DAY, "command"))
+
+
+def _verdict(toast: str) -> str:
+    known = {
+        "another person's": "another person's", "too old": "too old", "Answered already": "answered already",
+        "needs the role operator": "needs operator", "needs the role admin": "needs admin",
+    }  # fmt: skip
+    said = next((verdict for words, verdict in known.items() if words in toast), "")
+    return said or ("done" if toast.startswith(LABEL) else toast or "silence")
 
 
 async def test_a_second_instance_on_the_same_folder_is_refused_in_one_line(scene: Scene) -> None:
