@@ -39,11 +39,13 @@ _PARAMS = ("tradable", "enabled", "short", "intraday", "entry_from", "entry_unti
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """An entry that waits. ``ref`` names it, for this process alone; ``until`` is wall, seconds."""
+    """An entry that waits. ``ref`` names it, for this process alone; ``until`` is wall, seconds; ``enters``: people
+    have been told that silence is a yes."""
 
     ref: str
     intent: Intent
     until: float
+    enters: bool = False
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ class Approvals:
         if self.engine.manager.objection(i) is not None:
             return False  # it would be refused whatever is answered
         wish = self.engine.config.trading.approval
-        question = Question(self._name(), i, self.wall() + wish.seconds)
+        question = Question(self._name(), i, self.wall() + wish.seconds, wish.unanswered == "enter")
         self.waiting[question.ref] = question
         self.engine.say_signal(i, ref=question.ref, seconds=wish.seconds, unanswered=wish.unanswered)
         return True
@@ -163,7 +165,7 @@ class Approvals:
                 self._unanswered(question)
 
     def _unanswered(self, question: Question) -> None:
-        if self.engine.config.trading.approval.unanswered == "enter":
+        if question.enters and self.engine.config.trading.approval.unanswered == "enter":
             self._enter(question, "")
         else:
             self._end(question, "unanswered", "nobody answered in time")

@@ -16,6 +16,7 @@ from otrade_bot.core.errors import CommandException
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.model import Block, ExitReason
 from otrade_bot.kernel import state as abi
+from otrade_bot.trading.adopt import adopt
 from otrade_bot.trading.snapshot import SignalView
 
 
@@ -160,6 +161,18 @@ def test_unanswered_may_mean_enter(tmp_path: Path) -> None:
     assert bench.engine.positions()
     assert bench.events(EventKind.APPROVAL)[0].data["by"] == ""
     assert bench.events(EventKind.SIGNAL)[0].data["unanswered"] == "enter"
+
+
+@pytest.mark.parametrize(("asked", "now"), [("skip", "enter"), ("enter", "skip")])
+def test_silence_enters_only_where_the_question_said_so_and_the_settings_still_do(
+    asked: str, now: str, tmp_path: Path
+) -> None:
+    bench = paper(tmp_path, asking(seconds=5, unanswered=asked))
+    bench.signal()
+    adopt(bench.engine, asking(seconds=5, unanswered=now))
+    passes(bench, 5)
+    assert bench.engine.orders() == []
+    assert bench.codes() == ["unanswered"]
 
 
 def test_unanswered_enter_is_judged_again_too(tmp_path: Path) -> None:
