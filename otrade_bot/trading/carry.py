@@ -42,6 +42,7 @@ class Carried:
     hand_target: bool = False  #: and the target
     target: Paise = 0  #: by hand; 0 = none
     numbers: Sequence[Sequence[float]] = ()  #: of the rungs of its position, percent; () = not known
+    closing: bool = False  #: a human has closed all of it, and no market has taken it yet
 
 
 _Key = tuple[str, str, int, int]
@@ -52,6 +53,7 @@ def remembered(lines: Iterable[Mapping[str, Any]], account: str = "paper") -> li
     bought on paper is not carried into a demat account that happens to hold the same shares."""
     known: dict[_Key, Carried] = {}
     exited: dict[_Key, int] = {}
+    closing: set[_Key] = set()
     opened, lines = False, list(lines)
     for line in lines:
         kind = line.get("kind")
@@ -68,8 +70,11 @@ def remembered(lines: Iterable[Mapping[str, Any]], account: str = "paper") -> li
             _level(known, line)
         elif kind == EventKind.LEVEL:
             _by_hand(known, line)
+        elif kind == EventKind.CLOSE and line.get("whole"):
+            closing.add((line["symbol"], line["strategy"], line["rung"], line["cycle"]))
     if not opened:
         return None
+    known = {key: replace(rung, closing=rung.closing or key in closing) for key, rung in known.items()}
     left = (_left(rung, exited.get(key, 0)) for key, rung in known.items())
     return _with_numbers([rung for rung in left if rung.quantity > 0], numbers_then(lines))
 
@@ -179,6 +184,7 @@ def _adopt(engine: LiveTradingEngine, index: int, rung: Carried) -> None:
     if rung.hand_target:
         s["target"][r], s["hand_target"][r] = rung.target, 1
     life.level, life.target, life.hand = int(s["stop"][r]), int(s["target"][r]), rung.hand_stop
+    life.closing = rung.closing
     life.told_entry, life.told_end, life.first_fill_ns = rung.quantity, True, rung.entry_ns
     engine.manager.lives[index, r] = life
 

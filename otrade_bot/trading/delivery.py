@@ -31,6 +31,8 @@ RETRY, RETRY_MOST = 1 * SECOND, 15 * SECOND
 CURED = 60 * SECOND
 #: So slowly at most, and while the market is closed.
 SLOWLY = 900 * SECOND
+#: That the market has to open first is no news for so long.
+NIGHT = 24 * 3_600 * SECOND
 #: A GTT whose price has come, and whose order nobody has seen since, is taken back after this.
 SILENT = 5 * SECOND
 #: The leg of a target is given this long before we leave ourselves.
@@ -155,7 +157,7 @@ def _may_leave(manager: OrderManager, life: RungLife, gtt: GuardGtt, now: int) -
     """While the exit could not be sent, the GTT stays. A target's own leg is given a moment to report."""
     fault = _market_fault(manager, life, now)
     if fault:
-        manager._say_refused(life, f"exit waits ({fault}); the GTT stays where it is")
+        manager._say_refused(life, f"exit waits ({fault}); the GTT stays where it is", again=NIGHT)
         return False
     if _touches(manager, life, gtt):
         gtt.crossed_ns = gtt.crossed_ns or now

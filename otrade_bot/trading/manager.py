@@ -515,10 +515,10 @@ class OrderManager:
         life.blind_ns = life.blind_ns or now
         return now - life.blind_ns < REPRICE
 
-    def _say_refused(self, life: RungLife, text: str) -> None:
+    def _say_refused(self, life: RungLife, text: str, *, again: int = SAY_AGAIN) -> None:
         """Once, and again after a minute if it goes on."""
         now = self.clock.now_ns()
-        if text != life.said or now - life.said_ns >= SAY_AGAIN:
+        if text != life.said or now - life.said_ns >= again:
             life.said, life.said_ns = text, now
             self._alert(life, text)
 

@@ -10,6 +10,7 @@ from otrade_bot.core.model import ExitReason
 from otrade_bot.core.money import Paise
 from otrade_bot.kernel import state as abi
 from otrade_bot.trading.decided import Decided, Key
+from otrade_bot.trading.guards import SKEW
 from otrade_bot.trading.part import give_up
 from otrade_bot.trading.rungs import RungLife
 
@@ -51,12 +52,13 @@ def resume_closing(engine: LiveTradingEngine, life: RungLife, decided: Decided) 
     under_way = life.parted + sum(order.left for order in parts)
     life.part_ns = engine.clock.now_ns()
     life.part = max(closing.part if closing else 0, under_way)
-    if closing is None:
-        return
-    if closing.whole:
+    if life.closing or (closing is not None and closing.whole):
         life.wanted = ExitReason.COMMAND
         return
-    late = [order for order in parts if order.placed_ns >= closing.ns and order.status.final and not order.unknown]
+    if closing is None:
+        return
+    since = closing.ns - SKEW  # brokers tell whole seconds, by a clock of their own
+    late = [order for order in parts if order.placed_ns >= since and order.status.final and not order.unknown]
     if any(order.filled < order.quantity for order in late):
         give_up(engine.manager, life, "its order ended while nobody was here")
 

@@ -106,6 +106,7 @@ class RungLife:
     part_ns: int = 0  #: when the newest of them was asked for, or taken up again after a start
     booked: Told = NOTHING  #: of those parts what trades hold already, since ``before``
     wanted: ExitReason | None = None  #: the exit that was asked for
+    closing: bool = False  #: by a human, on an earlier day
     stopped: bool = False  #: the stop has triggered (or filled) without an exit having been asked for
     told_entry: int = 0
     told_exit: int = 0
@@ -127,7 +128,7 @@ class RungLife:
         held, exited = self.held, self.exited
         cost = self.entry_value * held // self.entered
         self.before = Told(exited, self.entry_value - cost, exited, self.exit_value)
-        self.closed = self.told_end = self.stopped = False
+        self.closed = self.told_end = self.stopped = self.closing = False
         self.wanted = None
         self.hand, self.part, self.booked = False, self.parted, NOTHING
         self.level = self.target = self.first_fill_ns = 0

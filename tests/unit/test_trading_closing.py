@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from harness.venue import FakeVenue
 from otrade_bot.core.clock import SECOND, iso
 from otrade_bot.core.errors import CommandException
 from otrade_bot.core.events import EventKind
-from otrade_bot.core.model import ExitReason, OrderStatus, OrderType, Product, Refused, Side
+from otrade_bot.core.model import ExitReason, GttStatus, Holding, OrderStatus, OrderType, Product, Refused, Side
+from otrade_bot.trading.carry import carry_in, remembered
 from otrade_bot.trading.decided import decided
 from otrade_bot.trading.orders import Tags
 from otrade_bot.trading.recover import HistoryTick
@@ -564,6 +566,20 @@ def test_killed_while_the_part_was_refused_it_is_given_up_and_told(bench: Bench)
     assert "given up (its order ended while nobody was here)" in again.events(EventKind.CLOSE)[-1].text
 
 
+def test_a_part_that_ended_in_the_second_of_its_command_is_given_up_too(bench: Bench) -> None:
+    """Brokers tell whole seconds: the order seems to be older than the decision."""
+    bench.clock.advance_to(bench.now + 700_000_000)
+    bench.engine.close(NAME, 1, "half", "owner")
+    settle(bench)
+    part = part_of(bench)
+    second = part.placed_ns // SECOND * SECOND
+    bench.broker.change(part.order_id, say=False, status=OrderStatus.REJECTED, reason="margin", placed_ns=second)
+    again = reborn(bench)
+    settle(again)
+    assert len([order for order in again.broker.orders.values() if order.tag[7:8] == "P"]) == 1
+    assert [(o.quantity, o.trigger) for o in again.broker.working()] == [(30, 9_800)]
+
+
 @pytest.mark.parametrize("settings", [LONG, DELIVERY], ids=["intraday", "delivery"])
 @pytest.mark.parametrize("landed", [False, True])
 def test_killed_while_all_of_it_was_closed_it_is_closed(landed: bool, settings: Any) -> None:
@@ -593,6 +609,47 @@ def test_a_part_of_before_a_kill_is_none_of_the_next_cycle(bench: Bench) -> None
     again = reborn(bench)
     assert (again.life().part, again.life().wanted) == (0, None)
     assert again.broker.calls == []
+
+
+# --- over night ----------------------------------------------------------------------------------------------------
+
+
+def next_morning(bench: Bench) -> Bench:
+    """A process that starts on the day after, with the GTTs that stand and the shares in the demat account."""
+    kept, venue = remembered(lines_of(bench), "venue"), bench.broker
+    again = Bench(lambda b: venue, DELIVERY, start=False, day=bench.day + timedelta(days=1))
+    venue.clock, venue.orders, venue.external, venue.calls = again.clock, {}, [], []
+    venue.report, venue.held = again.engine.on_report, [Holding(NAME, 30, 10_000)]
+    again.engine.prepare(again.day)
+    run(carry_in(again.engine, kept or []))
+    again.engine.start_day(again.day)
+    run(again.engine.recover(decided=decided(lines_of(again))))
+    return again
+
+
+def test_what_was_closed_in_the_evening_goes_at_the_next_open_although_the_program_began_anew(delivery: Bench) -> None:
+    run(carry_in(delivery.engine, []))
+    delivery.at(15, 31)
+    delivery.engine.close(NAME, 0, "all", "owner")
+    settle(delivery)
+    assert delivery.broker.gtts["G1"].status is GttStatus.ACTIVE
+    again = next_morning(next_morning(delivery))
+    assert again.broker.gtts["G1"].status is GttStatus.ACTIVE, "it protects until the exit can go"
+    again.price(9_990)
+    settle(again)
+    (order,) = again.broker.working()
+    assert (order.order_type, order.quantity, order.side) == (OrderType.LIMIT, 30, Side.SELL)
+    again.broker.fill(order.order_id, price=9_990)
+    assert trades(again) == [(30, ExitReason.COMMAND)]
+    assert remembered(lines_of(again), "venue") == []
+
+
+def test_that_an_exit_waits_for_the_open_is_said_once(delivery: Bench) -> None:
+    delivery.at(16, 30)
+    delivery.engine.close(NAME, 0, "all", "owner")
+    for _ in range(300):
+        delivery.pulse()
+    assert len([text for text in delivery.alerts if "exit waits" in text]) == 1
 
 
 # --- on paper ------------------------------------------------------------------------------------------------------
