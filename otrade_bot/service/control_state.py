@@ -20,6 +20,7 @@ from otrade_bot.control.views_checks import Check
 from otrade_bot.control.words import moment_text, short
 from otrade_bot.core.clock import from_iso, iso, ist_date
 from otrade_bot.core.events import Event, EventKind
+from otrade_bot.core.lang import t
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.model import Block
 from otrade_bot.service.statefile import write_state
@@ -138,8 +139,9 @@ class ControlState:
     def check(self) -> Check:
         """For /health."""
         if self.unsaved:
-            return Check("Decisions", False, self.unsaved)
-        return Check("Decisions", True, f"pause and flatten survive a restart ({self.path.name})")
+            return Check(t("Decisions"), False, self.unsaved)
+        said = t("pause and flatten survive a restart ({file})", file=self.path.name)
+        return Check(t("Decisions"), True, said)
 
     def _save(self, what: str) -> str:
         """Synchronous, and only what has changed. Returns what to tell where the disk did not take it."""

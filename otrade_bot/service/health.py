@@ -18,8 +18,9 @@ from typing import Any, Protocol
 
 from otrade_bot import __version__
 from otrade_bot.control.views_checks import Check
-from otrade_bot.control.words import ago, clock_text, count
+from otrade_bot.control.words import ago, clock_text, many
 from otrade_bot.core.clock import IST, SECOND, Clock, iso
+from otrade_bot.core.lang import t
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.money import rupees
 from otrade_bot.service.clockwatch import ClockWatch
@@ -118,12 +119,14 @@ class Health:
             return ""
         if phone is not None and phone.word == "polling" and outbox.lag_s() < SOON_S:
             return ""
-        many = outbox.waiting != 1
-        said = f"{count(outbox.waiting, 'message')} {'wait' if many else 'waits'}"
-        said += f", the oldest for {ago(_ns(outbox.lag_s()))}" if many else f" for {ago(_ns(outbox.lag_s()))}"
+        said = many(
+            outbox.waiting, t("1 message waits for {span}"), t("{n} messages wait, the oldest for {span}"),
+            span=ago(_ns(outbox.lag_s())),
+        )  # fmt: skip
         if phone is None or phone.word == "polling":
             return said
-        return f"{said}; Telegram is {phone.word} since {clock_text(_ns(phone.since))}"
+        since = clock_text(_ns(phone.since))
+        return t("{messages}; Telegram is {state} since {time}", messages=said, state=phone.word, time=since)
 
     def checks(self) -> list[Check]:
         """What the engine's own checks do not see."""
@@ -196,63 +199,71 @@ class Health:
 
     def _loop(self) -> Check:
         worst = self.lag.max_ms
-        said = f"late by {worst:.0f} ms at most, {self.lag.p99_ms:.0f} ms in 99 of 100 cases"
-        return Check("Event loop", worst < LAG_MS, said)
+        said = t("late by {worst} ms at most, {usual} ms in 99 of 100 cases", worst=f"{worst:.0f}",
+                 usual=f"{self.lag.p99_ms:.0f}")  # fmt: skip
+        return Check(t("Event loop"), worst < LAG_MS, said)
 
     def _memory(self) -> Check:
         used = memory_mb()
-        well = used < MEMORY_MB
-        return Check("Memory", well, f"{used:.0f} MB" + ("" if well else "; restart the service after the close"))
+        if used < MEMORY_MB:
+            return Check(t("Memory"), True, f"{used:.0f} MB")
+        return Check(t("Memory"), False, t("{used} MB; restart the service after the close", used=f"{used:.0f}"))
 
     def _outbox(self) -> Check:
         outbox = self.sources.outbox()
         if outbox is None:
-            return Check("Messages", True, "none are sent: answers at the terminal")
-        return Check("Messages", outbox.lag_s() < WAITING_S, self.delivery() or "all delivered")
+            return Check(t("Messages"), True, t("none are sent: answers at the terminal"))
+        return Check(t("Messages"), outbox.lag_s() < WAITING_S, self.delivery() or t("all delivered"))
 
     def _telegram(self) -> Check:
         phone = self.sources.phone()
         if phone is None:
-            return Check("Telegram", True, "not set up")
+            return Check("Telegram", True, t("not set up"))
         why = f": {mask_text(phone.error)}" if phone.error else ""
-        since = f" since {clock_text(_ns(phone.since))}" if phone.since else ""
-        return Check("Telegram", phone.word in ("polling", "starting"), f"{phone.word}{since}{why}")
+        said = phone.word
+        if phone.since:
+            said = t("{state} since {time}", state=phone.word, time=clock_text(_ns(phone.since)))
+        return Check("Telegram", phone.word in ("polling", "starting"), f"{said}{why}")
 
     def _scheduler(self) -> Check:
         last, following, now = self.sources.last_job(), self.sources.next_job(), self.sources.clock.now_ns()
         overdue = following is not None and now / SECOND - following[1].timestamp() > LATE_S
         done = "" if last is None else f"{_said(last)}; "
         if following is None:
-            coming = "nothing is planned" if self.sources.scheduled else "no more today"
+            coming = t("nothing is planned") if self.sources.scheduled else t("no more today")
         else:
-            coming = f"next: {following[0].replace('_', ' ')} {following[1].astimezone(IST):%a %d %b %H:%M:%S}"
+            at = f"{following[1].astimezone(IST):%a %d %b %H:%M:%S}"
+            coming = t("next: {job} {time}", job=following[0].replace("_", " "), time=at)
         well = not overdue and (last is None or last[3]) and (following is not None or not self.sources.scheduled)
-        return Check("Scheduler", well, f"{done}{coming}{' OVERDUE' if overdue else ''}")
+        return Check(t("Scheduler"), well, f"{done}{t('{job} OVERDUE', job=coming) if overdue else coming}")
 
     def _heartbeat(self) -> Check:
         if self.fault:
-            return Check("Heartbeat", False, f"cannot be written: {self.fault}")
+            return Check(t("Heartbeat"), False, t("cannot be written: {why}", why=self.fault))
         if not self.beat_ns:
-            return Check("Heartbeat", False, "none written yet")
+            return Check(t("Heartbeat"), False, t("none written yet"))
         age = self.sources.wall_ns() - self.beat_ns
-        return Check("Heartbeat", abs(age) < SILENT_S * SECOND, f"{ago(age)} old")
+        return Check(t("Heartbeat"), abs(age) < SILENT_S * SECOND, t("{age} old", age=ago(age)))
 
     def _disk(self) -> Check:
         try:
             free = shutil.disk_usage(self.sources.state_dir).free / 1e6
         except OSError as error:
-            return Check("Disk", False, f"{self.sources.state_dir}: {error.strerror}")
+            return Check(t("Disk"), False, f"{self.sources.state_dir}: {error.strerror}")
         if free >= DISK_MB:
-            return Check("Disk", True, f"{free / 1000:,.1f} GB free")
-        return Check("Disk", False, f"{free:,.0f} MB free; without a journal there are no entries: make room")
+            return Check(t("Disk"), True, t("{size} GB free", size=f"{free / 1000:,.1f}"))
+        said = t("{size} MB free; without a journal there are no entries: make room", size=f"{free:,.0f}")
+        return Check(t("Disk"), False, said)
 
     def _clock(self) -> Check:
         clocks, now = self.sources.clocks, self.sources.wall_ns()
-        said = f"{clock_text(now)} IST on the wall"
+        wall = clock_text(now)
         if clocks is None or clocks.last is None:
-            return Check("Clock", True, f"{said}, no jump seen")
+            return Check(t("Clock"), True, t("{wall} IST on the wall, no jump seen", wall=wall))
         recent = abs(now - clocks.last_ns) < STEP_RECENT
-        return Check("Clock", not recent, f"{said}; {clocks.last.text}, seen at {clock_text(clocks.last_ns)}")
+        said = t("{wall} IST on the wall; {jump}, seen at {time}", wall=wall, jump=clocks.last.text,
+                 time=clock_text(clocks.last_ns))  # fmt: skip
+        return Check(t("Clock"), not recent, said)
 
 
 def memory_mb() -> float:
@@ -274,9 +285,12 @@ def _position(one: Position) -> Mapping[str, Any]:
 
 def _said(job: LastJob) -> str:
     name, due, late, well = job
-    said = f"{name.replace('_', ' ')} of {clock_text(due)}"
-    said += f" ran {ago(_ns(late))} late" if late >= 1 else " ran in time"
-    return said if well else f"{said} and FAILED"
+    told = {"job": name.replace("_", " "), "time": clock_text(due), "late": ago(_ns(late))}
+    if late >= 1:
+        template = t("{job} of {time} ran {late} late") if well else t("{job} of {time} ran {late} late and FAILED")
+    else:
+        template = t("{job} of {time} ran in time") if well else t("{job} of {time} ran in time and FAILED")
+    return template.format_map(told)
 
 
 def _ns(seconds: float) -> int:

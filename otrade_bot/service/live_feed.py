@@ -19,6 +19,7 @@ from otrade_bot.brokers.stream import StreamState
 from otrade_bot.brokers.streams import LivePrice
 from otrade_bot.control.views_checks import Check
 from otrade_bot.core.clock import MINUTE, SECOND, Clock, ist_date
+from otrade_bot.core.lang import t
 from otrade_bot.core.session import Calendar, Segment, day_session
 from otrade_bot.trading.engine import LiveTradingEngine
 
@@ -338,9 +339,9 @@ class LiveFeed:
 
     def _check(self, line: _Line, age: FeedAge, now: int, opened: int) -> Check:
         fault = self._fault(line, now, opened)
-        heard = "no price yet" if age.age_s is None else f"last price {age.age_s:.0f} s ago"
-        role = "in use" if age.active else "standing by"
-        return Check(f"Prices {line.name}", not fault, f"{role}; {fault or heard}")
+        heard = t("no price yet") if age.age_s is None else t("last price {age} s ago", age=f"{age.age_s:.0f}")
+        role = t("in use") if age.active else t("standing by")
+        return Check(t("Prices {broker}", broker=line.name), not fault, f"{role}; {fault or heard}")
 
 
 def _words(age: FeedAge) -> str:
