@@ -72,7 +72,7 @@ LIMIT_WORDS = {
     abi.L_LOSS: ("daily_loss", "the day's loss limit has been reached"),
     abi.L_POSITIONS: ("max_positions", "the most positions are open already"),
     abi.L_TRADES: ("max_trades", "the day's number of entries is used up"),
-    abi.L_COOLDOWN: ("cooldown", "the pause after the last exit is not over"),
+    abi.L_COOLDOWN: ("cooldown", "the pause after an exit or a no is not over"),
     abi.L_UNAFFORDABLE: ("unaffordable", "one lot costs more than the capital of a position"),
     abi.L_CAPITAL: ("capital", "the total capital is bound"),
     abi.L_NO_SHORT: ("no_short", "short positions are not allowed here"),
@@ -83,6 +83,8 @@ FOREIGN = (0, 2 * SECOND, 5 * SECOND, 15 * SECOND)
 PriceListener = Callable[[str, int, Paise, int], None]
 #: Puts on the disk what a human decided, before anyone is told; returns why it could not, '' if it is there.
 Keeper = Callable[[Event], str]
+#: A limit says the same no at each look of a strategy: it is told again after so long, the journal has each.
+_TOLD_AGAIN = 30 * MINUTE
 _KEPT = frozenset({EventKind.BLOCK, EventKind.FLATTEN})
 _DURABLE = frozenset({
     EventKind.TRADE, EventKind.COMMAND, EventKind.DAY, EventKind.CARRY, EventKind.SETTING, EventKind.LEVEL,
@@ -151,6 +153,7 @@ class LiveTradingEngine:
         self._busy = False
         self._exits_only: set[int] = set()  #: whose strategy has raised, or has left the settings
         self._failures: set[str] = set()
+        self._refused: dict[tuple[int, int, str], int] = {}  #: row, rung, why: when that was told
         self._books = asyncio.Lock()  #: one reader of the broker's books at a time
         self._begun = self._compared = 0  #: comparisons begun, and the newest that ended well
         self._differences: list[str] = []
@@ -660,7 +663,16 @@ class LiveTradingEngine:
         }))  # fmt: skip
 
     def _limited(self, i: _Intent) -> None:
-        self.refuse(i, *self.limit_words(i.code, i.price))
+        code, words = self.limit_words(i.code, i.price)
+        self.refuse(i, code, words, told=self._told_lately(i, words))
+
+    def _told_lately(self, i: _Intent, words: str) -> bool:
+        what = (i.row, i.rung, words)
+        before = self._refused.get(what, i.ts - _TOLD_AGAIN)
+        if i.ts - before < _TOLD_AGAIN:
+            return True
+        self._refused[what] = i.ts
+        return False
 
     def limit_words(self, limit: int, price: Paise) -> tuple[str, str]:
         """(code, words) of a limit; ``price``: the capital of a position where that is too little."""
@@ -671,12 +683,15 @@ class LiveTradingEngine:
             words = f"{words} ({rupees_text(price)})"
         return code, words
 
-    def refuse(self, i: _Intent, code: str, reason: str, *, by: str = "", ref: str = "", again: bool = False) -> None:
+    def refuse(
+        self, i: _Intent, code: str, reason: str, *, by: str = "", ref: str = "", again: bool = False,
+        told: bool = False,
+    ) -> None:  # fmt: skip
         """No entry of what was wanted. ``by``: who said no; ``ref``: to which question; ``again``: to a signal that has
-        not gone away since."""
+        not gone away since; ``told``: the same was told a while ago."""
         row = self.table[i.row]
         self.counters.refusals += not again
-        known = again or code == "disabled"  # whoever has stopped a strategy is not told each minute what it would do
+        known = again or told or code == "disabled"  # whoever stopped a strategy is not told what it would do
         self.emit(Event(
             EventKind.REFUSAL, i.ts, row.instrument.symbol, severity=Severity.DEBUG if known else Severity.INFO, data={
                 "code": code, "reason": reason, "strategy": row.strategy, "rung": i.rung + 1,

@@ -144,6 +144,8 @@ def _head(line: Line, accepted: dict[str, str]) -> str:
             return _order_head(line, accepted)
         case "evaluation":
             return ""
+        case "refusal" if line["severity"] == "DEBUG":
+            return ""  # the same no was told a while ago
         case _:
             return PLAIN[kind]
 

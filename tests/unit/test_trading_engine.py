@@ -10,7 +10,7 @@ from harness.bench import AUCTIONED, DAY, OTHER, SHARE, Bench, config
 
 from otrade_bot.core.clock import SECOND, at_ist
 from otrade_bot.core.errors import JournalException
-from otrade_bot.core.events import Event, EventKind
+from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.model import Block, ExitReason, OrderStatus
 
 
@@ -29,6 +29,29 @@ def two(tmp_path: Path, **more: Any) -> Bench:
 
 
 # --- blocks -------------------------------------------------------------------------------------------
+
+
+def test_the_same_no_of_a_limit_is_told_once_in_half_an_hour_and_stands_in_the_journal_each_time(bench: Bench) -> None:
+    bench.engine.pause("owner")
+    bench.signal()
+    bench.pulse(61)
+    bench.signal()
+    bench.pulse(30 * 60)
+    bench.signal()
+    assert bench.codes() == ["blocked"] * 3
+    told = [event.severity > Severity.DEBUG for event in bench.events(EventKind.REFUSAL)]
+    assert told == [True, False, True]
+    assert bench.engine.counters.refusals == 3
+
+
+def test_another_no_of_a_limit_is_told_at_once(bench: Bench) -> None:
+    bench.engine.pause("owner")
+    bench.signal()
+    bench.engine.resume("owner")
+    bench.at(15, 16)
+    bench.signal()
+    assert bench.codes() == ["blocked", "window"]
+    assert [event.severity for event in bench.events(EventKind.REFUSAL)] == [Severity.INFO, Severity.INFO]
 
 
 def test_pause_stops_entries_says_why_and_resume_allows_them_again(bench: Bench) -> None:
