@@ -38,6 +38,7 @@ from .faults import (
     Unauthorized,
     refusal,
 )
+from .limits import Limits
 from .loopback import Answer, Drop, Loopback, Request
 from .markup import commands
 from .messages import Button, Refusal, Sent, Version
@@ -77,6 +78,7 @@ class BotApi:
         self.token = token
         self.calls: list[Call] = []
         self.violations: list[str] = []
+        self.limits: Limits | None = None  #: who writes faster gets a 429
         self._chats = Chats()
         self._faults: list[Queued] = []
         self._hangs: list[Hang] = []
@@ -322,6 +324,10 @@ class BotApi:
         async def accept() -> Answer:
             return await self._accept(call)
 
+        if self.limits is not None and call.method.lower().startswith("send") and call.chat_id is not None:
+            wait = self.limits.refuses(call.chat_id)
+            if wait:
+                return await TooMany(wait).strike(accept)
         queued = next((f for f in self._faults if f.meets(call)), None)
         if queued is None:
             return await accept()
