@@ -18,7 +18,7 @@ from stream_room import until
 from otrade_bot.config.models import BrokerConfig, Config
 from otrade_bot.control.auth import Role
 from otrade_bot.control.phone.gate import Caller
-from otrade_bot.control.reply import Reply
+from otrade_bot.control.reply import Reply, Told, worded
 from otrade_bot.core.clock import SECOND, at_ist, ist_date
 from otrade_bot.core.errors import TradingException
 from otrade_bot.core.events import Event, Observer
@@ -67,8 +67,8 @@ class Room:
     def line(self) -> None:
         return None
 
-    def tell(self, reply: Reply) -> None:
-        self.told.append(reply)
+    def tell(self, reply: Told) -> None:
+        self.told.append(worded(reply))
 
     async def farewell(self, seconds: float) -> None:
         self.left_in_time = True
