@@ -16,6 +16,7 @@ from otrade_bot.brokers.base import BrokerInterface
 from otrade_bot.brokers.instruments import InstrumentStore
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import Clock
+from otrade_bot.core.events import EventKind
 from otrade_bot.core.model import Block, Instrument
 from otrade_bot.core.money import Paise
 from otrade_bot.core.ports import Journal
@@ -23,6 +24,7 @@ from otrade_bot.kernel.compile import Kernel
 from otrade_bot.service.accounts import Account, Books
 from otrade_bot.service.journal import days, mended, read_day
 from otrade_bot.service.leftover import SHIPPED, LeftOver, exit_rows
+from otrade_bot.service.switch import own
 from otrade_bot.service.warm import warm_up
 from otrade_bot.strategies.loader import TradingStrategy, build_kernel, load_strategy
 from otrade_bot.trading import setup
@@ -40,10 +42,15 @@ from otrade_bot.trading.unheard import written
 if TYPE_CHECKING:
     from otrade_bot.brokers.feeds import BarFile, TickFile
 
-__all__ = ["Desk", "InstrumentOf", "Roster", "Strategies", "kept_before", "kernel_for", "open_desk", "with_shipped"]
+__all__ = [
+    "Desk", "InstrumentOf", "Roster", "Strategies", "decided_after", "kept_before", "kernel_for", "open_desk",
+    "with_shipped",
+]  # fmt: skip
 
 InstrumentOf = Callable[[str, Paise], Instrument]
 Strategies = dict[str, TradingStrategy]
+#: Of a day without a session what may have changed of a rung.
+_KEPT = (EventKind.FILL, EventKind.STOP, EventKind.LEVEL, EventKind.CLOSE)
 
 
 @dataclass(slots=True)
@@ -58,29 +65,35 @@ class Desk:
     def broker(self) -> BrokerInterface:
         return self.engine.broker
 
-    async def start(self, history: Sequence[TickFile | BarFile], kept: Iterable[Carried] | None = None) -> None:
+    async def start(
+        self, history: Sequence[TickFile | BarFile], kept: Iterable[Carried] | None = None, *, over: bool = False
+    ) -> None:
         """Warm indicators, then positions ``kept`` from earlier days (None: nobody knows), then the day's hours and
-        numbers for engine and exchange. Raises BrokerException."""
+        numbers for engine and exchange. ``over``: it is this day that has left them. Raises BrokerException."""
         warm_up(self.engine, history, self.day)
         self.account.start_day(self.day)
         if kept is not None and any(row.strategy and not row.product.intraday for row in self.engine.table):
-            await carry_in(self.engine, kept)
+            await carry_in(self.engine, kept, say=not over)
         self.engine.start_day(self.day)
 
-    async def recover(self, past: Iterable[HistoryTick], before: Sequence[Mapping[str, Any]], now: int) -> None:
+    async def recover(
+        self, past: Iterable[HistoryTick], before: Sequence[Mapping[str, Any]], now: int,
+        after: Sequence[Mapping[str, Any]] = (), *, over: bool = False,
+    ) -> None:  # fmt: skip
         """Bring the exchange up to the newest of ``past``, then rebuild the engine from its books and from what the
-        day's journal has ``before``. Raises BrokerException."""
-        inputs = list(past)
+        day's journal has ``before``, and later ones ``after``. ``over``: what is kept is what the day has left, so that
+        all it had decided has been done, or is in that. Raises BrokerException."""
+        inputs, people = list(past), [*([] if over else before), *after]
         self.account.catch_up(self.accepted(inputs))
         await self.engine.recover(
             history=inputs,
             known_trades={str(line.get("trade_id")) for line in before if line.get("kind") == "trade"},
             pending=unanswered(before, now) if self.account.shows_late else (),
-            claims=claimed(before),
+            claims=claimed(people),
             sent=sent_tags(before),
             exits=tagless_exits(before, self.engine.config.brokers.instance),
             known=written(before),
-            decided=decided(before),
+            decided=decided(people),
             numbers=numbers_then(before),
         )
 
@@ -109,14 +122,28 @@ def kept_before(
     on the way had to be set aside. Where nothing is kept over night, now or by the settings, none is read."""
     if config.trading.product.intraday and not books.overnight:
         return [], []
-    torn = []
+    torn: list[str] = []
+    since: list[dict[str, Any]] = []
     for earlier in sorted(days(state_dir), reverse=True):
         if earlier < day:
             torn += [fault] if (fault := mended(state_dir, earlier)) else []
-            found = remembered(read_day(state_dir, earlier), account)
+            lines = read_day(state_dir, earlier)
+            found = remembered([*lines, *since], account)
             if found is not None:
                 return found, torn
+            if not config.calendar.is_trading_day(earlier):
+                since = [*(line for line in own(lines, account) if line.get("kind") in _KEPT), *since]
     return [], torn
+
+
+def decided_after(state_dir: Path, day: date, until: date, account: str) -> list[dict[str, Any]]:
+    """What humans have decided about the rungs of a day when it was over, at the week-end or after midnight: the lines
+    of the days since, whose diaries are whole."""
+    later = (read_day(state_dir, one) for one in days(state_dir) if day < one <= until)
+    return [
+        line for lines in later for line in own(lines, account)
+        if line.get("kind") in (EventKind.LEVEL, EventKind.CLOSE) or "claimed" in line
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

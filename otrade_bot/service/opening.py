@@ -24,13 +24,13 @@ from otrade_bot.kernel.compile import Kernel
 from otrade_bot.service.accounts import Account, Books
 from otrade_bot.service.control_state import ControlState
 from otrade_bot.service.day import Stream, inputs, stream_of
-from otrade_bot.service.desk import Desk, Roster, Strategies, kept_before, open_desk, with_shipped
+from otrade_bot.service.desk import Desk, Roster, Strategies, decided_after, kept_before, open_desk, with_shipped
 from otrade_bot.service.journal import DayJournal, days, events_of, mended, read_day
 from otrade_bot.service.leftover import LeftOver, left_over
 from otrade_bot.service.prices import PriceSource
 from otrade_bot.service.switch import another_user, own, set_aside
 from otrade_bot.service.unseen import live_through
-from otrade_bot.trading.carry import Carried
+from otrade_bot.trading.carry import Carried, remembered
 from otrade_bot.trading.engine import LiveTradingEngine
 from otrade_bot.trading.signals import KINDS
 
@@ -57,6 +57,7 @@ class _Known:
 
     books: Books = field(default_factory=Books)
     kept: list[Carried] | None = None
+    over: bool = False  #: it is the day itself that has left what is kept
     left: list[LeftOver] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     error: BrokerException | None = None
@@ -120,7 +121,8 @@ class Opener:
     def _mend(self, day: date, now: int) -> list[str]:
         """The diaries that this day is opened with, and today's, must be readable; what had to be set aside."""
         earlier = [one for one in days(self.state_dir) if one < day][-1:]
-        written = sorted({*earlier, day, ist_date(now)})
+        later = [one for one in days(self.state_dir) if day < one <= ist_date(now)]
+        written = sorted({*earlier, day, *later, ist_date(now)})
         torn = [fault for one in written if (fault := mended(self.state_dir, one))]
         if torn:
             self.journal.close()  # it may be the file that was set aside
@@ -142,6 +144,7 @@ class Opener:
                 # A broker clears a day's orders over night: at the week-end the day's own diary knows whose they were.
                 gone = self.account.shows_late and not books.orders and ist_date(now) > day
                 until = day + timedelta(days=1) if gone else day
+                known.over = gone and remembered(read_day(self.state_dir, day), self.account.name) is not None
                 known.kept, known.said = kept_before(self.state_dir, until, self.config, books, self.account.name)
             known.left = left_over(books, self.config, known.kept)
         except BrokerException as error:
@@ -176,7 +179,8 @@ class Opener:
         self._say(desk.engine, [*torn, *known.said], left, before)
         if unseen := live_through(desk, self.source):
             desk.engine.alert(unseen)
-        await desk.start(self.source.history(day, symbols), known.kept if known.error is None else None)
+        await desk.start(self.source.history(day, symbols), known.kept if known.error is None else None,
+                         over=known.over)
         stream, _, unread = stream_of(files, day, desk.engine)
         desk.engine.counters.dropped = dict(unread)
         return desk, stream
@@ -205,7 +209,8 @@ class Opener:
         if known.error is None:
             past = takewhile(lambda step: step[0] <= now, inputs(stream, engine.timers))
             try:
-                await desk.recover(past, before, now)
+                after = decided_after(self.state_dir, desk.day, ist_date(now), self.account.name)
+                await desk.recover(past, before, now, after, over=known.over)
                 return ""
             except BrokerException as error:
                 if self.account.name == "paper":

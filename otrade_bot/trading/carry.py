@@ -54,6 +54,7 @@ def remembered(lines: Iterable[Mapping[str, Any]], account: str = "paper") -> li
     known: dict[_Key, Carried] = {}
     exited: dict[_Key, int] = {}
     closing: set[_Key] = set()
+    early: dict[_Key, list[Mapping[str, Any]]] = {}  #: decided before the day was opened
     opened, lines = False, list(lines)
     for line in lines:
         kind = line.get("kind")
@@ -63,15 +64,21 @@ def remembered(lines: Iterable[Mapping[str, Any]], account: str = "paper") -> li
             opened = True
             for rung in line["rungs"]:
                 found = Carried(**rung)
-                known[found.symbol, found.strategy, found.rung, found.cycle] = found
+                key = found.symbol, found.strategy, found.rung, found.cycle
+                known[key] = _once_more(found, known.get(key))
+                for decision in early.pop(key, ()):
+                    _by_hand(known, key, decision)
         elif kind == EventKind.FILL:
             _fill(known, exited, line)
         elif kind == EventKind.STOP:
             _level(known, line)
-        elif kind == EventKind.LEVEL:
-            _by_hand(known, line)
+        elif kind == EventKind.LEVEL and line.get("what") in ("stop", "target"):
+            if (key := _key(line)) in known:
+                _by_hand(known, key, line)
+            else:
+                early.setdefault(key, []).append(line)
         elif kind == EventKind.CLOSE and line.get("whole"):
-            closing.add((line["symbol"], line["strategy"], line["rung"], line["cycle"]))
+            closing.add(_key(line))
     if not opened:
         return None
     known = {key: replace(rung, closing=rung.closing or key in closing) for key, rung in known.items()}
@@ -87,9 +94,23 @@ def _with_numbers(rungs: list[Carried], then: Sequence[NumbersThen]) -> list[Car
     return [replace(rung, numbers=plain[rung.symbol, rung.strategy]) for rung in rungs]
 
 
+def _key(line: Mapping[str, Any]) -> _Key:
+    return line["symbol"], line["strategy"], line["rung"], line["cycle"]
+
+
+def _once_more(found: Carried, before: Carried | None) -> Carried:
+    """Each start opens the day with what earlier days have told: what this day has told since is newer."""
+    if before is None:
+        return found
+    return replace(
+        found, level=before.level or found.level, hand_stop=before.hand_stop, hand_target=before.hand_target,
+        target=before.target, closing=found.closing or before.closing,
+    )  # fmt: skip
+
+
 def _fill(known: dict[_Key, Carried], exited: dict[_Key, int], line: Mapping[str, Any]) -> None:
     """Fills are cumulative, so the largest quantity counts."""
-    key = (line["symbol"], line["strategy"], line["rung"], line["cycle"])
+    key = _key(line)
     if line["leg"] == Leg.EXIT:
         exited[key] = max(exited.get(key, 0), line["quantity"])
         return
@@ -108,13 +129,8 @@ def _level(known: dict[_Key, Carried], line: Mapping[str, Any]) -> None:
         known[newest] = replace(known[newest], level=line["level_paise"])
 
 
-def _by_hand(known: dict[_Key, Carried], line: Mapping[str, Any]) -> None:
+def _by_hand(known: dict[_Key, Carried], key: _Key, line: Mapping[str, Any]) -> None:
     """What a human put, or gave back, counts until the human says otherwise."""
-    if line.get("what") not in ("stop", "target"):
-        return
-    key = (line["symbol"], line["strategy"], line["rung"], line["cycle"])
-    if key not in known:
-        return
     level, hand = line["level_paise"], line["hand"]
     if line["what"] == "stop":
         known[key] = replace(known[key], level=level, hand_stop=hand)
@@ -127,9 +143,10 @@ def _left(rung: Carried, exited: int) -> Carried:
     return replace(rung, quantity=rest, value=rung.value * rest // rung.quantity if rest else 0)
 
 
-async def carry_in(engine: LiveTradingEngine, rungs: Iterable[Carried]) -> list[Carried]:
+async def carry_in(engine: LiveTradingEngine, rungs: Iterable[Carried], *, say: bool = True) -> list[Carried]:
     """Before the day starts: the rungs that the broker confirms are ours again. Writes the day's carry line,
-    also an empty one. Returns what was taken. Raises BrokerException."""
+    also an empty one; not (``say``) where they are what this very day has left, which its own lines tell. Returns what
+    was taken. Raises BrokerException."""
     net = await _net(engine)
     taken = []
     for rung in sorted(rungs, key=lambda rung: (rung.symbol, rung.rung, rung.cycle)):
@@ -149,7 +166,8 @@ async def carry_in(engine: LiveTradingEngine, rungs: Iterable[Carried]) -> list[
             taken.append(_left(rung, rung.quantity - there))
             engine.numbers.carry(index, rung.numbers)
             _adopt(engine, index, taken[-1])
-    _say(engine, taken)
+    if say:
+        _say(engine, taken)
     return taken
 
 

@@ -10,8 +10,13 @@ import pytest
 from harness.bench import DAY, SHARE, Bench, config, run
 from harness.venue import FakeVenue
 
-from otrade_bot.core.events import Event
+from otrade_bot.core.clock import SECOND
+from otrade_bot.core.events import Event, EventKind
+from otrade_bot.core.jsonlines import LineLog
 from otrade_bot.core.model import GttStatus, OrderRequest, OrderType, Product, Side
+from otrade_bot.service.accounts import Books
+from otrade_bot.service.desk import Desk, decided_after, kept_before
+from otrade_bot.service.journal import day_path
 from otrade_bot.trading.carry import Carried, carry_in, remembered
 
 NEXT = DAY + timedelta(days=1)
@@ -236,3 +241,89 @@ def test_yesterdays_orders_that_a_broker_still_shows_in_the_morning_are_not_toda
     assert [position.quantity for position in bench.engine.positions()] == [30]
     assert (bench.engine.account[0]["trades"], bench.engine.counters.signals) == (0, 0)
     assert bench.engine.manager.tags.sequence > 0, "their tags are not used again while they are shown"
+
+
+# --- decided while nobody traded ---------------------------------------------------------------------------------
+
+
+RUNG: dict[str, Any] = {"symbol": "NSE:A", "strategy": "s", "rung": 1, "cycle": 1}
+FRIDAY, SATURDAY, MONDAY = date(2026, 9, 18), date(2026, 9, 19), date(2026, 9, 21)
+
+
+def by_hand(what: str, level: int, hand: bool = True) -> dict[str, Any]:
+    return {"kind": "level", **RUNG, "what": what, "level_paise": level, "hand": hand}
+
+
+def opening(level: int = 90, **more: Any) -> dict[str, Any]:
+    """As each start on a day writes it."""
+    held = {**RUNG, "side": "BUY", "quantity": 10, "value": 1000, "level": level, "entry_ns": 5, **more}
+    return {"kind": "carry", "ns": 1, "rungs": [held]}
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0), (1, 0, 0)])
+def test_what_was_put_by_hand_outlives_further_starts_on_its_day(order: tuple[int, ...]) -> None:
+    """Each of them opens the day with what earlier days had told."""
+    days = [opening()], [by_hand("stop", 80), by_hand("target", 0)], [opening()]
+    kept = remembered([one for place in order for one in days[place]])
+    assert kept is not None
+    assert [(one.level, one.hand_stop, one.hand_target, one.target) for one in kept] == [(80, True, True, 0)]
+
+
+def test_a_stop_given_back_on_the_day_is_given_back_for_its_later_starts() -> None:
+    kept = remembered([opening(80, hand_stop=True), by_hand("stop", 91, hand=False), opening(80, hand_stop=True)])
+    assert [(one.level, one.hand_stop) for one in kept or []] == [(91, False)]
+
+
+def write(state: Path, day: date, *lines: dict[str, Any]) -> None:
+    path = day_path(state, day)
+    path.parent.mkdir(exist_ok=True)
+    with LineLog(path) as log:
+        log.append_many(lines, durable=False)
+
+
+def test_what_was_decided_at_the_week_end_is_known_there_and_on_monday(tmp_path: Path) -> None:
+    write(tmp_path, FRIDAY, opening())
+    said = [by_hand("target", 0), {"kind": "close", **RUNG, "whole": True, "part": 0}]
+    write(tmp_path, SATURDAY, {"kind": "run", "broker": "paper"}, *said)
+    assert [one["kind"] for one in decided_after(tmp_path, FRIDAY, SATURDAY, "paper")] == ["level", "close"]
+    assert decided_after(tmp_path, FRIDAY, SATURDAY, "kite") == []
+    (rung,), _ = kept_before(tmp_path, MONDAY, CNC, Books(), "paper")
+    assert (rung.hand_target, rung.target, rung.closing) == (True, 0, True)
+
+
+def test_a_part_of_friday_is_not_closed_again_by_a_start_at_the_week_end(tmp_path: Path) -> None:
+    """The broker has forgotten the day's orders; what the day has left is kept, and what it had decided is done."""
+    path = tmp_path / "paper.jsonl"
+    bench = morning(path, DAY, [])
+    bench.signal()
+    bench.engine.close(SHARE.symbol, 0, "half", "owner")
+    lines = journal(bench.diary.events)
+    left = bench.life().held
+    bench.broker.close()
+    again = Bench.paper(path, CNC, start=False, day=DAY)
+    again.clock.advance_to(bench.now + 3 * 24 * 3600 * SECOND)
+    again.broker.get_orderbook = again.broker.get_trades = nothing
+    again.broker.start_day(DAY)
+    desk = Desk(DAY, again.engine, Cleared())  # type: ignore[arg-type]
+    run(desk.start([], remembered(lines), over=True))
+    run(desk.recover([], lines, again.now, over=True))
+    assert again.events(EventKind.CARRY) == [], "the day's own lines tell what it has left"
+    assert (again.life().held, again.life().parting, again.life().gtt_alive) == (left, 0, True)
+    assert again.events(EventKind.CLOSE) == []
+    assert again.alerts == []
+
+
+async def nothing() -> list[Any]:
+    return []
+
+
+class Cleared:
+    """An account whose broker clears a day's orders over night."""
+
+    shows_late = True
+
+    def start_day(self, day: date) -> None:
+        pass
+
+    def catch_up(self, past: Any) -> None:
+        pass
