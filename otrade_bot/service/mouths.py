@@ -114,7 +114,7 @@ class Answers:
         now = self.still(caller)
         if now is None:  # blocked or removed while his command waited
             return Reply()
-        if not self._pace.passes(now.user_id, parse(line)[0]):
+        if not self._pace.passes(now.user_id, parse(line)[0] if COMMANDS.may(now.role, line) else ""):
             return self._slower() if self._pace.untold(now.user_id) else Reply()
         return await answer(self._of(now), line) if opened else self._unopened
 

@@ -315,6 +315,22 @@ async def test_of_a_flood_one_person_is_told_once_and_can_still_pause(
         assert "role is admin" in await at.asks("/start")
 
 
+async def test_what_a_person_may_not_do_has_no_way_around_the_pace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [*ROWS, {"user_id": NEW, "chat_id": NEW, "role": "viewer", "name": "Ravi"}]
+    async with office(tmp_path, monkeypatch, rows, commands_per_minute=3) as at:
+        for _ in range(12):
+            at.api.say(NEW, "/flatten " + "x" * 4000)
+        at.api.say(CLERK, "/pause")
+        await at.api.until(lambda: "pause by clerk" in at.engine.calls)
+        await at.api.until(lambda: at.api.to(CLERK))
+        await at.quiet()
+        kept = [event for event in at.engine.emitted if event.kind is EventKind.COMMAND]
+        assert [event.data["outcome"] for event in kept] == ["denied"] * 3 + ["allowed"]
+        assert sum("More than 3 commands in a minute" in sent.text for sent in at.api.to(NEW)) == 1
+
+
 async def test_a_group_with_topics_is_told_in_the_topic_where_it_is_heard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

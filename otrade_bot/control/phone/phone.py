@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
@@ -24,6 +25,7 @@ from otrade_bot.control.phone.erase import erase
 from otrade_bot.control.phone.gate import Caller, Gate, headed
 from otrade_bot.control.phone.inbox import addressed, knock_of, line_of, secondhand, thread_of
 from otrade_bot.control.phone.menus import Menu, Menus
+from otrade_bot.control.phone.pace import Pace
 from otrade_bot.control.phone.poller import Line, Patience, PhoneState, Poller
 from otrade_bot.control.phone.presses import Presses
 from otrade_bot.control.phone.replies import Parcels, Place, Replies
@@ -38,6 +40,11 @@ from otrade_bot.core.onetime import invitation, six_digits
 from otrade_bot.core.redirects import concealed, secret
 
 __all__ = ["QUICK", "Parcels", "Phone"]
+
+#: What a person may send in a minute that is no command (forwarded, too late, made up); more is not even told.
+MOST_ASIDES = 60
+#: One person's messages that are being removed at a time: more would keep the connections from others.
+MOST_ERASED = 4
 
 _TOKEN = re.compile(r"\d+:[A-Za-z0-9_-]+")
 
@@ -119,6 +126,8 @@ class Phone:
             self._bot, self.offers, self._replies, self, acts, lambda: self._poller.deaf_s, stale_s, toast_s,
             may,
         )  # fmt: skip
+        self._asides = Pace(lambda: MOST_ASIDES, steady)
+        self._erasing: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MOST_ERASED))
         self._menus = Menus(self._bot, lambda: gate.callers, menu, log) if menu is not None else None
         self._begun: list[asyncio.Task[Reply]] = []
         self._expired: dict[Place, tuple[Caller, list[str]]] = {}
@@ -249,6 +258,8 @@ class Phone:
         if secret(line):
             self.spawn(self._erase(message, place))
         if secondhand(message):
+            if not self.minds(caller):
+                return None
             self.heard(caller, line, "refused")
             said = self.own(text(t("A forwarded message is no command: nothing was done.")))
             self.spawn(self._replies.reply(place, said))
@@ -265,6 +276,8 @@ class Phone:
         found = deed(message, self._symbols())
         if isinstance(found, str):
             return self.begin(caller, found, place)
+        if not self.minds(caller):
+            return None
         self.heard(caller, line, "usage" if found.actions else "refused")
         self.spawn(self._replies.reply(place, self.own(found)))
         return None
@@ -278,6 +291,8 @@ class Phone:
             return self.begin(caller, line, place)
         if name == "flatten":
             return self.begin(caller, "/flatten", place, t("Sent {since} ago, so it is asked again.", since=since))
+        if not self.minds(caller):
+            return None
         self.heard(caller, line, "expired")
         said = short(concealed(line), 40) or t("(no text)")
         late = t("{line} · {since} ago", line=said, since=since)
@@ -307,7 +322,8 @@ class Phone:
             self.delivered(said)
 
     async def _erase(self, message: Message, place: Place) -> None:
-        said = await erase(self._bot, message, self._sleep, self._log)
+        async with self._erasing[place.owner]:
+            said = await erase(self._bot, message, self._sleep, self._log)
         if said is not None:
             await self._replies.reply(place, self.own(said))
 
@@ -333,6 +349,10 @@ class Phone:
             self._audit(Heard(caller.name, caller.role, caller.session, *_record(line), outcome))
         except Exception as problem:
             self._problem("audit", problem)
+
+    def minds(self, caller: Caller) -> bool:
+        """Whether one more thing of his that is no command is told and recorded."""
+        return self._asides.passes(caller.user_id, "")
 
     def own(self, said: Reply) -> Reply:
         return headed(self._label, said)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from telegram import Bot, CallbackQuery, InlineKeyboardMarkup, Message
@@ -23,6 +23,9 @@ __all__ = ["Desk", "Presses"]
 
 #: Strangers' presses whose spinners are being stopped at a time.
 MOST_HUSHES = 4
+#: One person's spinners that are being stopped and buttons that are being taken away, at a time: more would keep the
+#: connections from others.
+MOST_SMALL = 8
 #: Lines that may be done however long ago the button was pressed: what they lower is risk, or they ask first.
 ALWAYS = frozenset({"pause", "flatten"})
 
@@ -36,6 +39,7 @@ class Desk(Protocol):
     async def deliver(self, work: asyncio.Task[Reply], place: Place, line: str) -> None: ...
     def delivered(self, said: Reply) -> None: ...
     def heard(self, caller: Caller, line: str, outcome: str) -> None: ...
+    def minds(self, caller: Caller) -> bool: ...
     def own(self, said: Reply) -> Reply: ...
 
 
@@ -55,6 +59,7 @@ class Presses:
     toast_s: float
     may: Callable[[Caller, str], bool] = lambda caller, line: True
     hushes: int = 0
+    small: Counter[int] = field(default_factory=Counter)  #: under way, by person
 
     def take(self, caller: Caller, query: CallbackQuery) -> asyncio.Task[Reply] | None:
         """From here to the task that answers nothing waits."""
@@ -85,9 +90,8 @@ class Presses:
             self.desk.spawn(self.toast(query, None)).add_done_callback(self._hushed)
 
     async def toast(self, query: CallbackQuery, said: str | None) -> bool:
-        with suppress(Exception):
-            return await self.bot.answer_callback_query(query.id, said)
-        return False
+        """False where Telegram does not show it any more."""
+        return await self._sparing(query, lambda: self.bot.answer_callback_query(query.id, said))
 
     async def strip(self, query: CallbackQuery) -> None:
         """The buttons vanish, but for those that last. Where that fails they stay, and do nothing."""
@@ -99,8 +103,24 @@ class Presses:
         kept = [[one for one in row if one.url or self.offers.stays(one.callback_data)] for row in rows]
         left = InlineKeyboardMarkup([row for row in kept if row]) if any(kept) else None
         if left != shown:
-            with suppress(Exception):
-                await self.bot.edit_message_reply_markup(message.chat.id, message.message_id, reply_markup=left)
+            where = message.chat.id, message.message_id
+            await self._sparing(query, lambda: self.bot.edit_message_reply_markup(*where, reply_markup=left))
+
+    async def _sparing(self, query: CallbackQuery, call: Callable[[], Awaitable[object]]) -> bool:
+        """Whether it worked. Where too much of that person is under way nothing is asked, and that is all right."""
+        person = query.from_user.id
+        if self.small[person] >= MOST_SMALL:
+            return True
+        self.small[person] += 1
+        try:
+            await call()
+            return True
+        except Exception:
+            return False
+        finally:
+            self.small[person] -= 1
+            if not self.small[person]:
+                del self.small[person]
 
     def _stale(self, action: Action) -> bool:
         """Pressed while nobody listened: like a message that is too old."""
@@ -110,6 +130,9 @@ class Presses:
     def _refuse(
         self, caller: Caller, query: CallbackQuery, place: Place, why: Press, action: Action | None
     ) -> None:
+        if not self.desk.minds(caller):
+            self.hush(query)
+            return
         self.desk.heard(caller, action.line if action is not None else query.data or "", "refused")
         instead = action is None and carried(query) and flattens(query.data or "")
         self.desk.spawn(self._refused(query, place, why.words, instead=instead))

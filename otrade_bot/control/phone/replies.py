@@ -124,7 +124,8 @@ class Replies:
         html, pauses = True, list(RETRIES)
         while True:
             try:
-                await self._change(place.chat_id, message_id, parts[0], deck, html=html)
+                async with self._lines[place.chat_id, place.owner]:
+                    await self._change(place.chat_id, message_id, parts[0], deck, html=html)
                 return True
             except Exception as problem:
                 verdict = judge(problem)
