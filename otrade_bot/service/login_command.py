@@ -11,7 +11,7 @@ from otrade_bot.brokers.logins import login_for
 from otrade_bot.config import ConfigManager, config_dir, environment, state_dir
 from otrade_bot.config.models import BrokerConfig
 from otrade_bot.config.secrets import Secrets, load_secrets
-from otrade_bot.control.reply import Reply
+from otrade_bot.control.reply import Reply, Told, worded
 from otrade_bot.core.clock import SystemClock
 from otrade_bot.core.errors import CommandException, ConfigException
 from otrade_bot.service.callback import notify_path
@@ -37,7 +37,8 @@ def run_login(args: argparse.Namespace) -> int:
     login_for(broker, secrets)  # what it lacks is said before anybody logs in
     told: list[Reply] = []
     desk = desk_for(
-        settings, secrets, store, clock=SystemClock(), on_token=lambda name, token: None, tell=told.append,
+        settings, secrets, store, clock=SystemClock(), on_token=lambda name, token: None,
+        tell=lambda said: told.append(worded(said)),
         brokers=(broker,), again="Run the command again; the code alone, without the rest of the address, will do too.",
     )  # fmt: skip
     assert desk is not None
@@ -78,8 +79,8 @@ async def _await_consent(
     assert callback is not None
     came = asyncio.Event()
 
-    def tell(reply: Reply) -> None:
-        told.append(reply)
+    def tell(reply: Told) -> None:
+        told.append(worded(reply))
         came.set()
 
     desk.tell = tell

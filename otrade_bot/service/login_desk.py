@@ -19,7 +19,7 @@ from inspect import isawaitable
 from typing import Any
 
 from otrade_bot.brokers.tokens import Login, Token, TokenStore
-from otrade_bot.control.reply import Reply, bold, lines, text
+from otrade_bot.control.reply import Reply, Told, bold, lines, text
 from otrade_bot.core.clock import to_ist
 from otrade_bot.core.errors import BrokerException, CommandException, ConfigException, TokenException
 from otrade_bot.core.lang import phrase, t
@@ -57,6 +57,17 @@ class _Held:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """A LoginEnd that is said to each in his language."""
+
+    said: Callable[[], str]
+    account: str = ""
+
+    def words(self) -> Reply:
+        return lines(self.said(), t("Send /login to decide.") if self.account else "")
+
+
 class ServiceLogins:
     """The LoginDesk of a service (core/ports).
 
@@ -73,7 +84,7 @@ class ServiceLogins:
         store: TokenStore,
         *,
         on_token: OnToken = lambda broker, token: None,
-        tell: Callable[[Reply], None] = lambda reply: None,
+        tell: Callable[[Told], None] = lambda reply: None,
         listening: bool = False,
         steady: Callable[[], float] = time.monotonic,
         again: str = AGAIN,
@@ -130,7 +141,8 @@ class ServiceLogins:
             why = t("That is no address of a login. Paste it whole, as the browser shows it.")
             raise CommandException(f"{why} {t(self._again)}")
         begun = self._taken(found, session)
-        return await self._exchanged(begun, found)
+        end = await self._exchanged(begun, found)
+        return LoginEnd(end.said(), end.account)
 
     async def came_back(self, query: str) -> str:
         """The browser is here (``service/callback``): what its page says. A stranger who guesses is told so there, and
@@ -145,11 +157,10 @@ class ServiceLogins:
         try:
             end = await self._exchanged(begun, found)
         except CommandException as error:
-            self.tell(text(bold(t("Login failed:")), f" {error}"))
+            self._failed(error)
             return str(error)
-        more = t("Send /login to decide.") if end.account else ""
-        self.tell(lines(end.said, more))
-        return " ".join(filter(None, (end.said, more, t("You may close this page."))))
+        self.tell(end.words)
+        return " ".join((*end.words().to_plain().splitlines(), t("You may close this page.")))
 
     async def delivered(self, told: Any) -> None:
         """What a broker's notifier posted to the secret path: Upstox's token after consent. Never raises."""
@@ -168,9 +179,13 @@ class ServiceLogins:
         try:
             end = await self._judged(begun, await login.vet(value), sure=False)
         except (BrokerException, CommandException) as error:
-            self.tell(text(bold(t("Login failed:")), f" {error}"))
+            self._failed(error)
             return
-        self.tell(lines(end.said, t("Send /login to decide.") if end.account else ""))
+        self.tell(end.words)
+
+    def _failed(self, error: Exception) -> None:
+        said = str(error)
+        self.tell(lambda: text(bold(t("Login failed:")), f" {said}"))
 
     # --- another account ---
     def waiting(self, session: str) -> str:
@@ -184,7 +199,7 @@ class ServiceLogins:
         if not self.waiting(session):
             raise CommandException(f"{t('No other account waits for a yes.')} {t(self._again)}")
         held = self._held.pop(session)
-        return await self._kept(held.broker, held.token, session)
+        return (await self._kept(held.broker, held.token, session))()
 
     def drop(self, session: str) -> bool:
         return self._held.pop(session, None) is not None
@@ -229,7 +244,7 @@ class ServiceLogins:
             raise CommandException(f"{late} {t(self._again)}")
         return begun
 
-    async def _exchanged(self, begun: _Begun, found: Redirected) -> LoginEnd:
+    async def _exchanged(self, begun: _Begun, found: Redirected) -> _End:
         name = begun.broker.capitalize()
         if found.refused:
             why = t("{broker} sent you back without a code: the login was not completed.", broker=name)
@@ -241,21 +256,22 @@ class ServiceLogins:
             raise CommandException(f"{error}. {t(self._again)}") from None
         return await self._judged(begun, token, sure=True)
 
-    async def _judged(self, begun: _Begun, token: Token, *, sure: bool) -> LoginEnd:
+    async def _judged(self, begun: _Begun, token: Token, *, sure: bool) -> _End:
         """Kept where it is the account of before; ``sure``: also where none is known."""
         async with self._judging:
             known = await asyncio.to_thread(self._known, begun.broker)
             if token.user == known or (not known and sure):
-                return LoginEnd(await self._kept(begun.broker, token, begun.session))
+                return _End(await self._kept(begun.broker, token, begun.session))
         self._held[begun.session] = _Held(begun.broker, token, self._steady() + SECONDS)
         get_logger().warning("login with another account", broker=begun.broker, user=token.user, known=known)
-        template = (
-            t("That login is the account {user} at {broker}; until now it was {known}. Nothing was changed.")
-            if known
-            else t("That login is the account {user} at {broker}; no account was known before. Nothing was changed.")
-        )
-        said = template.format_map({"user": token.user, "broker": begun.broker.capitalize(), "known": known})
-        return LoginEnd(said, token.user)
+        values = {"user": token.user, "broker": begun.broker.capitalize(), "known": known}
+
+        def said() -> str:
+            before = t("That login is the account {user} at {broker}; until now it was {known}. Nothing was changed.")
+            new = t("That login is the account {user} at {broker}; no account was known before. Nothing was changed.")
+            return (before if known else new).format_map(values)
+
+        return _End(said, token.user)
 
     def _known(self, broker: str) -> str:
         try:
@@ -264,23 +280,30 @@ class ServiceLogins:
             raise CommandException(t("No login is possible: {error}", error=error)) from None
         return stored.user if stored is not None else ""
 
-    async def _kept(self, broker: str, token: Token, session: str) -> str:
+    async def _kept(self, broker: str, token: Token, session: str) -> Callable[[], str]:
+        """What to say of it."""
         try:
             await asyncio.to_thread(self._store.save, broker, token)
         except ConfigException as error:
             raise CommandException(t("Logged in, but the token could not be kept: {error}", error=error)) from None
         get_logger().info("logged in", broker=broker, user=token.user, session=session, until_ns=token.expires_ns)
         until = f"{to_ist(token.expires_ns):%a %d %b %H:%M} IST"
-        said = t("Logged in to {broker} as {user}. The token holds until {until}.", broker=broker.capitalize(),
-                 user=token.user, until=until)  # fmt: skip
+        fault, more = "", ""
         try:
             done = self.on_token(broker, token)
-            more = await done if isawaitable(done) else done
+            more = (await done if isawaitable(done) else done) or ""
         except Exception as error:
+            fault = type(error).__name__
             with suppress(Exception):
                 get_logger("error").error("a new token was not taken up", broker=broker, error=mask_text(repr(error)))
-            more = t("But the service could not take it up ({error}): look at /status.", error=type(error).__name__)
-        return " ".join(filter(None, (said, more)))
+
+        def said() -> str:
+            logged = t("Logged in to {broker} as {user}. The token holds until {until}.", broker=broker.capitalize(),
+                       user=token.user, until=until)  # fmt: skip
+            lost = t("But the service could not take it up ({error}): look at /status.", error=fault) if fault else more
+            return " ".join(filter(None, (logged, lost)))
+
+        return said
 
 
 def _alone(session: str) -> None:

@@ -9,7 +9,7 @@ from otrade_bot.brokers.logins import BROKERS, login_for
 from otrade_bot.brokers.tokens import FILE, TokenStore
 from otrade_bot.config.models import BrokerConfig
 from otrade_bot.config.secrets import Secrets
-from otrade_bot.control.reply import Reply
+from otrade_bot.control.reply import Told
 from otrade_bot.core.clock import Clock
 from otrade_bot.core.masking import register_secret
 from otrade_bot.service.callback import Callback, listen_address, notify_path
@@ -37,7 +37,7 @@ def desk_for(
     *,
     clock: Clock,
     on_token: OnToken,
-    tell: Callable[[Reply], None],
+    tell: Callable[[Told], None],
     brokers: tuple[str, ...] = (),
     again: str = AGAIN,
 ) -> ServiceLogins | None:

@@ -12,7 +12,7 @@ from typing import Any
 from otrade_bot.brokers.logins import login_for
 from otrade_bot.brokers.tokens import FILE, Token, TokenStore
 from otrade_bot.config.secrets import Secrets
-from otrade_bot.control.reply import Reply
+from otrade_bot.control.reply import Reply, worded
 from otrade_bot.core.clock import ManualClock, at_ist
 from otrade_bot.service.login_desk import ServiceLogins
 from tests.venues.kite import Kite
@@ -43,7 +43,8 @@ class LoginRoom:
         self.store = TokenStore(self.folder / FILE, "a key for tests")
         self.desk = ServiceLogins(
             ["kite", "upstox"], lambda name: login_for(name, self.secrets, self.clock), self.store,
-            on_token=self._taken, tell=self.told.append, listening=self.listening, steady=lambda: self.now,
+            on_token=self._taken, tell=lambda said: self.told.append(worded(said)), listening=self.listening,
+            steady=lambda: self.now,
         )  # fmt: skip
 
     def _taken(self, broker: str, token: Token) -> None:
