@@ -165,8 +165,18 @@ class Table:
 
     def near(self, name: str) -> list[str]:
         """Names that may have been meant, the nearest first."""
-        starts = [known for known in self._by_name if name and known.startswith(name)]
+        starts = [known for known in _MEANT.get(name, ()) if known in self._by_name]
+        starts += [known for known in self._by_name if name and known.startswith(name)]
         return list(dict.fromkeys(starts + get_close_matches(name, list(self._by_name), 3, 0.6)))[:3]
+
+
+#: What traders call it elsewhere.
+_MEANT = {
+    "exit": ("close",), "sell": ("close",), "half": ("close",), "squareoff": ("flatten",), "square": ("flatten",),
+    "panic": ("flatten",), "stop": ("sl", "pause"), "stoploss": ("sl",), "tgt": ("target",), "tp": ("target",),
+    "halt": ("pause",), "profit": ("pnl",), "p&l": ("pnl",), "holdings": ("positions",), "limits": ("risk",),
+    "token": ("login",), "report": ("daily", "performance"), "snooze": ("mute",), "quiet": ("mute",),
+}  # fmt: skip
 
 
 def parse(line: str) -> tuple[str, list[str]]:
@@ -303,6 +313,9 @@ _WRONG = {
 def _unknown(context: Context, name: str) -> Reply:
     if not name:
         return filled(t("Say a command; {help} lists them."), help=code("/help"))
+    if name in ("yes", "no"):
+        said = t("A bare {word} answers nothing: press the button under the question, or say its whole command.")
+        return filled(said, word=code(name))
     near = context.table.near(name)
     meant = (
         filled(t("Did you mean {names}?"), names=text(*_listed(near)))

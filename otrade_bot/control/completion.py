@@ -31,7 +31,10 @@ def asked(context: Context, command: Command, pieces: Sequence[str], error: Valu
         return None
     words = list(dict.fromkeys(_words(context, command, fields[len(pieces)])))
     if not words:
-        return None
+        nothing = fields[len(pieces)] == "symbol" and command.role > Role.VIEWER and command.choices is None
+        if not nothing or context.view.status().unread:
+            return None
+        return lines(text(t("Nothing is open.")), code(f"/{command.name} {command.takes}".rstrip()))
     said = " ".join((f"/{command.name}", *pieces))
     reads = command.role <= Role.VIEWER
     actions = tuple(Action(symbol_text(word), f"{said} {word}", edit=reads) for word in words[:MOST])

@@ -12,7 +12,7 @@ from otrade_bot.control.audit import AUDIT
 from otrade_bot.control.auth import Role
 from otrade_bot.control.charts import CHARTS, Look, pnl
 from otrade_bot.control.code import CODE
-from otrade_bot.control.commands import Arguments, Command, Context, Table
+from otrade_bot.control.commands import Arguments, Command, Context, Table, usage
 from otrade_bot.control.confirm import Verdict
 from otrade_bot.control.day import DAY
 from otrade_bot.control.hands import HANDS
@@ -21,14 +21,19 @@ from otrade_bot.control.levels import LEVELS
 from otrade_bot.control.login import Login, log_in
 from otrade_bot.control.mode import Mode, change_mode
 from otrade_bot.control.mute import MUTES
-from otrade_bot.control.reply import Reply, bold, code, filled, lines, text
+from otrade_bot.control.reply import Action, Reply, bold, code, filled, lines, text
 from otrade_bot.control.settings import SETTINGS
 from otrade_bot.control.signals import SIGNALS
 from otrade_bot.control.users import USERS
+from otrade_bot.control.words import short, symbol_text
+from otrade_bot.core.errors import CommandException
 from otrade_bot.core.lang import t
 from otrade_bot.trading.snapshot import Position
 
 __all__ = ["COMMANDS", "Count", "Flatten", "Symbol"]
+
+#: Symbols under /positions that have buttons of their own, and for how long those count, s: what they do asks back.
+MOST_APART, ASKS_S = 4, 900.0
 
 
 class Count(Arguments):
@@ -71,13 +76,51 @@ async def _start(context: Context, _: Arguments) -> Reply:
     )  # fmt: skip
 
 
-async def _help(context: Context, _: Arguments) -> Reply:
+class Help(Arguments):
+    """Of which command; without one of all."""
+
+    command: str = Field("", max_length=40)
+
+
+async def _help(context: Context, arguments: Arguments) -> Reply:
     """Only what this role may do: the rest would be an invitation to be refused."""
+    assert isinstance(arguments, Help)
     allowed = context.table.allowed(context.role)
-    return lines(
-        filled(t("{commands} for {role}"), commands=bold(t("Commands")), role=context.role.word),
-        *(text(f"/{command.name} {command.takes}".rstrip(), f" · {t(command.help)}") for command in allowed),
-    )
+    if name := arguments.command.lstrip("/").casefold():
+        found = next((usage(command) for command in allowed if command.name == name), None)
+        if found is None:
+            raise CommandException(t("There is no command /{name} for you.", name=short(name, 40)))
+        return found
+    rows: list[Reply] = []
+    topics, topic = _topics(), ""
+    for command in context.table:
+        topic = topics.pop(command.name, topic)
+        if command not in allowed:
+            continue
+        if topic:
+            rows.append(bold(topic))
+            topic = ""
+        rows.append(text(f"/{command.name} {command.takes}".rstrip(), f" · {t(command.help)}"))
+    head = filled(t("{commands} for {role}"), commands=bold(t("Commands")), role=context.role.word)
+    return lines(head, *rows, _by_answering(context))
+
+
+def _topics() -> dict[str, str]:
+    """What the commands are about, by the first one of each kind in the table."""
+    return {
+        "status": t("To look"), "approve": t("To trade"), "chart": t("Pictures"), "close": t("One position"),
+        "mute": t("What you are told"), "risk": t("Limits and strategies"), "audit": t("The machine"),
+        "login": t("Login, mode and people"),
+    }  # fmt: skip
+
+
+def _by_answering(context: Context) -> Reply | str:
+    """What works only in a chat, for those who may."""
+    if context.session == "terminal" or context.role < Role.OPERATOR:
+        return ""
+    words = (code(word) for word in ("sl 245", "target 260", "half", "exit"))
+    said = [piece for word in words for piece in (" · ", word)][1:]
+    return filled(t("Or answer a message about a symbol with: {words}"), words=text(*said))
 
 
 async def _status(context: Context, _: Arguments) -> Reply:
@@ -90,7 +133,24 @@ async def _card(context: Context, _: Arguments) -> Reply:
 
 
 async def _positions(context: Context, _: Arguments) -> Reply:
-    return views.positions(context.view.positions(), context.view.status().unread)
+    held, unread = context.view.positions(), context.view.status().unread
+    said = views.positions(held, unread)
+    ours = list(dict.fromkeys(one.symbol for one in held if not one.external))
+    if unread or not ours or context.session == "terminal" or context.role < Role.OPERATOR:
+        return said
+    return Reply(lines(said, _by_answering(context)).runs, _deeds(sorted(ours)))
+
+
+def _deeds(ours: Sequence[str]) -> tuple[Action, ...]:
+    """Close and stop of each; where they would be too many, of which one is asked."""
+    if len(ours) > MOST_APART:
+        return Action(t("Close"), "/close", seconds=ASKS_S), Action(t("Stop"), "/sl", seconds=ASKS_S)
+    actions: list[Action] = []
+    for one in ours:
+        name = symbol_text(one)
+        actions.append(Action(t("Close {symbol}", symbol=name), f"/close {one}", seconds=ASKS_S))
+        actions.append(Action(t("Stop of {symbol}", symbol=name), f"/sl {one}", seconds=ASKS_S))
+    return tuple(actions)
 
 
 async def _orders(context: Context, arguments: Arguments) -> Reply:
@@ -199,7 +259,7 @@ def _covered(held: Sequence[Position], shown: Hashable) -> bool:
 COMMANDS = Table(
     (
         Command("start", Role.VIEWER, "a greeting and your role", _start, Start, quiet=True),
-        Command("help", Role.VIEWER, "this list", _help),
+        Command("help", Role.VIEWER, "this list", _help, Help, "[COMMAND]"),
         Command("status", Role.VIEWER, "how it stands: phase, P&L, blocks, feed", _status),
         Command("card", Role.VIEWER, "the pinned card, here and now", _card),
         Command("positions", Role.VIEWER, "open positions by symbol", _positions),

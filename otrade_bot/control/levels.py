@@ -14,7 +14,7 @@ from pydantic import Field
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Arguments, Command, Context
 from otrade_bot.control.question import Question, settle
-from otrade_bot.control.reply import Action, Reply, bold, code, lines, text
+from otrade_bot.control.reply import Action, Reply, bold, code, filled, lines, text
 from otrade_bot.control.symbols import resolved
 from otrade_bot.control.words import short, symbol_text, without_exchange
 from otrade_bot.core.errors import CommandException
@@ -118,7 +118,7 @@ async def _target(context: Context, arguments: Arguments) -> Reply:
 def _level(context: Context, said: _Said, which: Which) -> Reply:
     command, held = _NAMES[which], _held(context, said)
     if held and not said.what:
-        return _as_it_is(command, which, said, held)
+        return _as_it_is(context, which, said, held)
     if len(held) > 1:
         return _which_rung(command, said, held)
     value = _value(said.what, which)
@@ -134,11 +134,18 @@ def _level(context: Context, said: _Said, which: Which) -> Reply:
     return text(without_exchange(context.view.set_level(said.symbol, said.rung, which, value, context.user)))
 
 
-def _as_it_is(command: str, which: Which, said: _Said, held: list[Position]) -> Reply:
-    wanted = "PRICE|auto" if which == "stop" else "PRICE|off|auto"
+def _as_it_is(context: Context, which: Which, said: _Said, held: list[Position]) -> Reply:
+    command, wanted = _NAMES[which], "PRICE|auto" if which == "stop" else "PRICE|off|auto"
     rung = f" P{held[0].rung}" if len(held) > 1 or said.rung else ""
     usage = code(f"/{command} {symbol_text(said.symbol)}{rung} {wanted}")
-    return lines(bold(symbol_text(said.symbol)), *(_line(one) for one in held), text(t("To change it:"), " ", usage))
+    example = f"{command} 245" if len(held) == 1 else f"{command} p{held[0].rung} 245"
+    by_answer = filled(t("Or answer this message: {words}"), words=code(example))
+    return lines(
+        bold(symbol_text(said.symbol)) if context.session == "terminal" else code(symbol_text(said.symbol)),
+        *(_line(one) for one in held),
+        text(t("To change it:"), " ", usage),
+        "" if context.session == "terminal" else by_answer,
+    )
 
 
 def _value(word: str, which: Which) -> LevelValue:

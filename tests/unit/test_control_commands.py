@@ -142,6 +142,67 @@ def test_every_command_is_readable_and_sendable_with_ninety_positions(name: str)
         assert max((len(line) for line in tables.split("\n")), default=0) <= WIDTH + 2
 
 
+def test_help_is_sorted_by_what_it_is_about_and_shows_no_empty_topic() -> None:
+    said = say(context(FakeEngine(), Role.VIEWER, session="telegram:7:7"), "/help")
+    assert "\nTo look\n/status" in said
+    assert "Pictures\n/chart" in said
+    assert "To trade" not in said
+    assert "half" not in said.splitlines()[-1], "what a viewer may not do is not offered"
+    said = say(context(FakeEngine(), Role.ADMIN, session="telegram:7:7"), "/help")
+    assert said.index("To trade\n/approve") < said.index("One position\n/close") < said.index("The machine\n/audit")
+    assert said.endswith("sl 245 · target 260 · half · exit")
+
+
+def test_help_of_one_command_is_how_it_is_written() -> None:
+    assert "/sl SYMBOL [P1|P2|P3] PRICE|auto" in say(context(FakeEngine()), "/help sl")
+    assert "/chart SYMBOL" in say(context(FakeEngine()), "/help /Chart")
+    assert "There is no command /sl for you." in say(context(FakeEngine(), Role.VIEWER), "/help sl")
+    assert "There is no command /nothing for you." in say(context(FakeEngine()), "/help nothing")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("exit SBIN", "/close"), ("/sell SBIN", "/close"), ("stop SBIN 800", "/sl or /pause"), ("/squareoff", "/flatten")],
+)
+def test_what_traders_call_it_elsewhere_is_understood_but_not_done(typed: str, meant: str) -> None:
+    engine = FakeEngine(3)
+    assert f"Did you mean {meant}" in say(context(engine), typed)
+    assert engine.calls == []
+
+
+@pytest.mark.parametrize("word", ["yes", "No"])
+def test_a_bare_answer_is_told_where_the_button_is(word: str) -> None:
+    engine = FakeEngine(3)
+    assert "press the button under the question" in say(context(engine), word)
+    assert engine.calls == []
+
+
+@pytest.mark.parametrize(
+    ("held", "lines"),
+    [
+        (("NSE:SBIN", "NSE:M&M"), ["/close NSE:M&M", "/sl NSE:M&M", "/close NSE:SBIN", "/sl NSE:SBIN"]),
+        (tuple(f"NSE:S{n}" for n in range(5)), ["/close", "/sl"]),
+    ],
+)
+def test_positions_can_be_closed_and_their_stops_seen_by_buttons(held: tuple[str, ...], lines: list[str]) -> None:
+    engine = FakeEngine()
+    engine.held = [position(symbol) for symbol in held]
+    shown = asyncio.run(answer(context(engine, session="telegram:7:7"), "/positions"))
+    assert [one.line for one in shown.actions] == lines
+    assert engine.calls == []
+    for other in (context(engine), context(engine, Role.VIEWER, session="telegram:9:9")):
+        assert asyncio.run(answer(other, "/positions")).actions == ()
+
+
+def test_what_is_not_ours_or_not_known_has_no_buttons() -> None:
+    engine = FakeEngine()
+    engine.held = [position("NSE:SBIN", external=True)]
+    assert asyncio.run(answer(context(engine, session="telegram:7:7"), "/positions")).actions == ()
+    engine.held = [position("NSE:SBIN")]
+    engine.state = replace(engine.state, unread="the broker is away")
+    assert asyncio.run(answer(context(engine, session="telegram:7:7"), "/positions")).actions == ()
+
+
 def test_ninety_positions_are_all_there_grouped_by_symbol() -> None:
     engine = FakeEngine(90)
     said = say(context(engine), "/positions")

@@ -156,3 +156,11 @@ def test_positions_show_what_was_put_by_hand_and_what_is_on_its_way_out() -> Non
     said = room.say("/positions")
     assert "by hand: stop, target" in said
     assert "6 on their way out" in said
+
+
+def test_the_message_that_shows_a_stop_can_be_answered_with_a_new_one() -> None:
+    engine = FakeEngine()
+    engine.held = [position("NSE:SBIN")]
+    shown = asyncio.run(answer(context(engine, session="telegram:7:7"), "/sl SBIN"))
+    assert "SBIN" in [run.text for run in shown.runs if run.tags == ("code",)]
+    assert "Or answer this message: sl 245" in shown.to_plain()

@@ -134,8 +134,11 @@ async def test_what_acts_is_offered_what_is_held_alone_and_never_edits_in_place(
     assert [(one.label, one.line, one.edit) for one in said.actions] == [("ZULU", "/claim NSE:ZULU", False)]
     engine.held = []
     said = await answer(context(engine, session=PHONE), "/claim")
-    assert "symbol is missing." in said.to_plain()
+    assert "Nothing is open." in said.to_plain()
+    assert "/claim SYMBOL" in said.to_plain()
     assert said.actions == ()
+    engine.state = replace(engine.state, unread="the broker is away")  # then nobody knows what is open
+    assert "Nothing is open." not in (await answer(context(engine, session=PHONE), "/claim")).to_plain()
 
 
 async def test_many_are_offered_in_part_and_it_says_so() -> None:

@@ -25,6 +25,8 @@ KNOWN = ("NSE:SBIN", "NSE:M&M", "BSE:SBIN2", "NSE:INFY")
         ("/sl 245", "/sl X 245"), ("sl p3 245", "/sl X P3 245"), ("target 260", "/target X 260"),
         ("tgt off", "/target X off"),
         ("Half", "/close X half"), ("p1 half", "/close X P1 half"), ("exit", "/close X"), ("Exit p2", "/close X P2"),
+        ("sl", "/sl X"), ("Stop p2", "/sl X P2"), ("target", "/target X"), ("why?", "/why X"), ("Why", "/why X"),
+        ("chart 15m", "/chart X 15m"),
         ("close 10", "/close X 10"), ("close half", "/close X half"), ("/exit", "/close X"), ("  exit \n", "/close X"),
     ],
 )  # fmt: skip
@@ -36,7 +38,7 @@ def test_the_words_become_a_line(words: str, line: str) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["", "ok", "sl", "sl 245 yes", "exit now", "exit yes", "sl SBIN 245", "/close SBIN", "flatten", "sl 2 4", "half 3",
+    ["", "ok", "sl 245 yes", "exit now", "exit yes", "sl SBIN 245", "/close SBIN", "flatten", "sl 2 4", "half 3",
      "sl -5", "exit 1.5", "target 1e9", "sl 245; /flatten yes"],
 )  # fmt: skip
 def test_other_words_are_none_of_these(words: str) -> None:

@@ -1,4 +1,4 @@
-"""Answering a message of ours with a few words: "sl 245", "target 260", "half", "exit".
+"""Answering a message of ours with a few words: "sl 245", "target 260", "half", "exit", "why".
 
 The symbol is the one that stands as code in that message, the rung the one that it names. Only the line is made here:
 the command behind it checks everything. What is not clear is asked by buttons.
@@ -25,7 +25,13 @@ _DEEDS = (
     ("target", re.compile(rf"/?(?:target|tgt)\s+{_RUNG}{_PRICE}", re.I)),
     ("close", re.compile(r"/?(?:exit|close)(?:\s+(?P<rung>p[1-3]))?(?:\s+(?P<value>half|\d+))?", re.I)),
     ("close", re.compile(rf"/?{_RUNG}(?P<value>half)", re.I)),
+    ("sl", re.compile(r"/?(?:sl|stop)(?:\s+(?P<rung>p[1-3]))?", re.I)),
+    ("target", re.compile(r"/?(?:target|tgt)(?:\s+(?P<rung>p[1-3]))?", re.I)),
+    ("why", re.compile(r"/?why\??", re.I)),
+    ("chart", re.compile(r"/?chart(?:\s+(?P<value>1m|5m|15m))?", re.I)),
 )
+#: These are of a symbol as a whole.
+_READS = frozenset({"why", "chart"})
 _RUNG_NAMED = re.compile(r"\bP([1-3])\b")
 #: Buttons of one question.
 MOST = 12
@@ -40,7 +46,8 @@ class Wanted:
     rung: str
 
     def line(self, symbol: str, rung: str = "") -> str:
-        return " ".join(piece for piece in (f"/{self.name}", symbol, self.rung or rung, self.value) if piece)
+        place = "" if self.name in _READS else self.rung or rung
+        return " ".join(piece for piece in (f"/{self.name}", symbol, place, self.value) if piece)
 
 
 def wanted(line: str) -> Wanted | None:
@@ -77,7 +84,7 @@ def deed(message: Message, known: Sequence[str]) -> str | Reply:
     if len(symbols) > 1:
         actions = [Action(symbol_text(one), asked.line(one)) for one in symbols[:MOST]]
         return Reply(bold(t("Which one? That message names several symbols.")).runs, tuple(actions))
-    if asked.rung or len(rungs) < 2:
+    if asked.rung or len(rungs) < 2 or asked.name in _READS:
         return asked.line(symbols[0], f"P{rungs[0]}" if rungs else "")
     actions = [Action(f"P{one}", asked.line(symbols[0], f"P{one}")) for one in rungs]
     actions.append(Action(t("All of it"), asked.line(symbols[0])))
