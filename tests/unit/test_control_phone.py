@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from phone_desk import CLERK, DESK, OWNER, STRANGER, TOP, desk
+from phone_desk import CLERK, DESK, GUEST, OWNER, STRANGER, TOP, USERS, desk
 
+from otrade_bot.control.phone.gate import Caller
+from otrade_bot.control.reply import Action, Reply, text
 from tests.venues.telegram import BadRequest, BotApi, Hang
 
 
@@ -98,6 +100,35 @@ async def test_a_slow_command_delays_no_emergency_and_keeps_its_turn(tmp_path: P
         at.held["logs"].set()
         assert {sent.text.splitlines()[1].split()[0] for sent in (await at.said(4))[2:]} == {"Log", "Orders"}
         assert [line for session, line in at.lines if session == "telegram:7:7"][-1] == "/orders"
+
+
+@pytest.mark.parametrize("button", [True, False])
+async def test_what_is_ready_when_its_asker_is_not_heard_any_more_is_told_nobody(tmp_path: Path, button: bool) -> None:
+    async with desk(tmp_path) as at:
+        asked, go = asyncio.Event(), asyncio.Event()
+
+        async def slow(caller: Caller, line: str) -> Reply:
+            if line == "/performance":
+                asked.set()
+                await go.wait()
+                return text("what everybody has earned")
+            return Reply(text("first").runs, (Action("More", "/performance", edit=True),))
+
+        at.script = slow
+        at.api.say(GUEST, "/status")
+        shown = (await at.said(1, GUEST))[0].message_id
+        if button:
+            at.api.press(GUEST, shown, "More")
+        else:
+            at.api.say(GUEST, "/performance")
+        await asked.wait()
+        at.gate.reload([user for user in USERS if user.user_id != GUEST])
+        go.set()
+        at.api.say(OWNER, "/status")
+        await at.said(1)
+        await at.quiet()
+        await at.api.until(lambda: not at.phone._tasks)
+        assert not any("earned" in one.text for sent in at.api.to(GUEST) for one in sent.versions)
 
 
 async def test_one_persons_answers_that_hang_hold_up_nobody_elses_however_many(tmp_path: Path) -> None:

@@ -307,7 +307,12 @@ class Phone:
 
     def work(self, caller: Caller, line: str) -> asyncio.Task[Reply]:
         """Do it; whoever asks for it brings the answer."""
-        return self.spawn(self._turns.answered(caller, line))
+        return self.spawn(self._answered(caller, line))
+
+    async def _answered(self, caller: Caller, line: str) -> Reply:
+        """Who is not heard any more when his answer is ready is told nothing."""
+        said = await self._turns.answered(caller, line)
+        return said if self._gate.current(caller) is not None else Reply()
 
     async def deliver(self, work: asyncio.Task[Reply], place: Place, line: str, note: str = "") -> None:
         """What the end of the service cut off is told after the next start."""
