@@ -18,7 +18,7 @@ from otrade_bot.core.model import Accepted, ExitReason, GttLeg, GttRequest, Orde
 from otrade_bot.core.money import Paise, rupees_text
 from otrade_bot.trading import part
 from otrade_bot.trading.guards import SKEW, ask, leg_price, settle_gtts
-from otrade_bot.trading.refusals import trouble_of
+from otrade_bot.trading.refusals import beyond_circuit, trouble_of
 from otrade_bot.trading.rungs import GuardGtt, RungLife
 
 if TYPE_CHECKING:
@@ -374,7 +374,7 @@ def _not_modified(manager: OrderManager, life: RungLife, refused: Refused, now: 
     life.gtt_retry_ns = now + _pause(life.gtt_refusals)
     manager._say_refused(life, f"GTT stop not moved ({refused.reason}); the stop is watched here meanwhile")
     ask(manager, now)
-    if life.gtt_refusals >= ANEW_AFTER and not passes and not cure_of(refused.reason):
+    if life.gtt_refusals >= ANEW_AFTER and not (passes or cure_of(refused.reason) or beyond_circuit(refused.reason)):
         life.gtt_refusals = 0
         cancel_gtt(manager, life)
 

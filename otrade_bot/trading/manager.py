@@ -57,6 +57,8 @@ SAY_AGAIN = 60 * SECOND
 NO_PRICE = "no price has been seen yet"
 #: A stop that may not be turned into the exit so often in a row is taken back, and the exit placed.
 ANEW_AFTER = 5
+#: A trigger that the broker does not take is tried again after this.
+BARRED = 900 * SECOND
 #: Modifications after which a fresh order is cheaper than the risk of meeting the broker's limit of 25.
 FRESH_AFTER = 20
 _STOPS = (OrderType.SL_M, OrderType.SL)
@@ -413,7 +415,8 @@ class OrderManager:
         if leaving or order.order_type not in _STOPS:
             self._grow(life, order, now)
             return
-        if order.trigger != life.level:
+        barred = order.barred == life.level and now - order.barred_ns < BARRED
+        if order.trigger != life.level and not barred:
             limit = self._stop_limit(life) if order.order_type is OrderType.SL else None
             self._modify(order, now, self._total(life, order), None, limit, life.level)
             return
@@ -696,6 +699,8 @@ class OrderManager:
                 return
             if what == "modify" and not order.part and trouble is not Trouble.MODIFICATIONS:
                 part.stop_refused(self, life, outcome.reason)
+                if not trouble.passing:
+                    _bar(life, order, outcome.reason, now)
         if trouble is Trouble.MODIFICATIONS and what == "modify" and not order.status.final:
             order.modifications = max(order.modifications, self._most_changes)
             self._cancel(order)  # its final report places a fresh one
@@ -809,6 +814,17 @@ def _stays(life: RungLife, order: Order) -> str:
         return ""
     stays, wanted = rupees_text(order.trigger), rupees_text(life.level)
     return f"; it stays at {stays}, the stop at {wanted} is watched here meanwhile"
+
+
+def _bar(life: RungLife, order: Order, reason: str, now: int) -> None:
+    """A stop that may not be moved there stays where it rests: it is never taken back for a place that is not taken.
+    The stop itself is watched here."""
+    trigger = order.change[3] if order.change else None
+    if life.wanted is not None or order.order_type not in _STOPS or trigger in (None, 0, order.trigger):
+        return
+    order.modifications -= 1
+    if beyond_circuit(reason) or order.refusals >= ANEW_AFTER:
+        order.barred, order.barred_ns = trigger or 0, now
 
 
 def _telling(order: Order) -> tuple[object, ...]:

@@ -75,6 +75,8 @@ class Order:
     answered_ns: int = 0  #: when the last write about it was answered
     contradicted: bool = False  #: a change was refused because the order is not as we think
     refusals: int = 0  #: of changing it, in a row
+    barred: Paise = 0  #: a trigger that the broker does not take, and since when: it stays where it rests
+    barred_ns: int = 0
     over: bool = False  #: it has ended, though the broker's book does not show it yet
     forced: bool = False  #: a human demanded it beside one in doubt
     part: bool = False  #: it takes a part of the rung out by command; the stop beside it is for the rest

@@ -184,6 +184,28 @@ async def refused_then_reached(room: LiveRoom) -> None:
     await room.pass_time(30)
 
 
+@row("stop by hand: beyond the circuit, so that the exchange never takes it", position=30, stop=STOP, orders=2,
+     told=("it stays at", "is watched here"))  # fmt: skip
+async def beyond_the_circuit(room: LiveRoom) -> None:
+    await bought(room)
+    no = room.venue.no("Trigger price is lower than the current lower circuit limit of 900.00")
+    room.fail("modify", *(no for _ in range(100)))
+    room.engine.set_level(room.symbol, 0, "stop", 85_000, "owner")
+    await room.pass_time(400)
+    assert room.venue.hits("modify") < 5, "nor is it asked each quarter of a minute"
+    assert room.life().level == 85_000  # type: ignore[union-attr]
+
+
+@row("stop by hand: its move is refused again and again, for no reason of the market's", position=30, stop=STOP,
+     orders=2, told=("it stays at", "is watched here"))  # fmt: skip
+async def never_moved(room: LiveRoom) -> None:
+    await bought(room)
+    room.fail("modify", *(room.venue.no("trigger not allowed") for _ in range(100)))
+    room.engine.set_level(room.symbol, 0, "stop", BY_HAND, "owner")
+    await room.pass_time(600)
+    assert room.venue.hits("modify") < 10
+
+
 # --- delivery: a GTT ---------------------------------------------------------------------------------------------
 
 
