@@ -22,8 +22,8 @@ __all__ = [
 WIDTH = 38
 
 
-#: What the engine's own halt is called among the blocks.
-LOSS_REACHED = "the day's loss limit was reached"
+#: What the engine's own halt is called among the blocks, and a pause where it is said who wanted it.
+LOSS_REACHED, PAUSED = "the day's loss limit was reached", "paused"
 
 
 def phase_text(phase: str) -> str:
@@ -133,7 +133,7 @@ def named(word: str) -> str:
 #: Words that come as data and that every language knows.
 VOCABULARY = frozenset(
     one.replace("_", " ")
-    for one in (*Leg, *OrderStatus, *ExitReason, *(block.value for block in Block), LOSS_REACHED)
+    for one in (*Leg, *OrderStatus, *ExitReason, *(block.value for block in Block), LOSS_REACHED, PAUSED)
 )
 
 

@@ -32,6 +32,7 @@ from otrade_bot.control.words import VOCABULARY, day_text, many, row, rows_text,
 from otrade_bot.core import lang
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.lang import catalogue, speaking, t
+from otrade_bot.core.model import Block
 from otrade_bot.core.ports import LoginEnd, LoginPage
 from otrade_bot.core.session import Phase
 
@@ -60,7 +61,6 @@ NOT_TRANSLATED = {
     "confirm.py": ("nothing was asked", "the question has", "what was shown"),  # names of verdicts, never shown
     "news/extra.py": ("OTrade Bot", "OTRADE_APPRISE_URLS", "not taken", "extra channels"),
     "news/file.py": ("already closed", "cannot be set aside"),  # for the log
-    "news/notices.py": (" by command",),  # the engine's word
     "news/outbox.py": ("outbox {}",),
     "pages.py": ("{} page {}",),  # to be typed, like the next ones
     "question.py": ("{} yes {}", "{} no {}"),
@@ -383,6 +383,7 @@ def test_the_menu_is_in_hindi() -> None:
             "rung": 1, "net_paise": -5_000, "entry_price": 2140.0, "exit_price": 2139.0, "quantity": 12,
             "exit_reason": "square_off", "charges_paise": 4_000}),
         Event(EventKind.BLOCK, NOON, "", "", Severity.RISK, {"on": True, "reason": "prices are stale"}),
+        Event(EventKind.BLOCK, NOON, data={"on": True, "reason": "paused by command", "by": "owner"}),
         Event(EventKind.SESSION, NOON, data={"boundary": "entries_stop", "positions": 2}),
         Event(EventKind.FLATTEN, NOON, data={"state": "queued", "by": "owner"}),
         Event(EventKind.RUN, NOON, data={"state": "started", "mode": "paper", "broker": "paper", "positions": []}),
@@ -395,6 +396,15 @@ def test_the_menu_is_in_hindi() -> None:
 )  # fmt: skip
 def test_a_notice_in_hindi_has_the_same_numbers_and_signs(event: Event) -> None:
     demand_the_same(*both(lambda: describe(event, "PAPER · simulated prices") or Reply()))
+
+
+@pytest.mark.parametrize("block", list(Block))
+def test_no_english_is_left_of_a_block(block: Block) -> None:
+    event = Event(EventKind.BLOCK, NOON, data={"on": True, "reason": block.value, "by": "\u0930\u0935\u093f"})
+    with speaking("hi"):
+        said = describe(event)
+    assert said is not None
+    assert not re.search("[A-Za-z]{2}", said.to_plain())
 
 
 # What it is made of.

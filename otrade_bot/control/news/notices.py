@@ -35,9 +35,10 @@ from otrade_bot.control.news.pieces import (
 )
 from otrade_bot.control.news.summaries import day_head, day_lines, run_lines
 from otrade_bot.control.reply import Action, Part, Reply, bold, code, italic, lines, text
-from otrade_bot.control.words import clock_text, named, symbol_text, without_exchange
+from otrade_bot.control.words import PAUSED, clock_text, named, symbol_text, without_exchange
 from otrade_bot.core.events import Event, EventKind, Severity
 from otrade_bot.core.lang import phrase, t
+from otrade_bot.core.model import Block
 from otrade_bot.core.money import group_indian, rupees_text
 
 __all__ = ["describe"]
@@ -250,7 +251,8 @@ def _trade(data: Data) -> _Said:
 def _block(data: Data) -> _Said:
     """A block that is lifted may leave others: that entries flow again is not said here."""
     who = by(data)
-    reason = word(data, "reason").removesuffix(" by command" if who else "")
+    reason = word(data, "reason")
+    reason = PAUSED if who and reason == Block.PAUSED.value else reason
     if data.get("on") is False:  # who lifts it is not who set it
         return _Said(phrase("Block lifted"), f"{who}: {named(reason)}" if who else named(reason))
     return _Said(phrase("Entries BLOCKED"), join(named(reason), who))
