@@ -6,11 +6,15 @@ from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otrade_bot.control.news.batch import ROOM, picked, rendered
+from otrade_bot.control.news.entry import Entry, Item, What, html_units
 from otrade_bot.control.news.notices import describe
-from otrade_bot.control.reply import Reply, bold, code, italic, pre, text
+from otrade_bot.control.pages import paged
+from otrade_bot.control.phone.replies import CAPTION, _parts
+from otrade_bot.control.reply import LIMIT, Picture, Reply, bold, code, italic, lines, pre, text
 from otrade_bot.control.screen.keys import Keys, LineEditor
 from otrade_bot.core.events import Event, EventKind, Severity
 
@@ -96,6 +100,84 @@ def test_parts_fit_are_balanced_and_lose_nothing(reply: Reply, limit: int) -> No
 def test_a_reply_that_fits_stays_whole(reply: Reply) -> None:
     size = max(len(reply.to_html().encode("utf-16-le")) // 2, 32)
     assert len(reply.split(size)) == bool(reply)
+
+
+def units(reply: Reply) -> int:
+    return len(reply.to_html().encode("utf-16-le")) // 2
+
+
+def _long() -> st.SearchStrategy[Reply]:
+    """Some of them several messages long, in few lines or many."""
+    return st.builds(
+        lambda head, said, times, gap: text(head, *[text(said, gap)] * times),
+        _replies(), _replies(), st.integers(1, 60), st.sampled_from(["", " ", "\n", "\n  "]),
+    )  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(_long(), st.integers(200, 3000))
+def test_pages_are_balanced_near_their_size_and_lose_nothing(reply: Reply, size: int) -> None:
+    shown, turns = [], 1
+    heading = reply.to_plain().partition("\n")[0]
+    while True:
+        page = paged(reply, "/x", turns, size=size)
+        characters(page.to_html())
+        said = page.to_plain()
+        if page is reply:
+            shown.append(said)
+            break
+        body, _, foot = said.rpartition("\n")
+        assert foot.startswith(f"Page {turns} of ")
+        if turns > 1:
+            assert body.startswith(heading)
+            body = body.removeprefix(heading)
+        assert len(body) <= size + 1
+        shown.append(body)
+        turns += 1
+        if f"/x page {turns}" not in [one.line for one in page.actions]:
+            break
+    assert "".join(shown).replace("\n", "") == reply.to_plain().replace("\n", "")
+
+
+@settings(max_examples=40)
+@given(_long())
+def test_what_stands_under_a_picture_fits_there_and_the_rest_follows_whole(reply: Reply) -> None:
+    parts = _parts(Reply(reply.runs, (), Picture("day.png", b"")), LIMIT)
+    assert parts[0].picture is not None
+    assert not any(part.picture for part in parts[1:])
+    assert units(parts[0]) <= CAPTION
+    assert all(units(part) <= LIMIT for part in parts)
+    for part in parts:
+        characters(part.to_html())
+    assert "".join(part.to_plain() for part in (parts[1:] or parts)) == reply.to_plain()
+
+
+NEWS = st.tuples(_replies(), st.sampled_from(["alert", "order", "refusal", ""]), NASTY, st.integers(0, 10**6))
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(NEWS, min_size=1, max_size=8), st.integers(1, 40), st.booleans(), st.booleans(),
+    st.sampled_from(["first", "news"]),
+)  # fmt: skip
+def test_packs_and_digests_fit_are_balanced_and_take_each_message_once(
+    news: list[tuple[Reply, str, str, int]], times: int, repeat: bool, whole: bool, lane: Any
+) -> None:
+    label = italic("PAPER · simulated prices")
+    begin = 1_622_529_000_000_000_000
+    waiting = [
+        Item(Entry(number, (7,), said, False, begin, html_units(said), lane=lane,
+                   what=What(kind, symbol, begin + (ms + number) * 10**9)))
+        for number, (reply, kind, symbol, ms) in enumerate(news * times)
+        for said in lines(bold("Alert"), reply, label).split(ROOM)
+    ]  # fmt: skip
+    while waiting:
+        batch = picked(waiting, lane, begin + 10**12, lagging=True, whole=whole)
+        assert batch == waiting[: len(batch)], "the next ones, nothing left out"
+        said = rendered([item.entry for item in batch], begin + 10**12, repeat=repeat)
+        characters(said.to_html())
+        assert units(said) <= LIMIT
+        del waiting[: len(batch)]
 
 
 @given(NASTY)

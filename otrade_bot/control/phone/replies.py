@@ -246,7 +246,7 @@ def _parts(said: Reply, limit: int) -> list[Reply]:
     elif len(whole := said.split(CAPTION)) <= 1:
         found = whole or [Reply((), said.actions)]
     else:
-        found = [_heading(said), *said.split(limit)]
+        found = [*(_heading(said).split(CAPTION)[:1] or [Reply()]), *said.split(limit)]
     if found:
         found[0] = replace(found[0], picture=said.picture)
         found[-1] = replace(found[-1], keys=said.keys)
