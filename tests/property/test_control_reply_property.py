@@ -6,7 +6,7 @@ from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from otrade_bot.control.news.batch import ROOM, picked, rendered
@@ -140,6 +140,7 @@ def test_pages_are_balanced_near_their_size_and_lose_nothing(reply: Reply, size:
 
 
 @settings(max_examples=40)
+@example(text(*[text(code("a symbol"), " ")] * 60))
 @given(_long())
 def test_what_stands_under_a_picture_fits_there_and_the_rest_follows_whole(reply: Reply) -> None:
     parts = _parts(Reply(reply.runs, (), Picture("day.png", b"")), LIMIT)
