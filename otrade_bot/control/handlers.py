@@ -144,12 +144,15 @@ async def _positions(context: Context, _: Arguments) -> Reply:
 def _deeds(ours: Sequence[str]) -> tuple[Action, ...]:
     """Close and stop of each; where they would be too many, of which one is asked."""
     if len(ours) > MOST_APART:
-        return Action(t("Close"), "/close", seconds=ASKS_S), Action(t("Stop"), "/sl", seconds=ASKS_S)
+        return (
+            Action(t("Close"), "/close", seconds=ASKS_S, again=True),
+            Action(t("Stop"), "/sl", seconds=ASKS_S, again=True),
+        )
     actions: list[Action] = []
     for one in ours:
         name = symbol_text(one)
-        actions.append(Action(t("Close {symbol}", symbol=name), f"/close {one}", seconds=ASKS_S))
-        actions.append(Action(t("Stop of {symbol}", symbol=name), f"/sl {one}", seconds=ASKS_S))
+        actions.append(Action(t("Close {symbol}", symbol=name), f"/close {one}", seconds=ASKS_S, again=True))
+        actions.append(Action(t("Stop of {symbol}", symbol=name), f"/sl {one}", seconds=ASKS_S, again=True))
     return tuple(actions)
 
 

@@ -50,7 +50,9 @@ class Action:
     ``edit``: the answer takes the place of the message with the button (the next page, a refresh); for reading only.
     ``lasting``: it may be pressed at any time and again, by everybody who is heard there, since what it does is
     harmless or asks back first.
-    ``seconds``: how long it counts; 0: as usual, which is 30 s for what acts and a quarter of an hour for the rest."""
+    ``seconds``: how long it counts; 0: as usual, which is 30 s for what acts and a quarter of an hour for the rest.
+    ``again``: within that time it may be pressed more than once and takes no button beside it away, since it asks back.
+    """
 
     label: str
     line: str
@@ -58,6 +60,7 @@ class Action:
     edit: bool = False
     lasting: bool = False
     seconds: float = 0.0
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

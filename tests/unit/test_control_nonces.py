@@ -240,6 +240,21 @@ async def test_a_lasting_button_stays_when_the_others_go_and_works_again(tmp_pat
         assert at.engine.calls == ["resume by owner", "pause by owner", "pause by owner"]
 
 
+async def test_a_button_that_asks_back_may_be_pressed_again_in_its_time_and_leaves_the_others(tmp_path: Path) -> None:
+    asks = (Action("One", "/close SBIN", seconds=900, again=True), Action("Two", "/resume", seconds=900, again=True))
+    async with desk(tmp_path) as at:
+        shown = await offered(at, *asks)
+        at.script = None
+        for _ in range(2):
+            await told(at, at.api.press(OWNER, shown, "Two"))
+        await at.quiet()
+        assert [one.label for one in at.api.sent[0].buttons] == ["One", "Two"]
+        assert at.engine.calls == ["resume by owner"] * 2
+        at.steady.now += 901
+        assert "too old" in await told(at, at.api.press(OWNER, shown, "Two"))
+        assert at.engine.calls == ["resume by owner"] * 2
+
+
 async def test_presses_from_an_outage_are_as_old_as_it_may_be(tmp_path: Path) -> None:
     """A press has no date: what acts is not done, unless it is a pause."""
     shelf, lasting = Shelf(), (STAYS, Action("Go on", "/resume", lasting=True), Action("Look", "/status", lasting=True))

@@ -163,7 +163,7 @@ class Offers:
             return Pressed(Press.USED, action)
         if self._wall() - deck.at > self._counts(deck, action):
             return Pressed(Press.LATE if self._wall() - deck.at <= self._seconds else Press.OLD, action)
-        deck.used = spends(action.line)
+        deck.used = spends(action.line) and not action.again
         return Pressed(Press.GOOD, action)
 
     def stays(self, word: object) -> bool:

@@ -72,7 +72,7 @@ class Presses:
         if found.press is Press.GOOD and action is not None and not self._stale(action):
             work = self.desk.work(caller, action.line)
             edits = action.edit and isinstance(query.message, Message) and self.may(caller, action.line)
-            if not edits and genuine and self.may(caller, action.line):
+            if not (edits or action.again) and genuine and self.may(caller, action.line):
                 self.desk.spawn(self.strip(query))
             answered = self._edited(query, place, work, action) if edits else self._pressed(query, place, work, action)
             self.desk.spawn(answered)
