@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -241,6 +242,36 @@ async def test_who_was_removed_takes_his_wishes_along(tmp_path: Path, monkeypatc
         assert str(CLERK) in json.loads(state.read_text())["people"]
         await at.asks("/users remove clerk")
         assert str(CLERK) not in json.loads(state.read_text())["people"]
+
+
+async def test_one_admin_reads_hindi_and_the_other_english_in_menus_answers_alerts_and_news_of_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hindi = re.compile("[\u0900-\u097f]")
+
+    def menu(api: BotApi, chat_id: int) -> str:
+        scope = {"type": "chat", "chat_id": chat_id}
+        shown = [call.params for call in api.called("setMyCommands") if json.loads(call.params["scope"]) == scope]
+        return str(json.loads(shown[-1]["commands"])) if shown else ""
+
+    rows = [*ROWS[:1], {**ROWS[2], "role": "admin", "language": "hi"}, {**ROWS[2], "user_id": NEW, "chat_id": NEW}]
+    async with office(tmp_path, monkeypatch, rows) as at:
+        await at.api.until(lambda: hindi.search(menu(at.api, CLERK)) and menu(at.api, OWNER))
+        assert not hindi.search(menu(at.api, OWNER))
+        assert "'command': 'flatten'" in menu(at.api, CLERK)
+        assert hindi.search(await at.asks("/status", CLERK))
+        assert not hindi.search(await at.asks("/status"))
+        at.api.say(STRANGER, "let me in")
+        assert "A stranger wrote to the bot" in (await at.said(2)).text
+        assert hindi.search((await at.said(2, CLERK)).text)
+        at.phones.pushes.on_event(Event(EventKind.BLOCK, NOON, "", "", Severity.RISK, {"on": True, "reason": "x"}))
+        assert "Entries BLOCKED" in (await at.said(3)).text
+        assert hindi.search((await at.said(3, CLERK)).text)
+        await at.asks(f"/users block {NEW}", CLERK)
+        assert "clerk has blocked" in (await at.said(4)).text
+    told = capsys.readouterr()
+    assert "A stranger wrote to the bot" in told.err
+    assert not hindi.search(told.out + told.err)
 
 
 @pytest.mark.parametrize("form", ["{}", "/code {}"])
