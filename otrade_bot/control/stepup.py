@@ -135,6 +135,10 @@ class StepUp:
             raise CommandException(str(error)) from error
         return self._judge(session, user_id, user, seed, digits)
 
+    def spend(self, session: str, line: str) -> None:
+        """What was proven is done, and must not be done twice with one code."""
+        self._proven.pop((session, line), None)
+
     def forget(self, user_id: int) -> None:
         """He is no user any more, or another kind of one: nothing is proven, nothing awaited."""
         gone = {session for session, one in self._awaited.items() if one.user_id == user_id}

@@ -97,9 +97,12 @@ def _invite(context: Context, desk: PeopleDesk, words: str) -> Reply:
         raise CommandException(t("Not in a group: everybody here could open the link. Write to the bot alone."))
     _demand_free(desk, name)
     what = t("Invite {name} as {role}", name=name, role=role.word)
-    if asked := context.prove(f"/users invite {role.word} {name}", what):
+    line = f"/users invite {role.word} {name}"
+    if asked := context.prove(line, what):
         return asked
     made = desk.invite(role, name, context.user_id)
+    if context.stepup is not None:  # one code, one link
+        context.stepup.spend(context.session, line)
     said = lines(
         bold(t("{name} is invited as {role}.", name=name, role=role.word)),
         t("Send this link to {name}. Whoever opens it first is let in, once, within {hours} h:", name=name,

@@ -117,6 +117,14 @@ def test_proven_is_that_line_alone_in_that_chat_alone_for_a_minute(house: House)
     assert demand(here, OWNER, "owner", line, "") is not None
 
 
+def test_one_code_makes_one_link(house: House) -> None:
+    """Whoever snatches the phone within the minute gets no second one."""
+    line = "/users invite admin Ravi"
+    assert "?start=" in house.prove(line)
+    house.say("/users cancel Ravi")
+    assert "six digits" in house.say(line)
+
+
 def test_who_asks_too_late_is_asked_again(house: House) -> None:
     house.say(LINE)
     house.steady.now += 121
