@@ -12,7 +12,7 @@ from otrade_bot.trading.snapshot import Trade
 if TYPE_CHECKING:
     from otrade_bot.trading.engine import LiveTradingEngine
 
-__all__ = ["part_trade", "rung_trade"]
+__all__ = ["bill_parts", "part_trade", "rung_trade"]
 
 
 def rung_trade(engine: LiveTradingEngine, life: RungLife) -> Trade:
@@ -52,6 +52,18 @@ def part_trade(engine: LiveTradingEngine, life: RungLife, order: Order) -> Trade
     exited = parts.exited + more
     life.booked = Told(exited, parts.entry_value + cost, exited, parts.exit_value + value)
     return trade
+
+
+def bill_parts(engine: LiveTradingEngine, life: RungLife) -> None:
+    """The account takes what leaves a rung for one order; parts are billed as orders of their own, and the day's
+    charges, which its loss limit counts, are the sum of those."""
+    if not life.booked.exited:
+        return
+    sides = (life.side, life.entry_value), (life.side.opposite, life.exit_value)
+    known = sum(int(engine.kernel.charge_one(engine.params, life.row, int(side), value)) for side, value in sides)
+    apart = _charges(engine, life, (*life.entries, *life.exits)) - known
+    engine.account[0]["charges"] += apart - life.apart
+    life.apart = apart
 
 
 def _name(engine: LiveTradingEngine, life: RungLife, more: str) -> str:

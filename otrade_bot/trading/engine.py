@@ -32,7 +32,7 @@ from otrade_bot.strategies.loader import TradingStrategy
 from otrade_bot.trading import closing, hands, later, levels, setup
 from otrade_bot.trading.adopt import RungNumbers
 from otrade_bot.trading.approvals import Approvals
-from otrade_bot.trading.booking import part_trade, rung_trade
+from otrade_bot.trading.booking import bill_parts, part_trade, rung_trade
 from otrade_bot.trading.compare import compare, read_book
 from otrade_bot.trading.countdown import countdown, leaving
 from otrade_bot.trading.doubt import overdue
@@ -729,10 +729,12 @@ class LiveTradingEngine:
     def book_trade(self, life: RungLife) -> None:
         """A rung has ended."""
         self._booked(rung_trade(self, life))
+        bill_parts(self, life)
 
     def book_part(self, life: RungLife, order: Order) -> None:
         """A part of a rung has gone out by command."""
         self._booked(part_trade(self, life, order), part=True)
+        bill_parts(self, life)
 
     def _booked(self, trade: Trade, *, part: bool = False) -> None:
         self.trade_log.append(trade)

@@ -120,6 +120,7 @@ class RungLife:
     blind_ns: int = 0  #: since when an exit waits for the first price
     before: Told = NOTHING
     charged: Paise = 0  #: booked with what is ``before``
+    apart: Paise = 0  #: charges of its orders beyond those of one order a leg, in the account already
     first_fill_ns: int = 0
     last_exit_ns: int = 0
 

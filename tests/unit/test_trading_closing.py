@@ -666,8 +666,37 @@ def test_on_paper_half_is_sold_at_once_and_the_rest_is_stopped_out(settings: Any
     account = bench.engine.account[0]
     assert sum(trade.gross for trade in bench.engine.trades()) == account["realised"]
     apart = sum(trade.charges for trade in bench.engine.trades()) - account["charges"]
-    assert 0 <= apart < 20, "each order is rounded by itself; the depository takes its share once"
+    assert apart == 0, "each order is billed by itself; the depository takes its share once"
     bench.broker.close()
+
+
+def sums(bench: Bench) -> tuple[int, int]:
+    """Charges of the trades, and of the day."""
+    return sum(trade.charges for trade in bench.engine.trades()), bench.engine.status().charges
+
+
+@pytest.mark.parametrize("product", [Product.MIS, Product.CNC], ids=["intraday", "delivery"])
+def test_the_days_charges_are_those_of_its_trades_where_each_part_is_billed_for_itself(
+    product: Product, tmp_path: Path
+) -> None:
+    """Brokerage ends at so many rupees an order: what left in three is more than what would have left in one."""
+    risk = {"total_capital": 10_000_000, "max_order_value": 0, "max_order_quantity": 0}
+    settings = config(product=product, capital=600_000, params={"short": False}, risk=risk)
+    bench = Bench.paper(tmp_path / "p", settings, paper={"cash": 10**9})
+    bench.signal()
+    for _ in range(2):
+        assert "closed" in bench.engine.close(NAME, 0, "half", "owner")
+    status, held = bench.engine.status(), bench.engine.positions()[0].quantity
+    bought = int(bench.engine.kernel.charge_one(bench.engine.params, 0, 1, 10_000 * held))
+    assert 0 < status.charges - sums(bench)[0] <= bought, "what the rest was bought for"
+    bench.prices(9_790, 9_780)
+    assert sums(bench)[0] == sums(bench)[1]
+    assert len(bench.engine.trades()) == 3
+    bench.broker.close()
+    again = Bench.paper(tmp_path / "p", settings, paper={"cash": 10**9})
+    run(again.engine.recover(decided=decided(lines_of(bench))))
+    assert sums(again) == sums(bench)
+    again.broker.close()
 
 
 def test_a_refusal_names_what_the_broker_said(bench: Bench) -> None:
