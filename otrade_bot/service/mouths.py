@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from otrade_bot import __version__
 from otrade_bot.config import config_dir
 from otrade_bot.config.manager import as_documents
-from otrade_bot.config.models import User
+from otrade_bot.config.models import Config, User
 from otrade_bot.config.secrets import Secrets
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Context, Heard, answer, parse
@@ -188,7 +188,7 @@ class Answers:
         return Context(
             view=service.engine, user=user, role=role, session=session, table=COMMANDS,
             confirmations=self._confirmations, now_ns=service.clock.now_ns, version=__version__,
-            config_text=lambda: json.dumps(as_documents(service.config), indent=1, ensure_ascii=False),
+            config_text=lambda: _settings(service.config, role),
             log_tail=lambda newest: tail(service.setting.state_dir / "logs" / "system.log", newest),
             checks=service.health.checks, delivery=service.health.delivery,
             log_error=lambda what, error: get_logger("error").error(what, error=repr(error)),
@@ -399,6 +399,14 @@ def _follow(service: Service, people: People, answers: Answers, phones: Phones) 
     people.follow(changed)
     people.finish()
     service.settings.people = people.take
+
+
+def _settings(config: Config, role: Role) -> str:
+    """As they hold. Who commands the bot is for admins to know, as in /users."""
+    found = as_documents(config)
+    if role < Role.ADMIN:
+        found["telegram.json"]["users"] = t("(for admins)")
+    return json.dumps(found, indent=1, ensure_ascii=False)
 
 
 def introduction(knock: Knock) -> str:

@@ -346,6 +346,22 @@ async def test_of_a_flood_one_person_is_told_once_and_can_still_pause(
         assert "role is admin" in await at.asks("/start")
 
 
+@pytest.mark.parametrize(("who", "sees"), [(OWNER, True), (CLERK, False)])
+async def test_who_commands_the_bot_is_listed_for_admins_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: int, sees: bool
+) -> None:
+    """In the settings as well: whoever reads them could otherwise name the people, and their chats."""
+    async with office(tmp_path, monkeypatch) as at:
+        number = 1
+        said = await at.asks("/config", who)
+        while f"Page {number} of" in said and f"Page {number} of {number}" not in said:
+            number += 1
+            said += await at.asks(f"/config page {number}", who)
+        assert "stale_seconds" in said
+        assert (str(GROUP) in said) is sees
+        assert ("clerk" in said) is sees
+
+
 async def test_what_a_person_may_not_do_has_no_way_around_the_pace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
