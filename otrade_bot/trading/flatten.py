@@ -225,9 +225,14 @@ class Flattener:
         name = f"{self.engine.manager.symbol(life)} P{life.rung + 1}"
         if life.entered == 0:
             return f"{name}: entry cancelled, nothing was bought" if life.closed else f"{name}: entry not final yet"
-        gain = int(life.side) * (life.exit_value - life.entry_value * life.exited // life.entered)
-        done = f"{life.exited} of {life.entered} closed"
-        return f"{name}: {done}, {rupees_text(gain, sign=True)} before charges" if life.exited else f"{name}: {done}"
+        parts = life.booked  # that were told as trades of their own
+        closed, held = life.exited - parts.exited, life.entered - parts.entered
+        done = f"{closed} of {held} closed"
+        if not closed or not held:
+            return f"{name}: {done}"
+        paid, got = life.entry_value - parts.entry_value, life.exit_value - parts.exit_value
+        gain = int(life.side) * (got - paid * closed // held)
+        return f"{name}: {done}, {rupees_text(gain, sign=True)} before charges"
 
     async def _settled_residue(self) -> list[str]:
         """What is still there once positions have had time to follow the last fills."""

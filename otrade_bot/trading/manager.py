@@ -785,6 +785,8 @@ class OrderManager:
 
     def _say_fill(self, life: RungLife, order: Order, ts: int) -> None:
         entry = order.leg is Leg.ENTRY
+        gone = 0 if entry else life.before.exited + life.booked.exited  # in trades that were told already
+        told = {"booked": gone, "booked_paise": life.before.exit_value + life.booked.exit_value} if gone else {}
         self.emit(Event(
             EventKind.FILL, ts, self.symbol(life),
             data={
@@ -792,7 +794,7 @@ class OrderManager:
                 "cycle": life.cycle, "strategy": life.strategy,
                 "quantity": life.entered if entry else life.exited,
                 "value_paise": life.entry_value if entry else life.exit_value,
-                "ordered": life.ordered if entry else life.entered,
+                "ordered": life.ordered if entry else life.entered, **told,
             },
         ))  # fmt: skip
 

@@ -209,10 +209,13 @@ def _leg(data: Data) -> str:
 def _fill(data: Data) -> _Said:
     quantity, ordered = number(data, "quantity"), number(data, "ordered")
     value = number(data, "value_paise")
+    if (booked := number(data, "booked")) and quantity is not None and value is not None:
+        quantity, value = quantity - booked, value - (number(data, "booked_paise") or 0)
+        ordered = None if ordered is None else ordered - booked
     partial = quantity is not None and ordered is not None and quantity < ordered
-    size = amount(data)
+    size = "" if quantity is None else group_indian(quantity)
     if partial:
-        size = t("{quantity} of {ordered}", quantity=size, ordered=amount(data, "ordered"))
+        size = t("{quantity} of {ordered}", quantity=size, ordered=group_indian(ordered or 0))
     price = f"@ {rupees_text(round(value / quantity))}" if quantity and value is not None and quantity > 0 else ""
     head = phrase("Partly filled") if partial else phrase("Filled")
     return _Said(head, join(rung(data), _leg(data), word(data, "side"), size, price))
