@@ -81,7 +81,7 @@ class ServiceRoom:
         assert self.process is not None
         return await asyncio.wait_for(self.process.wait(), seconds)
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 60, what: str = "") -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 150, what: str = "") -> None:
         """Look again and again; a process that dies meanwhile is an error with its last words."""
         async with asyncio.timeout(seconds):
             while not condition():

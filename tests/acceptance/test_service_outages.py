@@ -125,7 +125,7 @@ class Room(ServiceRoom):
             return {chat: follow(self.phone.to(chat), bodies) for chat in PEOPLE}
 
         try:
-            await self.phone.until(lambda: all(one.reached == len(bodies) for one in read().values()), 30)
+            await self.phone.until(lambda: all(one.reached == len(bodies) for one in read().values()), 120)
         except TimeoutError as error:
             missing = {chat: len(bodies) - one.reached for chat, one in read().items()}
             raise AssertionError(f"so many are not told: {missing}") from error
