@@ -20,6 +20,7 @@ __all__ = ["card", "ended"]
 MOST = 8
 #: Nobody needs to know to the minute that a closed market is watched.
 CLOSED = 15 * MINUTE
+_SHUT = frozenset({"closed", "holiday"})
 
 
 def card(state: StatusView, held: Sequence[Position], role: Role, now_ns: int, delivery: str = "") -> Reply:
@@ -105,6 +106,8 @@ def _risk(state: StatusView) -> str:
 
 
 def _feed(state: StatusView) -> Reply | str:
+    if state.phase in _SHUT:
+        return ""  # the newest price is hours old, and that is as it should be
     if not state.ticks:
         return t("No prices yet")
     if not feed_old(state):
@@ -116,8 +119,10 @@ def _feed(state: StatusView) -> Reply | str:
 
 def _alive(state: StatusView, now_ns: int) -> str:
     """Coarse: a card that changed with every second would be edited with every second."""
-    step = CLOSED if state.phase in ("closed", "holiday") else MINUTE
-    return t("Alive at {time}", time=f"{to_ist(now_ns // step * step):%H:%M}")
+    step = CLOSED if state.phase in _SHUT else MINUTE
+    start = now_ns // step * step
+    time = f"{to_ist(start):%H:%M}"
+    return t("Alive at {time}", time=f"{time}-{to_ist(start + step):%H:%M}" if state.phase in _SHUT else time)
 
 
 def _rupees(paise: int, *, sign: bool = True) -> str:

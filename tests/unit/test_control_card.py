@@ -225,6 +225,16 @@ def test_what_is_dangerous_is_said() -> None:
     assert "SBIN" not in said(engine)
 
 
+def test_of_a_closed_market_it_says_no_prices_and_a_time_that_is_true() -> None:
+    engine = FakeEngine()
+    for phase in ("closed", "holiday"):
+        engine.state = replace(engine.state, phase=phase, feed_age_ns=35 * 60 * MINUTE)
+        shown = said(engine, now=NOON + 6 * MINUTE)
+        assert "rices" not in shown
+        assert "Alive at 12:00-12:15" in shown
+        assert said(engine, now=NOON + 14 * MINUTE) == shown
+
+
 def test_many_positions_are_counted_and_it_stays_one_screen() -> None:
     engine = FakeEngine(90)
     shown = said(engine)
