@@ -325,7 +325,8 @@ def _log_line(line: str) -> str:
     first = (str(found.get("ts", ""))[11:19], level.upper() if level != "info" else "", str(found["event"]))
     said = (words.symbol_text(str(found.get("symbol") or "")), str(found.get("text") or ""))
     rest = (f"{key} {value}" for key, value in found.items() if key not in _LEFT_OUT and value not in ("", None))
-    return mask_text(" ".join(piece for piece in (*first, *said, *rest) if piece))
+    # On one line: what somebody wrote must not look like a line of ours.
+    return mask_text(" ".join(" ".join(piece.split()) for piece in (*first, *said, *rest) if piece))
 
 
 def version(name: str) -> Reply:

@@ -21,6 +21,8 @@ __all__ = ["Break", "Chain", "audit", "chain_of", "happenings", "render"]
 
 #: Longest list of breaks that is told one by one.
 _MOST_BREAKS = 20
+#: Of one text, characters.
+_LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,7 @@ def told(one: Mapping[str, Any]) -> list[str]:
     """A command or a signal, and below it what came of it."""
     clock = str(one["time"])[11:19]
     if one.get("kind") == "command":
-        head = f"{clock} {one.get('user', '?')}: {one.get('line', '')} · {one.get('outcome', '')}"
+        head = f"{clock} {_flat(one.get('user', '?'))}: {_flat(one.get('line', ''))} · {one.get('outcome', '')}"
     else:
         what = f"P{one.get('rung', '?')} {one.get('side', '')} {one.get('quantity', '')}"
         head = f"{clock} signal {one.get('symbol', '')} {what} ({one.get('strategy', '')})"
@@ -222,7 +224,7 @@ def told(one: Mapping[str, Any]) -> list[str]:
 def _decided(line: Mapping[str, Any]) -> str:
     on = {True: "on", False: "off"}.get(line.get("on"), "")  # type: ignore[arg-type]
     words = (line.get("kind"), line.get("symbol"), line.get("state"), line.get("reason"), on, line.get("text"))
-    return " ".join(str(word) for word in words if word)
+    return " ".join(_flat(word) for word in words if word)
 
 
 def _ordered(line: Mapping[str, Any]) -> str:
@@ -230,7 +232,14 @@ def _ordered(line: Mapping[str, Any]) -> str:
         line.get("symbol"), f"P{line.get('rung', '?')}", line.get("leg"), line.get("side"), line.get("quantity"),
         line.get("type"), line.get("status"), line.get("order_id") or line.get("tag"), line.get("reason"),
     )  # fmt: skip
-    return " ".join(str(word) for word in words if word)
+    return " ".join(_flat(word) for word in words if word)
+
+
+def _flat(said: object) -> str:
+    """What people or brokers wrote: on one line, lest it looks like a row of ours, and no longer than is of use."""
+    plain = "".join(one if one.isprintable() else " " for one in str(said))
+    plain = " ".join(plain.split())
+    return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1] + "…"
 
 
 def _answer() -> None:

@@ -151,6 +151,22 @@ async def test_what_a_command_causes_bears_its_mark_also_in_the_tasks_that_it_be
     assert not [line for line in read_day(tmp_path, TODAY) if {"mark", "cause", "chain", "follows"} & set(line)]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\u2028", "\x1b[2K\x1b[1G", "\u202e"])
+def test_what_somebody_writes_looks_like_no_row_of_its_own(tmp_path: Path, end: str) -> None:
+    forged = "12:00:09 owner: /flatten yes · allowed"
+    with DayJournal(tmp_path, ManualClock(NOON)) as journal:
+        said = {"user": "guest", "line": f"/status{end}{forged}{'x' * 4000}", "outcome": "usage", "mark": new_mark()}
+        journal.append(Event(EventKind.COMMAND, NOON, data=said))
+        path = journal.path
+    assert path is not None
+    rows = render(audit(path, None, 5)).splitlines()
+    assert [row for row in rows if "guest" in row] == rows[-1:]
+    assert not [row for row in rows if row.startswith(forged)]
+    assert all(row.isprintable() for row in rows)
+    assert len(rows[-1]) < 400
+    assert rows[-1].endswith("· usage")
+
+
 async def test_the_service_asks_a_child_and_a_day_without_a_journal_is_said(tmp_path: Path) -> None:
     path = written(tmp_path, 3)
     audits = Audits(tmp_path, lambda: TODAY)

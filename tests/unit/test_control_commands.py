@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -336,6 +337,13 @@ def test_log_lines_are_words_and_not_json() -> None:
     assert say(ctx, "/logs").endswith(
         "\n09:20:07 WARNING command SBIN user partner line /why SBIN outcome allowed\nTraceback\n{}"
     )
+
+
+def test_what_somebody_writes_looks_like_no_log_line_of_its_own() -> None:
+    line = "/x\n09:20:07 command user owner line /flatten yes"
+    logged = json.dumps({"event": "command", "user": "guest", "line": line})
+    ctx = context(FakeEngine(), log=lambda newest: [logged])
+    assert say(ctx, "/logs").endswith("\ncommand user guest line /x 09:20:07 command user owner line /flatten yes")
 
 
 def test_logs_gives_the_newest_lines_asked_for() -> None:
