@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import SECOND
+from otrade_bot.core.money import Paise
 from otrade_bot.kernel import state as abi
 from otrade_bot.strategies.base import Rung, StrategyParams
 from otrade_bot.strategies.loader import parse_params
@@ -19,7 +20,7 @@ from otrade_bot.trading import setup
 if TYPE_CHECKING:
     from otrade_bot.trading.engine import LiveTradingEngine
 
-__all__ = ["NumbersThen", "RungNumbers", "Tables", "adopt", "entry_labels", "numbers_then", "tables_at", "tables_of"]
+__all__ = ["NumbersThen", "RungNumbers", "Tables", "adopt", "end_again", "entry_labels", "numbers_then", "tables_at", "tables_of"]
 
 #: By label of a strategy its rungs' numbers.
 Tables = Mapping[str, Sequence[Rung]]
@@ -120,11 +121,19 @@ def _adopt(engine: LiveTradingEngine, config: Config, rules: bool) -> None:
 
 
 def _judge_again(engine: LiveTradingEngine) -> None:
-    """A day that was ended by its loss limit goes on where the new limit allows it; the kernel ends it by itself."""
+    """A day that was ended by its loss limit goes on where the new limit allows what was lost then, and not because
+    prices have come back since; the kernel ends it by itself."""
     a = engine.account[0]
-    net = int(a["realised"] + a["unrealised"] - a["charges"])
-    if a["halted"] and not (a["loss_limit"] > 0 and net <= -a["loss_limit"]):
-        a["halted"] = 0
+    lost = min(engine.ended_at, int(a["realised"] + a["unrealised"] - a["charges"]))
+    if a["halted"] and not (a["loss_limit"] > 0 and lost <= -a["loss_limit"]):
+        a["halted"], engine.ended_at = 0, 0
+
+
+def end_again(engine: LiveTradingEngine, ended_at: Paise) -> None:
+    """The day had been ended by its loss limit before this start, at that result; 0 = it had not."""
+    if ended_at:
+        engine.ended_at, engine.account[0]["halted"] = ended_at, 1
+        _judge_again(engine)
 
 
 # --- what held when ---------------------------------------------------------------------------------

@@ -42,11 +42,13 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """Of one day. ``levels`` oldest first; ``square_off``: by symbol when it was moved to (ns UTC)."""
+    """Of one day. ``levels`` oldest first; ``square_off``: by symbol when it was moved to (ns UTC); ``ended_at``: the
+    day's result when its loss limit ended it."""
 
     levels: tuple[LevelSet, ...] = ()
     closings: Mapping[Key, Closing] = field(default_factory=dict)
     square_off: Mapping[str, int] = field(default_factory=dict)
+    ended_at: Paise = 0
 
     def last(self, key: Key, what: str) -> LevelSet | None:
         """The newest word about a rung's stop or target."""
@@ -58,6 +60,7 @@ def decided(lines: Iterable[Mapping[str, Any]]) -> Decided:
     levels: list[LevelSet] = []
     closings: dict[Key, Closing] = {}
     square_off: dict[str, int] = {}
+    ended_at = 0
     for line in lines:
         try:
             if line.get("kind") == EventKind.LEVEL and line["what"] == "square_off":
@@ -66,13 +69,15 @@ def decided(lines: Iterable[Mapping[str, Any]]) -> Decided:
                 levels.append(
                     LevelSet(_key(line), line["what"], int(line["level_paise"]), bool(line["hand"]), int(line["ns"]))
                 )
+            elif line.get("kind") == EventKind.ALERT and "ended_paise" in line:
+                ended_at = int(line["ended_paise"])
             elif line.get("kind") == EventKind.CLOSE:
                 key, before = _key(line), closings.get(_key(line))
                 whole = bool(line["whole"]) or bool(before and before.whole)
                 closings[key] = Closing(key, whole, int(line["part"]), int(line["ns"]))
         except (KeyError, TypeError, ValueError):
             continue
-    return Decided(tuple(levels), closings, square_off)
+    return Decided(tuple(levels), closings, square_off, ended_at)
 
 
 def _key(line: Mapping[str, Any]) -> Key:

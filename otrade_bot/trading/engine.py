@@ -138,6 +138,7 @@ class LiveTradingEngine:
         self.unread = ""  #: why the broker's books are not known; '' = they have been read
         self.retired = False
         self.leaving = False  #: the next engine is being prepared: no entries, everything else goes on
+        self.ended_at: Paise = 0  #: the day's result when its loss limit ended it; 0 = it has not
         self.available: Paise | None = None  #: what the broker's funds were at the last comparison
         self.suspects: dict[tuple[str, str], tuple[int, int]] = {}  #: differences seen, and since when (ns)
         self.known_tags: set[str] = set()  #: like ours, but not sent by us; said already
@@ -239,7 +240,7 @@ class LiveTradingEngine:
     def start_day(self, day: date) -> None:
         """Hours, charges and counters of a day. Positions and indicators carry on."""
         self.prepare(day)
-        self.counters = Counters()
+        self.counters, self.ended_at = Counters(), 0
         self.state["drops"] = 0
         for row in self.table:
             row.volume = row.ticks = row.first = 0
@@ -702,9 +703,9 @@ class LiveTradingEngine:
 
     def _halted(self, i: _Intent) -> None:
         a = self.account[0]
-        net = int(a["realised"] + a["unrealised"] - a["charges"])
+        net = self.ended_at = int(a["realised"] + a["unrealised"] - a["charges"])
         what = "everything is being closed" if a["loss_flatten"] else "no more entries today; stops stay"
-        self.alert(f"daily loss limit reached: {rupees_text(net)} after charges; {what}")
+        self.alert(f"daily loss limit reached: {rupees_text(net)} after charges; {what}", data={"ended_paise": net})
 
     def _stray(self, i: _Intent) -> None:
         self.critical(f"{self.table[i.row].instrument.symbol}: a fill came for a rung that had ended")

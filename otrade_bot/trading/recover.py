@@ -28,7 +28,7 @@ from otrade_bot.core.model import (
 )
 from otrade_bot.core.money import Paise
 from otrade_bot.kernel import state as abi
-from otrade_bot.trading.adopt import NumbersThen, Tables, entry_labels
+from otrade_bot.trading.adopt import NumbersThen, Tables, end_again, entry_labels
 from otrade_bot.trading.carry import Carried
 from otrade_bot.trading.compare import compare
 from otrade_bot.trading.decided import Decided
@@ -151,6 +151,7 @@ class Recovery:
         self._guards(gtts, book)
         self._align()
         engine.counters.signals = len({(i.life.row, i.life.rung, i.life.cycle) for i in found})
+        end_again(engine, decided.ended_at)
         engine.blocks.discard(Block.RECOVERY)
         engine._apply_blocks()
         differences = await compare(engine, first=True)

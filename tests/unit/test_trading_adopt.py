@@ -17,6 +17,7 @@ from otrade_bot.core.model import Product
 from otrade_bot.strategies.base import Rung
 from otrade_bot.trading.adopt import adopt, entry_labels, numbers_then, tables_of
 from otrade_bot.trading.carry import Carried, carry_in, remembered
+from otrade_bot.trading.decided import decided
 
 LONG = config(params={"short": False})
 
@@ -203,6 +204,30 @@ def test_a_lower_loss_limit_ends_the_day_and_a_higher_one_lets_it_go_on(tmp_path
     assert bench.engine.status().halted  # 30 rupees and the charges are lost
     adopt(bench.engine, with_risk(bench.config, daily_loss_limit=500))
     assert not bench.engine.status().halted
+
+
+@pytest.mark.parametrize("change", [{"cooldown_seconds": 5}, {"daily_loss_limit": 15}])
+def test_a_day_that_its_limit_has_ended_stays_over_though_prices_came_back(
+    change: dict[str, Any], tmp_path: Path
+) -> None:
+    """For whatever is changed but a higher limit, and for the next process too."""
+    bench = bought(tmp_path, with_risk(LONG, daily_loss_limit=20))
+    bench.prices(9_900, 10_080)
+    status = bench.engine.status()
+    assert status.halted
+    assert status.realised + status.unrealised - status.charges > -1_500
+    adopt(bench.engine, with_risk(bench.config, **change))
+    assert bench.engine.status().halted
+    bench.broker.close()
+    again = Bench.paper(tmp_path / "paper.jsonl", bench.config)
+    again.clock.advance_to(bench.now)
+    run(again.engine.recover(decided=decided({"kind": e.kind, **e.data} for e in bench.diary.events)))
+    again.price(10_080)
+    assert again.engine.status().halted
+    assert not any("loss limit" in text for text in again.alerts), "it was told when it came"
+    adopt(again.engine, with_risk(bench.config, daily_loss_limit=500))
+    assert not again.engine.status().halted
+    again.broker.close()
 
 
 def test_a_row_that_is_there_for_its_exits_alone_is_not_switched_on(tmp_path: Path) -> None:
