@@ -26,7 +26,7 @@ from otrade_bot.kernel.compile import Kernel
 from otrade_bot.service.folder import guest_folder
 from tests.acceptance.service_room import OPERATOR, OWNER, VIEWER, ServiceRoom
 from tests.acceptance.told import Due, Followed, body_of, due, follow
-from tests.venues.telegram import BadGateway, BotApi, Call, Hang, NotFound, Reset, TooMany, Unauthorized
+from tests.venues.telegram import BadGateway, BotApi, Call, Hang, NotFound, Reset, Sent, TooMany, Unauthorized
 
 Line = dict[str, Any]
 Scenario = Callable[["Stage"], Coroutine[Any, Any, None]]
@@ -251,9 +251,21 @@ async def test_down_for_ten_minutes_in_the_middle(stage: Stage) -> None:
         before = len(room.entries())
         await room.market(9, 40)
         await room.until(lambda: len(room.entries()) > before)
+        shown = {chat: len(room.phone.to(chat)) for chat in PEOPLE}
         room.phone.up()
         await room.answers()
         await stage.whole(room)
+        for chat, number in shown.items():
+            lanes = _waited(room.phone.to(chat)[number:], due(room.lines()))
+            assert set(lanes) == {"first", "news"}
+            assert lanes == sorted(lanes), "risk, fills and trades before the news of those ten minutes"
+
+
+def _waited(messages: list[Sent], notices: list[Due]) -> list[str]:
+    """The lanes of what happened while Telegram was down, in the order in which it was told. A digest is news."""
+    lanes = {one.body[0]: one.lane for one in notices if "09:31:00" <= one.body[0][:8] < "09:39:00"}
+    heads = (line.partition(" (×")[0] for message in messages for line in body_of(message.text))
+    return [lane for head in heads if (lane := "news" if " messages in one, " in head else lanes.get(head))]
 
 
 @scene
