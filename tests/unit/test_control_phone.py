@@ -251,6 +251,7 @@ async def test_an_update_that_the_library_cannot_read_costs_itself_alone(tmp_pat
         ("/pause", {"from": {"id": 1087968824, "is_bot": True, "first_name": "Group"}}, False),
         ("/pause", {"forward_origin": {"type": "hidden_user", "date": 1, "sender_user_name": "x"}}, False),
         ("/pause", {"via_bot": {"id": 5, "is_bot": True, "first_name": "inline"}}, False),
+        ("/pause", {"sender_business_bot": {"id": 5, "is_bot": True, "first_name": "secretary"}}, False),
     ],
 )
 async def test_in_a_group_only_a_persons_own_command_to_this_bot_is_done(

@@ -62,8 +62,9 @@ def addressed(message: Message, username: str) -> bool:
 
 
 def secondhand(message: Message) -> bool:
-    """Words of another mouth: forwarded, or written by an inline bot."""
-    return message.forward_origin is not None or message.via_bot is not None
+    """Words of another mouth: forwarded, or written by an inline bot, or by one that answers in a person's name."""
+    others = message.forward_origin, message.via_bot, message.sender_business_bot
+    return any(one is not None for one in others)
 
 
 def carried(query: CallbackQuery) -> bool:
