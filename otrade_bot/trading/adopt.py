@@ -20,7 +20,10 @@ from otrade_bot.trading import setup
 if TYPE_CHECKING:
     from otrade_bot.trading.engine import LiveTradingEngine
 
-__all__ = ["NumbersThen", "RungNumbers", "Tables", "adopt", "end_again", "entry_labels", "numbers_then", "tables_at", "tables_of"]
+__all__ = [
+    "NumbersThen", "RungNumbers", "Tables", "adopt", "end_again", "entry_labels", "numbers_then", "tables_at",
+    "tables_of",
+]  # fmt: skip
 
 #: By label of a strategy its rungs' numbers.
 Tables = Mapping[str, Sequence[Rung]]
