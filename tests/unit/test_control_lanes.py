@@ -171,6 +171,27 @@ def _counted(shown: str) -> int:
     return int(head) if "messages in one" in shown else len(shown.split("\n\n"))
 
 
+async def test_what_one_entry_brings_without_sound_is_one_message_and_what_has_sound_waits_for_none(
+    paced: Room,
+) -> None:
+    way, begun = Timed(paced.hours), paced.hours.ns
+    async with paced.sending(way):
+        for number in range(4):
+            paced.pushes.on_event(news(number, EventKind.ORDER))
+            for _ in range(30):
+                await asyncio.sleep(0)
+            paced.hours.advance(0.4)
+        assert way.shown(7) == []
+        paced.pushes.on_event(risk())
+        await until(lambda: way.shown(7))
+        assert "the stop is gone" in way.shown(7)[0]
+        await paced.all_sent()
+        assert [len(heads([shown])) for shown in way.shown(7)] == [1, 4]
+        assert paced.hours.ns - begun <= 2.1 * SECOND
+        paced.pushes.on_event(news(9))  # a warning, with sound
+        await until(lambda: len(way.shown(7)) == 3)
+
+
 async def test_the_end_of_the_service_holds_no_news_back(tmp_path: Path) -> None:
     paced = Room(tmp_path, pace=Pace.of_chat, news=Pace.of_news)
     way = Timed(paced.hours)

@@ -174,7 +174,15 @@ class Lane:
         pause = max(self._around.overall.wait_s(now), self._pace.wait_s(now, beyond))
         if lane != "news" or self.hurry:
             return pause
-        return max(pause, self._news_pace.wait_s(now), self._echoes.hold_s(self._queues["news"], now))
+        waiting = self._queues["news"]
+        return max(pause, self._news_pace.wait_s(now), self._gather_s(waiting, now), self._echoes.hold_s(waiting, now))
+
+    def _gather_s(self, waiting: deque[Item], now_ns: int) -> float:
+        """Seconds until the oldest has waited for its like; 0 where one has sound, or is in doubt."""
+        if any(item.doubtful or not item.entry.silent for item in waiting):
+            return 0.0
+        age = (now_ns - waiting[0].entry.put_ns) / SECOND
+        return max(0.0, self._news_pace.gather_s - age) if age >= 0 else 0.0
 
     async def _until_its_turn(self, seconds: float) -> None:
         """Or until something comes, which may go before what is held."""

@@ -22,6 +22,7 @@ class Pace:
 
     burst: int
     every_s: float
+    gather_s: float = 0.0  #: what makes no sound waits so long for what belongs to it
     _spent: float = 0.0
     _at: int = 0
 
@@ -32,8 +33,9 @@ class Pace:
 
     @classmethod
     def of_news(cls) -> Self:
-        """Of what nobody has to read at once: what comes faster is read together."""
-        return cls(20, 5.0)
+        """Of what nobody has to read at once: what comes faster is read together, as order, stop and level of an
+        entry do."""
+        return cls(20, 5.0, gather_s=2.0)
 
     @classmethod
     def overall(cls) -> Self:
