@@ -11,6 +11,10 @@ from enum import Enum
 __all__ = ["Confirmations", "Verdict"]
 
 
+#: Open questions from which on those are forgotten that nobody can answer any more.
+_MOST = 200
+
+
 class Verdict(Enum):
     """What became of a yes."""
 
@@ -49,6 +53,8 @@ class Confirmations:
     def ask(self, session: str, action: str, shown: Hashable) -> str:
         """Remember the question; the nonce tells its buttons from those of an older one."""
         nonce = secrets.token_hex(4)
+        if len(self._open) >= _MOST:
+            self._open = {key: one for key, one in self._open.items() if self._wall() - one.asked <= self.seconds}
         self._open[session, action] = _Question(nonce, shown, self._wall(), not self._travels)
         return nonce
 

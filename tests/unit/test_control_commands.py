@@ -11,7 +11,7 @@ from control_fakes import FakeEngine, Wall, context, position
 
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Context, Heard, Table, answer, parse
-from otrade_bot.control.confirm import Confirmations
+from otrade_bot.control.confirm import Confirmations, Verdict
 from otrade_bot.control.handlers import COMMANDS
 from otrade_bot.control.words import WIDTH
 from otrade_bot.core.errors import CommandException
@@ -545,3 +545,14 @@ def test_a_yes_that_came_before_the_question_had_reached_the_chat_closes_nothing
     confirmations.seen(question.actions[0].line.split()[-1])
     say(ctx, "/flatten yes")
     assert len(engine.calls) == 1
+
+
+def test_questions_that_nobody_answers_are_not_kept_for_ever() -> None:
+    wall = Wall()
+    asked = Confirmations(wall)
+    for number in range(1000):
+        asked.ask("telegram:7:7", f"/sl NSE:SBIN {number}", number)
+        wall.now += 1
+    assert len(asked._open) <= 231
+    assert asked.answer("telegram:7:7", "/sl NSE:SBIN 999", lambda shown: shown == 999) is Verdict.CONFIRMED
+    assert asked.answer("telegram:7:7", "/sl NSE:SBIN 990", lambda shown: shown == 990) is Verdict.CONFIRMED
