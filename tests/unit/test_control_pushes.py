@@ -107,6 +107,18 @@ def test_what_was_kept_overnight_is_told_like_the_days_boundaries() -> None:
     assert pushed(kept, session="off") == []
 
 
+def test_the_last_fill_of_an_exit_leaves_the_sound_to_the_round_trip() -> None:
+    def silent(leg: str, quantity: int, **wishes: str) -> list[bool]:
+        filled = replace(event(EventKind.FILL), data={"leg": leg, "quantity": quantity, "ordered": 3})
+        return [silent for _, silent, _ in pushed(filled, (OWNER,), **wishes)]
+
+    assert silent("exit", 3) == [True]
+    assert silent("exit", 2) == [False], "a part: nobody knows when the rest goes"
+    assert silent("entry", 3) == [False]
+    assert silent("exit", 3, trade="silent") == [False], "then nothing else would ring"
+    assert silent("exit", 3, fill="off") == []
+
+
 @pytest.mark.parametrize(("before", "status", "trigger", "head"), [
     ("pending", "open", 0, "Order accepted"), ("pending", "trigger_pending", 9_000, "Order accepted"),
     ("trigger_pending", "open", 9_000, "Stop triggered"), ("trigger_pending", "open", 0, "Order changed"),

@@ -117,18 +117,21 @@ class Pushes:
 
     def _loudness(self, event: Event, chat: int, users: Sequence[User]) -> Loudness:
         """In a group as loud as one of its people wants it. Who did it is not rung up for it in private."""
-        forced = _forced(event)
-        wished = sorted((self._wish(event, user) for user in users), key=_RANK.__getitem__)
-        loud = forced or wished[-1]
+        loud = _forced(event) or self._loudest(event.kind, users)
+        if loud == "on" and _closes(event) and self._loudest(EventKind.TRADE, users) == "on":
+            return "silent"  # the round trip, with its result, rings a moment later
         by = event.data.get("by")
         own = event.severity < Severity.RISK and bool(by) and any(
             user.name == by and user.user_id == chat for user in users
         )  # fmt: skip
         return "silent" if own and loud == "on" else loud
 
-    def _wish(self, event: Event, user: User) -> Loudness:
+    def _loudest(self, kind: EventKind, users: Sequence[User]) -> Loudness:
+        return max((self._wish(kind, user) for user in users), key=_RANK.__getitem__)
+
+    def _wish(self, kind: EventKind, user: User) -> Loudness:
         wishes = self._people.wishes(user.user_id) if self._people else NONE
-        return wishes.loudness(event.kind.value, self._notifications, self._wall_ns())
+        return wishes.loudness(kind.value, self._notifications, self._wall_ns())
 
     def _language(self, user: User) -> Language:
         return self._people.language(user.user_id) if self._people else user.language
@@ -165,6 +168,12 @@ def _forced(event: Event) -> Loudness | None:
     missing_stop = event.kind is EventKind.STOP and event.data.get("state") == "missing"
     asks = event.kind is EventKind.SIGNAL and bool(event.data.get("ref"))  # an answer counts for seconds
     return "on" if event.severity >= Severity.RISK or event.kind in _ALWAYS or missing_stop or asks else None
+
+
+def _closes(event: Event) -> bool:
+    """The last fill of an exit: what it brought is told with the round trip."""
+    data = event.data
+    return event.kind is EventKind.FILL and data.get("leg") == "exit" and data.get("quantity") == data.get("ordered")
 
 
 def loudness(event: Event, wishes: Notifications) -> Loudness:
