@@ -140,6 +140,7 @@ def flatten_preview(
 
 def within(seconds: str, line: str) -> Reply:
     """How a question is answered by hand. ``line`` is the command without the answer."""
+    line = words.without_exchange(line)
     return filled(
         t("Within {seconds} s: {yes} to do it, {no} to leave it."),
         seconds=seconds, yes=code(f"{line} yes"), no=code(f"{line} no"),

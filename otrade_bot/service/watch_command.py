@@ -186,7 +186,7 @@ class Watchman:
         hours = self.settings.hours.get(today)
         what = f"a session from {clock_text(hours[0])[:5]} to {clock_text(hours[1])[:5]}" if hours else \
             f"no session ({self.settings.closed.get(today, 'not known')})"  # fmt: skip
-        chats = len(self.settings.chats)
+        chats = len({chat.chat_id for chat in self.settings.chats})
         whom = f"tells {count(chats, 'chat')}" if chats else "telegram.json names nobody to tell"
         others = ", and the channels of OTRADE_APPRISE_URLS" if self.settings.extra else ""
         _log.info("%s: %s; %s%s", day_text(at_ist(today, 12)), what, whom, others)

@@ -34,7 +34,7 @@ STATE = ("fast", "slow", "fast_before", "slow_before")
 CHART = ("fast", "slow")
 
 CONDITIONS = {
-    "EMA {fast} was not above EMA {slow} before": "s.fast_before <= s.slow_before",
+    "EMA {fast} was at or below EMA {slow} before": "s.fast_before <= s.slow_before",
     "EMA {fast} is above EMA {slow} now": "s.fast > s.slow",
 }
 
