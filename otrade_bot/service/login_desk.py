@@ -204,6 +204,13 @@ class ServiceLogins:
     def drop(self, session: str) -> bool:
         return self._held.pop(session, None) is not None
 
+    def forget(self, user_id: int) -> None:
+        """He is no admin any more: nothing that he has begun comes to an end."""
+        his = f"telegram:{user_id}:"
+        self._begun = {key: one for key, one in self._begun.items() if not one.session.startswith(his)}
+        self._asked = {name: one for name, one in self._asked.items() if not one.session.startswith(his)}
+        self._held = {session: one for session, one in self._held.items() if not session.startswith(his)}
+
     # --- inside ---
     def _named(self, broker: str) -> str:
         name = broker or (self._brokers[0] if self._brokers else "")

@@ -59,6 +59,7 @@ class People:
         self.username: Callable[[], str] = str
         self.tell: Callable[[Told], None] = lambda said: None
         self.audit: Callable[[Heard], None] = lambda heard: None
+        self.dismissed: Callable[[int], None] = lambda user_id: None  #: told of who is no admin any more
         self._seeds, self._log = seeds, log
         self._manager, self._wall = manager, wall
         self._invitations = Invitations(memory, wall)
@@ -79,6 +80,7 @@ class People:
                 self.stepup.forget(user_id)
                 if left < Role.ADMIN:
                     self._withdraw(user_id)
+                    self.dismissed(user_id)
         for follower in self._followers:
             follower(self.users)
 

@@ -335,6 +335,24 @@ async def test_the_browser_that_comes_back_finishes_the_login_and_the_admins_hea
         assert len(room.tokens) == 1
 
 
+async def test_who_is_no_admin_any_more_finishes_no_login_that_he_has_begun(tmp_path: Path) -> None:
+    """A thief who is thrown out meanwhile plants no account of his, not even where none was known."""
+    async with login_room(tmp_path, listening=True) as room:
+        his = room.browse("kite", (await room.desk.begin(ASHA, "kite")).url)
+        other = room.browse("kite", (await room.desk.begin(RAVI, "kite")).url)
+        room.desk.forget(7)
+        assert "No open login of yours" in await room.desk.came_back(urlsplit(his).query)
+        assert asked(room) == 0
+        assert "Logged in" in await room.desk.came_back(urlsplit(other).query)
+        await room.desk.begin(ASHA, "upstox")
+        await room.desk.approve(ASHA, "upstox")
+        room.desk.forget(7)
+        token = {"client_id": UpstoxApi.API_KEY, "access_token": "upstox-token-for-tests"}
+        await room.desk.delivered({**token, "message_type": "access_token"})
+        assert [name for name, _ in room.tokens] == ["kite"]
+        assert room.desk.waiting(ASHA) == ""
+
+
 async def test_a_stranger_who_guesses_states_disturbs_nobody(
     tmp_path: Path, written: pytest.LogCaptureFixture
 ) -> None:

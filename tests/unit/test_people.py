@@ -134,6 +134,14 @@ def test_with_an_admin_who_goes_by_hand_go_his_invitations_too(house: House, how
     assert later.again().comes(code) is None
 
 
+@pytest.mark.parametrize("line", ["/users block owner", "/users remove owner", "/users role owner operator"])
+def test_with_the_admin_go_the_logins_that_he_has_begun(house: House, line: str) -> None:
+    dismissed: list[int] = []
+    house.people.dismissed = dismissed.append
+    house.prove(line, SECOND)
+    assert dismissed == [OWNER]
+
+
 def test_who_is_blocked_comes_back_by_no_link_and_burns_none(house: House) -> None:
     house.say("/users block clerk")
     code, told = house.invited(), len(house.told)

@@ -84,7 +84,9 @@ def code(steps: int = 0) -> str:
 
 
 @asynccontextmanager
-async def office(folder: Path, patch: pytest.MonkeyPatch, rows: Any = ROWS, **telegram: Any) -> AsyncIterator[Office]:
+async def office(
+    folder: Path, patch: pytest.MonkeyPatch, rows: Any = ROWS, logins: Any = None, **telegram: Any
+) -> AsyncIterator[Office]:
     patch.setattr(vault, "COST", 2**4)
     patch.setenv("OTRADE_CONFIG_DIR", str(folder / "config"))
     patch.setenv("OTRADE_ENV", "dev")
@@ -103,7 +105,7 @@ async def office(folder: Path, patch: pytest.MonkeyPatch, rows: Any = ROWS, **te
 
     service: Any = SimpleNamespace(
         ready=ready, engine=engine, reason="", desk=object(), config=replace(config(), telegram=known),
-        clock=SimpleNamespace(now_ns=lambda: NOON), health=SimpleNamespace(checks=tuple, delivery=str), logins=None,
+        clock=SimpleNamespace(now_ns=lambda: NOON), health=SimpleNamespace(checks=tuple, delivery=str), logins=logins,
         settings=SimpleNamespace(), pictures=None, audits=None,
         control=ControlState.load(folder / "state" / "control.json"),
         setting=SimpleNamespace(rehearsal=None, state_dir=folder / "state", source=None, brokers=None),
@@ -360,6 +362,16 @@ async def test_who_commands_the_bot_is_listed_for_admins_alone(
         assert "stale_seconds" in said
         assert (str(GROUP) in said) is sees
         assert ("clerk" in said) is sees
+
+
+async def test_with_an_admin_go_the_logins_that_he_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone: list[int] = []
+    rows = [*ROWS, {"user_id": NEW, "chat_id": NEW, "role": "admin", "name": "Ravi"}]
+    async with office(tmp_path, monkeypatch, rows, logins=SimpleNamespace(forget=gone.append)) as at:
+        await at.asks("/users block Ravi")
+        assert gone == []
+        await at.asks(code())
+        assert gone == [NEW]
 
 
 async def test_what_a_person_may_not_do_has_no_way_around_the_pace(
