@@ -66,6 +66,9 @@ def converge_gtt(manager: OrderManager, life: RungLife, now: int) -> None:
         gtt.touched = gtt.touched or _touches(manager, life, gtt)
         if gtt.unknown:
             ask(manager, now)
+    for order in life.exits:
+        if order.recalled and order.ready(now):
+            manager._cancel(order)
     if any(order.live and not order.part for order in life.exits):
         if gtt is not None:
             cancel_gtt(manager, life)  # beside a forced exit, or one that a restart has found
@@ -171,8 +174,9 @@ def _may_leave(manager: OrderManager, life: RungLife, gtt: GuardGtt, now: int) -
 
 def _guard(manager: OrderManager, life: RungLife, now: int) -> None:
     gtt = life.gtt
-    if life.kept <= 0:  # parts take all that is left
-        cancel_gtt(manager, life)
+    if life.kept <= 0:  # it stands, and parts would take all that is left
+        if gtt is not None and not gtt.order_id:
+            part.recall(manager, life, "less is held than was")
         return
     if life.level == 0 or manager.beyond(life):
         return  # a trigger on that side would wait for a better price, not guard

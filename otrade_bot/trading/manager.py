@@ -362,8 +362,10 @@ class OrderManager:
             return
         self._passed(life)
         surplus = self.surplus(life)
+        if any(order.part for order in surplus):
+            part.recall(self, life, "less is held than was")
         for order in life.exits:
-            if order.ready(now) and order in surplus:
+            if order.ready(now) and (order in surplus or order.recalled):
                 self._cancel(order)
             elif order.ready(now) and not order.part:
                 self._adjust(life, order, now)
@@ -424,9 +426,9 @@ class OrderManager:
 
     def surplus(self, life: RungLife) -> list[Order]:
         """Reducing orders for which nothing is left to sell: those before them take it all. What a human forced
-        goes first, then the oldest."""
+        goes first, then the oldest, then parts."""
         room, found = life.held - life.awaited, []
-        for order in sorted(life.exits, key=lambda order: not order.forced):
+        for order in sorted(life.exits, key=lambda order: (not order.forced, order.part)):
             if order.live and room <= 0:
                 found.append(order)
             room -= order.left

@@ -80,6 +80,7 @@ class Order:
     over: bool = False  #: it has ended, though the broker's book does not show it yet
     forced: bool = False  #: a human demanded it beside one in doubt
     part: bool = False  #: it takes a part of the rung out by command; the stop beside it is for the rest
+    recalled: bool = False  #: such a part is not wanted any more: it is taken back
     booked: int = 0  #: of such a part: what of it is in a trade already
     booked_value: Paise = 0
     unknown: str = ""  #: cause, while nobody knows how the last write ended

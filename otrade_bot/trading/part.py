@@ -19,7 +19,7 @@ from otrade_bot.trading.rungs import RungLife
 if TYPE_CHECKING:
     from otrade_bot.trading.manager import OrderManager
 
-__all__ = ["close_data", "ended", "give_up", "send", "stop_refused"]
+__all__ = ["close_data", "ended", "give_up", "recall", "send", "stop_refused"]
 
 #: A price that a human saw so long ago is none to sell at.
 PATIENCE = 60 * SECOND
@@ -81,6 +81,22 @@ def give_up(manager: OrderManager, life: RungLife, why: str) -> None:
     manager.emit(Event(
         EventKind.CLOSE, manager.clock.now_ns(), manager.symbol(life),
         f"{name}: the part that was to be closed is given up ({why}); {left}, its stop is brought back",
+        Severity.RISK, close_data(life),
+    ))  # fmt: skip
+
+
+def recall(manager: OrderManager, life: RungLife, why: str) -> None:
+    """Nothing would be left for the stop: a part is fewer than all, so it is not wanted like that. Said once."""
+    coming = [order for order in life.exits if order.part and order.live and not order.recalled]
+    if not coming and not life.awaited:
+        return
+    for order in coming:
+        order.recalled = True
+    life.part = life.parted
+    name = f"{manager.symbol(life)} P{life.rung + 1}"
+    manager.emit(Event(
+        EventKind.CLOSE, manager.clock.now_ns(), manager.symbol(life),
+        f"{name}: the part that was to be closed is taken back ({why}); the stop is for all that is held",
         Severity.RISK, close_data(life),
     ))  # fmt: skip
 

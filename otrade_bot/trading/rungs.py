@@ -180,7 +180,7 @@ class RungLife:
     @property
     def kept(self) -> int:
         """What stays when the parts have gone: the stop is for it."""
-        leaving = sum(order.left for order in self.exits if order.part)
+        leaving = sum(order.left for order in self.exits if order.part and not order.recalled)
         return max(0, self.held - max(self.parting, leaving))
 
     def drop_awaited(self) -> bool:

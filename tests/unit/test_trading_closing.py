@@ -489,6 +489,23 @@ def test_a_flatten_beside_a_part_takes_the_gtt_back_and_sells_the_rest(delivery:
     assert delivery.life().closed
 
 
+@pytest.mark.parametrize("settings", [LONG, DELIVERY], ids=["intraday", "delivery"])
+def test_a_part_that_would_be_all_that_somebody_has_left_is_taken_back_and_the_stop_stays(settings: Any) -> None:
+    """Whoever sells in the broker's app because the part does not fill is not sold out by it."""
+    bench = bought(settings)
+    bench.engine.close(NAME, 1, "half", "owner")
+    settle(bench)
+    bench.manager.taken_outside(bench.life(), 15, 10_000)
+    for _ in range(5):
+        settle(bench)
+        bench.pulse(3)
+    assert (bench.life().held, bench.life().parting) == (15, 0)
+    assert alive(bench) == 15
+    assert bench.life().protected
+    assert [o.status for o in bench.broker.orders.values() if o.tag[7:8] == "P"] == [OrderStatus.CANCELLED]
+    assert "is taken back (less is held than was)" in bench.events(EventKind.CLOSE)[-1].text
+
+
 # --- killed at each step -------------------------------------------------------------------------------------------
 
 
