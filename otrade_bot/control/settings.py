@@ -6,10 +6,12 @@ What lets more be lost than before wants a one-time code; everything is asked ba
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import PurePath
 
 from pydantic import Field, model_validator
 
 from otrade_bot.config.changes import value_text
+from otrade_bot.config.paths import ENVIRONMENTS
 from otrade_bot.control.auth import Role
 from otrade_bot.control.commands import Arguments, Command, Context
 from otrade_bot.control.question import Question, Word, YesNo, settle
@@ -112,12 +114,19 @@ def _desk(context: Context) -> SettingsDesk:
     return context.settings
 
 
+def _brief(error: ConfigException | StrategyException) -> str:
+    """Without the folders before config's own: on a phone the file's name says it."""
+    path = PurePath(error.file)
+    name = "/".join(path.parts[-2:]) if path.parent.name in ENVIRONMENTS else path.name
+    return str(error).replace(str(error.file), name, 1) if error.file else str(error)
+
+
 def _asked(propose: Callable[[], Proposal]) -> Proposal:
     """What the files or the bounds say against it is the answer."""
     try:
         return propose()
     except (ConfigException, StrategyException) as error:
-        raise CommandException(t("Nothing was changed: {why}", why=error)) from error
+        raise CommandException(t("Nothing was changed: {why}", why=_brief(error))) from error
 
 
 def _decide(
@@ -142,7 +151,7 @@ def _decide(
     try:
         path = desk.apply(proposal, context.user)
     except ConfigException as error:
-        raise CommandException(t("Nothing was changed: {why}", why=error)) from error
+        raise CommandException(t("Nothing was changed: {why}", why=_brief(error))) from error
     written = t("Written to {file}.", file=path) if path else ""
     return lines(bold(t("Changed.")), *_listed(proposal), written, *_bullets(proposal.notes))
 

@@ -459,7 +459,8 @@ def test_a_bad_file_changes_nothing(tmp_path: Path, old: bytes, new: bytes, why:
     before = room.config
     edit(room, old, new)
     said = room.say("/reload")
-    assert "Nothing was changed" in said
+    assert "Nothing was changed: " in said
+    assert str(room.folder) not in said
     assert why in said
     assert room.config is before
     assert not room.told
