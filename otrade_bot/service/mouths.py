@@ -396,8 +396,7 @@ def _follow(service: Service, people: People, answers: Answers, phones: Phones) 
 
     answers.still = phones.gate.current
     people.username, people.tell, people.audit = (lambda: phones.phone.username), phones.tell, answers.heard
-    if service.logins is not None:
-        people.dismissed = service.logins.forget
+    people.dismissed = lambda user_id: service.logins.forget(user_id) if service.logins else None  # made after us
     people.follow(changed)
     people.finish()
     service.settings.people = people.take
