@@ -308,6 +308,8 @@ def logs(tail: Sequence[str]) -> Reply:
     return lines(text(bold(t("Log")), f" {last}"), pre("\n".join(map(_log_line, tail))))
 
 
+#: Longest log line on a phone; the file has all of it.
+_LOG_WIDTH = 500
 #: Of a log line, what a person does not miss, or has elsewhere in it.
 _LEFT_OUT = frozenset({"ts", "level", "stream", "event", "symbol", "text", "market_ns", "session", "severity"})
 
@@ -325,8 +327,8 @@ def _log_line(line: str) -> str:
     first = (str(found.get("ts", ""))[11:19], level.upper() if level != "info" else "", str(found["event"]))
     said = (words.symbol_text(str(found.get("symbol") or "")), str(found.get("text") or ""))
     rest = (f"{key} {value}" for key, value in found.items() if key not in _LEFT_OUT and value not in ("", None))
-    # On one line: what somebody wrote must not look like a line of ours.
-    return mask_text(" ".join(" ".join(piece.split()) for piece in (*first, *said, *rest) if piece))
+    # On one line: what somebody wrote must not look like a line of ours, nor make the page long.
+    return words.short(mask_text(" ".join(piece for piece in (*first, *said, *rest) if piece)), _LOG_WIDTH)
 
 
 def version(name: str) -> Reply:

@@ -346,6 +346,13 @@ def test_what_somebody_writes_looks_like_no_log_line_of_its_own() -> None:
     assert say(ctx, "/logs").endswith("\ncommand user guest line /x 09:20:07 command user owner line /flatten yes")
 
 
+def test_a_log_full_of_long_lines_stays_short_on_the_phone() -> None:
+    logged = json.dumps({"event": "command", "user": "guest", "line": "/x" + "y" * 4000})
+    said = say(context(FakeEngine(), log=lambda newest: [logged] * 500), "/logs 500")
+    assert len(said) < 500 * 502 + 100
+    assert said.endswith("yyy…")
+
+
 def test_logs_gives_the_newest_lines_asked_for() -> None:
     ctx = context(FakeEngine(), log=lambda newest: [f"line {number}" for number in range(50)])
     assert say(ctx, "/logs 2").endswith("line 48\nline 49")

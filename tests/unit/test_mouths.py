@@ -52,7 +52,7 @@ def test_a_word_before_any_desk_is_open_says_that_it_is_paper(tmp_path: Path) ->
     settings = config(), TelegramConfig(users=(user,))
     service: Any = SimpleNamespace(
         control=ControlState.load(tmp_path / "control.json"), desk=None, clock=None, pictures=None,
-        config=replace(settings[0], telegram=settings[1]), settings=SimpleNamespace(),
+        config=replace(settings[0], telegram=settings[1]), settings=SimpleNamespace(), logins=None,
         setting=SimpleNamespace(state_dir=tmp_path, source=SimpleNamespace(name="simulated"), rehearsal=None),
     )  # fmt: skip
     mouths = mouths_for(Secrets(telegram_token=SecretStr("123456:" + "A" * 35)), StringIO())(service)
