@@ -60,7 +60,8 @@ def _enrol(store: Authenticators, user_id: int, name: str) -> int:
             store.save(user_id, secret, step)
             print(f"{name} has an authenticator. It counts from now on, also in a service that runs.")
             return 0
-        hint(f"that is not its code; {left} more tries" if left else "that is not its code either")
+        more = "1 more try" if left == 1 else f"{left} more tries"
+        hint(f"that is not its code; {more}" if left else "that is not its code either")
     print("Nothing was kept. Is the clock of both machines right?")
     return 1
 
