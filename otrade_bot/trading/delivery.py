@@ -200,7 +200,7 @@ def _due(manager: OrderManager, life: RungLife, gtt: GuardGtt, now: int) -> bool
 
 def _stop_moves(manager: OrderManager, life: RungLife, gtt: GuardGtt, level: Paise, now: int) -> bool:
     gain = (level - gtt.level) * int(life.side)
-    if gtt.level == life.level or gain == 0:
+    if gtt.level == life.level or gain == 0 or gtt.barred == life.level:
         return False
     if level == life.level and (gain < 0 or life.hand):
         return True  # somebody wants it there
@@ -225,6 +225,8 @@ def _resting(manager: OrderManager, life: RungLife) -> tuple[Paise, Paise]:
     row, side = manager.rows[life.row], int(life.side)
     tick, target = row.instrument.tick, life.target if manager.broker.two_leg_gtt else 0
     ppm = round(manager.broker.gtt_distance_percent * 10_000) * life.room
+    if life.gtt is not None and life.gtt.barred == life.level and life.gtt.level:
+        return life.gtt.level, target
     if ppm == 0 or row.ltp <= 0:
         return life.level, target
     room = row.ltp * ppm // 1_000_000 + 2 * tick  # the broker's last price may differ from ours
@@ -366,6 +368,8 @@ def _modified(manager: OrderManager, life: RungLife, gtt: GuardGtt, request: Gtt
         manager.converge(life)
     elif isinstance(outcome, Refused) and not gtt.order_id:  # else it went off meanwhile: its order is heard
         _not_modified(manager, life, outcome, now)
+        if life.hand and request.legs[0].trigger != gtt.level:
+            _bar(life, gtt, outcome)
 
 
 def _not_modified(manager: OrderManager, life: RungLife, refused: Refused, now: int) -> None:
@@ -378,9 +382,18 @@ def _not_modified(manager: OrderManager, life: RungLife, refused: Refused, now: 
     life.gtt_retry_ns = now + _pause(life.gtt_refusals)
     manager._say_refused(life, f"GTT stop not moved ({refused.reason}); the stop is watched here meanwhile")
     ask(manager, now)
-    if life.gtt_refusals >= ANEW_AFTER and not (passes or cure_of(refused.reason) or beyond_circuit(refused.reason)):
+    if life.gtt_refusals >= ANEW_AFTER and not (passes or cure_of(refused.reason) or life.hand):
         life.gtt_refusals = 0
         cancel_gtt(manager, life)
+
+
+def _bar(life: RungLife, gtt: GuardGtt, refused: Refused) -> None:
+    """A GTT is not taken back because the broker does not take the level that a human wants: it stays where it rests,
+    and the stop is watched here."""
+    if trouble_of(refused).passing or cure_of(refused.reason):
+        return
+    if beyond_circuit(refused.reason) or life.gtt_refusals >= ANEW_AFTER:
+        gtt.barred, life.gtt_refusals = life.level, 0
 
 
 def cancel_gtt(manager: OrderManager, life: RungLife) -> None:

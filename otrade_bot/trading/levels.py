@@ -61,6 +61,8 @@ def set_level(engine: LiveTradingEngine, symbol: str, rung: int, which: Which, v
         life.hand, life.told_level = move.hand, move.level
         for order in life.exits:  # whoever says it again wants it tried again
             order.barred = 0
+        if life.gtt is not None:
+            life.gtt.barred = 0
     code = abi.PHASE_STOP if which == "stop" else abi.PHASE_TARGET
     engine.post(lambda: engine._kernel(
         abi.PHASE, life.row, ts=engine.clock.now_ns(), code=code, value=move.level, qty=int(move.hand),

@@ -28,6 +28,7 @@ class GuardGtt:
     leg_ids: tuple[str, ...] = ()  #: the orders that the broker says its legs have placed
     prices: tuple[Paise, ...] = ()  #: limits of its legs, where we know them
     asked: int = 0  #: quantity that an unanswered (or doubtful) modification asks for
+    barred: Paise = 0  #: a stop that the broker does not take: this one stays where it rests
     touched: bool = False  #: the price has been where it goes off
     crossed_ns: int = 0  #: since when it should have gone off
     retry_ns: int = 0  #: not taken back before this moment

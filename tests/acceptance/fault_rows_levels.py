@@ -260,3 +260,26 @@ async def gtt_goes_off(room: LiveRoom) -> None:
     await room.prices(97_900, 97_800)
     await room.pass_time(130)
     assert sum(trade.quantity for trade in room.engine.trades()) == 30
+
+
+@row("stop by hand, delivery: the broker never takes it", position=30, stop=STOP, orders=1, sent=1, **CNC,
+     told=("is watched here",))  # fmt: skip
+async def gtt_never_moved(room: LiveRoom) -> None:
+    await bought(room)
+    no = room.venue.no("not in the allowed band")
+    room.fail("modify_gtt", *(no for _ in range(100)))
+    room.fail("place_gtt", no)
+    room.engine.set_level(room.symbol, 0, "stop", 70_000, "owner")
+    await room.pass_time(300)
+    assert room.venue.hits("modify_gtt") < 10
+    assert room.life().level == 70_000  # type: ignore[union-attr]
+
+
+@row("close half, delivery: its stop by hand rests elsewhere, as the broker never took it", sent=2, orders=2, **CNC,
+     **HALF, told=("is watched here", "command"))  # fmt: skip
+async def gtt_half_of_never_moved(room: LiveRoom) -> None:
+    await bought(room)
+    room.fail("modify_gtt", *(room.venue.no("not in the allowed band") for _ in range(5)))
+    room.engine.set_level(room.symbol, 0, "stop", 70_000, "owner")
+    await room.pass_time(60)
+    await half(room, 130)
