@@ -87,7 +87,10 @@ class Desk:
         self.account.catch_up(self.accepted(inputs))
         await self.engine.recover(
             history=inputs,
-            known_trades={str(line.get("trade_id")) for line in before if line.get("kind") == "trade"},
+            known_trades={
+                str(line.get("trade_id")): str(line.get("exit_reason"))
+                for line in before if line.get("kind") == "trade"
+            },
             pending=unanswered(before, now) if self.account.shows_late else (),
             claims=claimed(people),
             sent=sent_tags(before),

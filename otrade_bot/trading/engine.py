@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -22,7 +22,7 @@ from otrade_bot.core.clock import MINUTE, SECOND, Clock, iso, midnight_ns
 from otrade_bot.core.errors import BrokerException, CommandException, JournalException, TokenException
 from otrade_bot.core.events import Event, EventKind, Observer, Severity
 from otrade_bot.core.lang import t
-from otrade_bot.core.model import Block, BrokerOrder, Instrument, OrderType, Refused, Side
+from otrade_bot.core.model import Block, BrokerOrder, ExitReason, Instrument, OrderType, Refused, Side
 from otrade_bot.core.money import Paise, rupees, rupees_text
 from otrade_bot.core.ports import Journal
 from otrade_bot.core.session import Calendar, DaySession, Phase, order_fault
@@ -143,6 +143,7 @@ class LiveTradingEngine:
         self.suspects: dict[tuple[str, str], tuple[int, int]] = {}  #: differences seen, and since when (ns)
         self.known_tags: set[str] = set()  #: like ours, but not sent by us; said already
         self.known_trades: set[str] = set()  #: that the journal has already
+        self.known_reasons: Mapping[str, str] = {}  #: with which it has told them
         self.blocks: set[Block] = set()
         self._boundaries: deque[tuple[int, str]] = deque()
         self.note = ""  #: what besides mode and feed every message says of this run
@@ -738,6 +739,8 @@ class LiveTradingEngine:
         bill_parts(self, life)
 
     def _booked(self, trade: Trade, *, part: bool = False) -> None:
+        if (told := self.known_reasons.get(trade.trade_id)) in set(ExitReason):
+            trade = replace(trade, reason=ExitReason(told))  # the books alone do not tell why
         self.trade_log.append(trade)
         if trade.trade_id not in self.known_trades:
             self.emit(trade_event(trade, part=part))

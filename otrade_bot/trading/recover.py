@@ -102,7 +102,7 @@ class Recovery:
     async def run(
         self,
         history: Iterable[HistoryTick] = (),
-        known_trades: Collection[str] = (),
+        known_trades: Collection[str] | Mapping[str, str] = (),
         pending: Sequence[Mapping[str, Any]] = (),
         claims: Sequence[Carried] = (),
         sent: Iterable[str] = (),
@@ -113,7 +113,8 @@ class Recovery:
     ) -> None:
         """Rebuild. ``history``: today's prices so far, in order, with the minute timers among them.
 
-        ``known_trades``: ids of trades that the journal has already; ``pending``: its lines of recent orders, which
+        ``known_trades``: ids of trades that the journal has already, and why they ended;
+        ``pending``: its lines of recent orders, which
         the book may not show yet; ``claims``: positions that a human made ours today; ``sent``: tags used today, for
         not all of them are in the book; ``exits``: those of today that bear none; ``known``: what the journal has of
         orders and fills, the rest is said; ``numbers``: of the strategies' rungs, as they were; ``decided``: levels and
@@ -122,6 +123,7 @@ class Recovery:
         engine = self.engine
         self._written, self._decided = known, decided
         engine.known_trades |= set(known_trades)
+        engine.known_reasons = known_trades if isinstance(known_trades, Mapping) else {}
         engine.blocks.add(Block.RECOVERY)
         engine._apply_blocks()
         if decided.square_off:

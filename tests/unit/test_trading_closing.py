@@ -17,6 +17,7 @@ from otrade_bot.core.clock import SECOND, iso
 from otrade_bot.core.errors import CommandException
 from otrade_bot.core.events import EventKind
 from otrade_bot.core.model import ExitReason, GttStatus, Holding, OrderStatus, OrderType, Product, Refused, Side
+from otrade_bot.kernel import state as abi
 from otrade_bot.trading.carry import carry_in, remembered
 from otrade_bot.trading.decided import decided
 from otrade_bot.trading.orders import Tags
@@ -520,7 +521,7 @@ def reborn(bench: Bench, settings: Any = LONG) -> Bench:
     venue.outbox.clear()
     again.clock.advance_to(bench.now + SECOND)
     again.diary.events = list(bench.diary.events)
-    known = {line["trade_id"] for line in lines if line["kind"] == "trade"}
+    known = {line["trade_id"]: line["exit_reason"] for line in lines if line["kind"] == "trade"}
     run(again.engine.recover(
         history=history, decided=decided(lines), known_trades=known, pending=unanswered(lines, again.now),
         sent=sent_tags(lines),
@@ -667,6 +668,17 @@ def test_that_an_exit_waits_for_the_open_is_said_once(delivery: Bench) -> None:
     for _ in range(300):
         delivery.pulse()
     assert len([text for text in delivery.alerts if "exit waits" in text]) == 1
+
+
+@pytest.mark.parametrize("reason", [abi.R_FLATTEN, abi.R_DAILY_LOSS])
+def test_a_trade_is_told_after_a_restart_with_the_reason_it_was_told_with(bench: Bench, reason: int) -> None:
+    """The broker's books do not tell a flatten from a signal."""
+    bench.engine.exit_row(0, 0, reason)
+    step(bench)
+    bench.broker.fill(bench.broker.working()[0].order_id, price=9_990)
+    told = trades(bench)
+    assert len(told) == 1
+    assert trades(reborn(bench)) == told
 
 
 # --- on paper ------------------------------------------------------------------------------------------------------
