@@ -45,6 +45,7 @@ def test_the_warning_before_the_square_off_names_what_is_held_and_what_it_would_
         "Together +₹9.50 before charges\nThey are closed by themselves then.\nLIVE"
     )
     assert buttons(found) == [("Exit now", "/flatten"), ("5 min later", "/later 5")]
+    assert [one.again for one in found.actions] == [True, False], "a question that is answered with no takes none away"
     assert {one.seconds for one in found.actions} == {600.0}
 
 

@@ -59,14 +59,15 @@ def squared_lines(data: Data) -> Iterator[Part]:
 
 
 def squared_buttons(data: Data) -> tuple[Action, ...]:
-    """Out now, and later where there is room; they count until the square-off."""
+    """Out now, which asks back and leaves the other buttons, and later where there is room; until the square-off."""
     seconds = 60.0 * (number(data, "minutes") or _minutes(data) or 1)
     symbols = list(dict.fromkeys(word(one, "symbol") for one in objects(data, "held")))
     if data.get("only") is True or len(symbols) >= _BUTTONS:
-        exits = [Action(t("Exit now"), "/flatten", seconds=seconds)]
+        exits = [Action(t("Exit now"), "/flatten", seconds=seconds, again=True)]
     else:
         exits = [
-            Action(t("Exit {symbol} now", symbol=symbol_text(one)), f"/close {one}", seconds=seconds) for one in symbols
+            Action(t("Exit {symbol} now", symbol=symbol_text(one)), f"/close {one}", seconds=seconds, again=True)
+            for one in symbols
         ]
     later = number(data, "later") or 0
     put_off = [Action(t("{minutes} min later", minutes=later), f"/later {later}", seconds=seconds)] if later > 0 else []
