@@ -29,6 +29,9 @@ DRIFT = 1
 MOST_WRONG, LOCK_S = 5, 900.0
 #: How long a code is awaited, and how long a proven line stays so: its question wants to be answered, too.
 AWAITED_S, PROVEN_S = 120.0, 60.0
+#: How long no other command takes the place of the one that awaits a code. Who has stolen a session could otherwise put
+#: his own there, while the owner types the digits.
+HELD_S = 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,9 @@ class StepUp:
         left = self._locked(self._record(user_id, None))
         if left:
             return _locked(left)
+        before = self._awaited.get(session)
+        if before is not None and before.line != line and now - before.at <= HELD_S:
+            return _held(before.line, HELD_S - (now - before.at))
         self._awaited[session] = _Awaited(user_id, line, now)
         return lines(
             text(bold(what), " · ", code(line)),
@@ -241,6 +247,14 @@ def _unknown(what: str, user: str) -> Reply:
         bold(t("Nothing was done.")),
         t("{what}: this needs a code of your authenticator, and none is set up for you.", what=what),
         text(t("At the bot's machine:"), " ", code(f"otrade-bot telegram totp {user}")),
+    )
+
+
+def _held(line: str, seconds: float) -> Reply:
+    return lines(
+        bold(t("Nothing was done.")),
+        text(t("The next code counts for another command:"), " ", code(line)),
+        t("Is it not yours, send no code. Else send its code, or wait {seconds} s.", seconds=f"{seconds:.0f}"),
     )
 
 

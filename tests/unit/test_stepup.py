@@ -11,10 +11,10 @@ import pyotp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from people_room import CLERK, GROUP, NOW, OWNER, SECOND, SECRETS, House
+from people_room import CLERK, GROUP, GUEST, NOW, OWNER, SECOND, SECRETS, House
 
 from otrade_bot.control.commands import Context
-from otrade_bot.control.stepup import KEY, LOCK_S, MOST_WRONG, PROVEN_S, matching_step
+from otrade_bot.control.stepup import HELD_S, KEY, LOCK_S, MOST_WRONG, PROVEN_S, matching_step
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.onetime import DIGITS, holds_digits, invitation, six_digits, veiled
 from otrade_bot.core.redirects import concealed, secret
@@ -115,6 +115,24 @@ def test_proven_is_that_line_alone_in_that_chat_alone_for_a_minute(house: House)
     assert demand(there, OWNER, "owner", line, "") is not None
     house.steady.now += PROVEN_S + 1
     assert demand(here, OWNER, "owner", line, "") is not None
+
+
+def test_no_other_command_slips_in_before_the_code_is_typed(house: House) -> None:
+    """A thief in the same chat, on another phone, waits for the owner to be asked."""
+    house.say(LINE)
+    thief = house.say("/users invite admin Evil")
+    assert "The next code counts for another command: /users role 8 admin" in thief
+    house.say(house.code())
+    assert role(house) == "admin"
+    assert house.people.invited() == []
+
+
+def test_who_thinks_better_of_it_waits_a_moment(house: House) -> None:
+    house.say(LINE)
+    house.steady.now += HELD_S + 1
+    assert "six digits" in house.say("/users role guest operator")
+    house.say(house.code())
+    assert (role(house), role(house, GUEST)) == ("operator", "operator")
 
 
 def test_one_code_makes_one_link(house: House) -> None:
