@@ -27,6 +27,9 @@ NAME = "OTrade Bot"
 #: A feed older than this in an open market deserves a look; the engine has its own limit for entries.
 OLD_FEED = 15 * SECOND
 
+#: So many symbols of /positions may be answered; it asks which.
+_NAMED = 8
+
 _PRICES = {"simulated": "simulated prices", "replay": "recorded prices"}
 
 
@@ -163,9 +166,18 @@ def positions(held: Sequence[Position], unread: str = "") -> Reply:
     table = [_group(symbol, list(rungs)) for symbol, rungs in groups]
     return lines(
         text(bold(t("Positions")), f" {len(held)} · {words.counted(len(table), 'symbol')}"),
+        _named(list(dict.fromkeys(one.symbol for one in ranked))),
         filled(t("Unrealised {amount} before charges"), amount=bold(rupees_text(total, sign=True))),
         pre("\n".join((t("rung, quantity, average, stop, P&L ₹"), *table))),
     )
+
+
+def _named(symbols: Sequence[str]) -> Reply | str:
+    """As code, which an answer to the message ("sl 245", "exit") is about; nothing of a long list."""
+    if len(symbols) > _NAMED:
+        return ""
+    parts = [part for symbol in symbols for part in (" · ", code(words.symbol_text(symbol)))]
+    return text(*parts[1:])
 
 
 def _group(symbol: str, rungs: list[Position]) -> str:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from control_fakes import position
 from phone_desk import CLERK, DESK, OWNER, STRANGER, Desk, desk
 
 from otrade_bot.control.phone.gate import Caller
 from otrade_bot.control.phone.replyact import wanted
 from otrade_bot.control.reply import Reply, code, lines, pre, text
+from otrade_bot.control.views import positions
 
 FILL = text("09:15:07 Filled ", code("SBIN"), " P2 entry BUY 3 @ ₹823.00")
 BOTH = lines(FILL, text("09:15:08 Filled ", code("M&M"), " P1 entry BUY 3 @ ₹82.00"))
@@ -73,6 +75,16 @@ async def test_the_symbol_and_the_rung_are_those_of_the_message(tmp_path: Path) 
         assert await lines_of(at, FILL, "sl p1 810") == ["/sl NSE:SBIN P1 810"]
         assert await lines_of(at, text("Held ", code("M&M")), "half") == ["/close NSE:M&M half"]
         assert await lines_of(at, text("Held ", code("NSE:INFY")), "exit") == ["/close NSE:INFY"]
+
+
+async def test_the_list_of_positions_can_be_answered(tmp_path: Path) -> None:
+    one, two = position("NSE:SBIN"), position("NSE:INFY")
+    async with office(tmp_path) as at:
+        assert await lines_of(at, positions([one]), "sl 810") == ["/sl NSE:SBIN P1 810"]
+        before = len(at.api.to(OWNER))
+        assert await lines_of(at, positions([one, two]), "exit") == []
+        question = (await at.said(before + 2))[-1]
+        assert [button.label for button in question.buttons] == ["INFY", "SBIN"]
 
 
 async def test_several_symbols_or_rungs_are_asked_by_buttons_and_nothing_is_done_before(tmp_path: Path) -> None:
