@@ -10,7 +10,7 @@ from typing import Any
 
 from otrade_bot.control import views, words
 from otrade_bot.control.pictures import PictureDesk
-from otrade_bot.control.reply import Reply, italic, lines, text
+from otrade_bot.control.reply import Reply, code, filled, italic, lines, text
 from otrade_bot.core.events import Event, EventKind
 from otrade_bot.core.lang import t
 from otrade_bot.core.money import rupees_text
@@ -22,12 +22,14 @@ __all__ = ["DayCards", "day_card"]
 
 
 class DayCards:
-    """An observer. ``beside`` shows a picture to whoever is told of an event; ``view`` is today's engine."""
+    """An observer. ``beside`` shows a picture to whoever is told of an event; ``view`` is today's engine. ``head`` is
+    the journal's newest hash: in a chat nobody can change it, whatever becomes of the file."""
 
     def __init__(
-        self, desk: PictureDesk, view: Callable[[], TradingView], beside: Callable[[Event, Reply], None]
-    ) -> None:
-        self._desk, self._view, self._beside = desk, view, beside
+        self, desk: PictureDesk, view: Callable[[], TradingView], beside: Callable[[Event, Reply], None],
+        head: Callable[[], str] = str,
+    ) -> None:  # fmt: skip
+        self._desk, self._view, self._beside, self._head = desk, view, beside, head
         self._tasks: set[asyncio.Task[None]] = set()
 
     def on_event(self, event: Event) -> None:
@@ -50,7 +52,12 @@ class DayCards:
             if isinstance(drawn, str):
                 get_logger("error").error("the day's card is not drawn", why=drawn)
             else:
-                said = lines(text(italic(views.label(self._view().status()))), t("The day at a glance"))
+                head = self._head()
+                said = lines(
+                    text(italic(views.label(self._view().status()))),
+                    t("The day at a glance"),
+                    filled(t("Journal so far: {hash}"), hash=code(head)) if head else "",
+                )
                 self._beside(event, Reply(said.runs, picture=drawn))
         except Exception as error:
             get_logger("error").error("the day's card is not shown", error=repr(error))

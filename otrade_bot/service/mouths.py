@@ -368,7 +368,7 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, people: People
         delivered=answers.delivered, stale_s=settings.stale_seconds,
     )  # fmt: skip
     pushes = Pushes(outbox, settings.users, settings.notifications, answers.label, people=answers.preferences)
-    cards = DayCards(service.pictures, lambda: service.engine, pushes.beside)
+    cards = DayCards(service.pictures, lambda: service.engine, pushes.beside, lambda: service.journal.head)
     pinned = Cards(
         phone.bot, phone.offers, service.control, (lambda: gate.callers) if settings.card else tuple, answers.card,
         listening=lambda: phone.state.word == "polling", log=phoned,

@@ -16,7 +16,7 @@ from tests.venues.telegram import Sent
 
 REPEAT = "(repeat: Telegram's answer was lost)"
 #: The label under each notice, what the outbox says of its own way, and the words of the picture after the report.
-_ASIDE = re.compile(r"PAPER · .*|delivered \d+( to \d+)? min late|The day at a glance")
+_ASIDE = re.compile(r"PAPER · .*|delivered \d+( to \d+)? min late|The day at a glance|Journal so far: .*")
 #: How the outbox says that the same came again.
 _AGAIN = re.compile(r" \(×([\d,]+), the last at \d\d:\d\d:\d\d\)$")
 _DIGEST = re.compile(r"([\d,]+) messages in one, ")

@@ -257,7 +257,7 @@ async def test_the_days_card_follows_the_report_to_those_who_are_told_of_it(tmp_
         told.append(said)
         pushes.beside(event, said)
 
-    cards = DayCards(pictures, lambda: FakeEngine(6), beside)
+    cards = DayCards(pictures, lambda: FakeEngine(6), beside, lambda: "9c1f")
     cards.on_event(Event(EventKind.TRADE, NOON))
     cards.on_event(Event(EventKind.DAY, NOON, data=DAY_DATA))
     async with asyncio.timeout(20):
@@ -269,6 +269,7 @@ async def test_the_days_card_follows_the_report_to_those_who_are_told_of_it(tmp_
     assert (name, card.net, len(card.symbols)) == ("day-2021-06-01.png", 8_000, 2)
     assert ("Still open", "1", -1) in card.cells
     assert told[0].picture is not None
+    assert told[0].to_plain().splitlines()[-1] == "Journal so far: 9c1f", "to be compared with /audit"
     assert [lane.chat_id for lane in outbox.lanes()] == [1]
     outbox.close()
 
