@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -36,3 +38,13 @@ def kernel(shipped: tuple[TradingStrategy, ...]) -> Kernel:
 def twin(shipped: tuple[TradingStrategy, ...]) -> Kernel:
     """The same sources as plain Python."""
     return build_kernel(shipped, interpreted=True)
+
+
+@pytest.fixture(autouse=True)
+def _own_loudness() -> Iterator[None]:
+    """Whoever talks to other channels quiets libraries for its whole process; a test does it for itself alone."""
+    quieted = [logging.getLogger(name) for name in ("apprise", "urllib3.connectionpool")]
+    before = [logger.level for logger in quieted]
+    yield
+    for logger, level in zip(quieted, before, strict=True):
+        logger.setLevel(level)

@@ -195,7 +195,7 @@ async def live(steps: list[tuple[object, ...]], path: Path) -> World:
                     world.put(chats, silent, length, lane)
             case ("flood", set() as chats, int() as many):
                 for _ in range(many if world.at_kill is None else 0):
-                    world.put(chats, True, 1, "news")
+                    world.put(chats, False, 1, "news")  # with sound: nothing waits for its like
             case ("end", str() as end):
                 world.ends.append(end)
             case ("restart",):
