@@ -12,6 +12,7 @@ from phone_desk import CLERK, DESK, GUEST, OWNER, STRANGER, TOP, USERS, desk
 
 from otrade_bot.control.phone.gate import Caller
 from otrade_bot.control.reply import Action, Reply, text
+from tests.venues.schema import published
 from tests.venues.telegram import BadRequest, BotApi, Hang
 
 
@@ -232,8 +233,9 @@ async def test_an_update_that_the_library_cannot_read_costs_itself_alone(tmp_pat
             await at.quiet()
             assert at.engine.calls == ["pause by owner"]
             assert any(str(broken) in line for line in at.logged)
-        assert any("no Integer" in one for one in api.violations)
-        api.violations.clear()  # ours, on purpose
+        # Ours, on purpose; without the published description nobody holds it against us.
+        assert published() is None or any("no Integer" in one for one in api.violations)
+        api.violations.clear()
 
 
 @pytest.mark.parametrize(
