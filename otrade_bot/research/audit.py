@@ -166,11 +166,11 @@ def audit(path: Path, earlier: Path | None = None, newest: int = 0) -> dict[str,
     before. Raises DataException where a file cannot be read."""
     try:
         with path.open("rb") as file:
-            chain = chain_of(file, _hashes(earlier) if earlier else ())
-        rows = (row for raw in path.read_bytes().splitlines(keepends=True) if (row := _parsed(raw)) is not None)
-        told = happenings(rows)
+            lines = list(file)
+        chain = chain_of(lines, _hashes(earlier) if earlier else ())
     except OSError as error:
         raise DataException(f"{path}: cannot be read: {error.strerror}") from error
+    told = happenings(row for line in lines if (row := _parsed(line)) is not None)
     commands = [one for one in told if one.get("kind") == "command"]
     return {
         "day": path.stem,
