@@ -38,6 +38,15 @@ def fill_price(side: int, limit: int, taker: int, ltp: int, slip_ppm: int, tick:
     return max(limit, slipped(side, ltp, slip_ppm, tick)) if taker else limit
 
 
+def takeable(traded: int, participation_ppm: int) -> int:
+    """What of the volume traded since the last price our orders may take; all of it at 0 or a million ppm."""
+    if traded <= 0:
+        return 0
+    if participation_ppm <= 0 or participation_ppm >= 1_000_000:
+        return traded
+    return traded * participation_ppm // 1_000_000
+
+
 def protection_ppm(ltp: int, option: int) -> int:
     """Zerodha's automatic market-protection band in parts per million of the LTP.
 

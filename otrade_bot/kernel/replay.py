@@ -12,7 +12,7 @@ from typing import Any
 
 from otrade_bot.kernel.bars import moment, walk
 from otrade_bot.kernel.charges import charge
-from otrade_bot.kernel.fills import fill_price, protected, protection_ppm, triggered
+from otrade_bot.kernel.fills import fill_price, protected, protection_ppm, takeable, triggered
 from otrade_bot.kernel.limits import accept
 from otrade_bot.kernel.state import (
     BAR,
@@ -103,7 +103,7 @@ def price_comes(s: Any, a: Any, p: Any, w: Any, x: Any, t: Any, ev: Any, out: An
     if accept(s, a, p, t.ts, t.price, t.qty) != T_OK:
         return
     tally.ticks += 1
-    w.avail = UNBOUNDED if t.qty == 0 else t.qty - s.volume
+    w.avail = UNBOUNDED if t.qty == 0 else takeable(t.qty - s.volume, x.participation_ppm)
     for r in range(RUNGS):  # asked here too: most ticks meet nothing, and a call costs more than the answer
         if w.entry_left[r] != 0:
             meet_entry(s, a, p, w, x, t.row, t.ts, t.price, r, ev, out, 0, trades, tally)

@@ -157,8 +157,9 @@ TRADE = np.dtype(
     ]
 )
 
-#: A replay's exchange: ns from sending to working, slippage in parts per million.
-VENUE = np.dtype([(name, _I) for name in "latency slip_ppm".split()])
+#: A replay's exchange: ns from sending to working, slippage in parts per million, and the part of the traded volume
+#: that our orders may take, in parts per million too (0 is taken as all of it).
+VENUE = np.dtype([(name, _I) for name in "latency slip_ppm participation_ppm".split()])
 
 #: What a replay counts.
 TALLY = np.dtype([(name, _I) for name in "ticks signals orders trades fills overflow".split()])

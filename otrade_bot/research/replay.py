@@ -61,6 +61,7 @@ class Replay:
     calendar: Calendar
     latency_ns: int = 0
     slip_ppm: int = 0
+    participation_ppm: int = 1_000_000
 
     def start(self, max_trades: int = 100_000) -> _Run:
         """Fresh state for a run."""
@@ -76,6 +77,7 @@ class _Run:
         self.event, self.out = kernel.new_event(2), kernel.new_intents(n)
         self.trades, self.tally = kernel.new(abi.TRADE, max_trades), kernel.new(abi.TALLY, 1)
         self.venue["latency"], self.venue["slip_ppm"] = replay.latency_ns, replay.slip_ppm
+        self.venue["participation_ppm"] = replay.participation_ppm
         setup.account_limits(self.account, replay.config)
 
     def day(self, day: date, events: Array) -> None:

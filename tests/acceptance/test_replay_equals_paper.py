@@ -129,6 +129,18 @@ def test_orders_far_above_the_traded_volume(
     assert max(parts.values()) > 5
 
 
+@pytest.mark.parametrize("participation", [0.29, 0.013])
+def test_orders_that_may_take_a_part_of_the_traded_volume_only(
+    participation: float, kernel: Kernel, shipped: Shipped, tmp_path: Path
+) -> None:
+    files = [first_part(f, 3000) for f in synthetic_day(SYNTHETIC, 1)]
+    symbols, params = tuple(f.symbol for f in files), {"fast": 3, "slow": 8}
+    case = Case("ema_crossover", "tick", symbols, 30_000, params, {"cooldown_seconds": 2}, participation=participation)
+    paper = on_ticks(case, kernel, shipped, files, tmp_path / "paper.jsonl")
+    parts = Counter(fill.order_id for fill in paper.broker.book.fills)
+    assert max(parts.values()) > 1
+
+
 def first_part(file: TickFile, ticks: int) -> TickFile:
     """The beginning of a file."""
     return TickFile(file.symbol, file.source, file.ts[:ticks], file.price[:ticks], file.volume[:ticks], ticks)

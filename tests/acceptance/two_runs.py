@@ -56,6 +56,7 @@ class Case:
     futures: tuple[str, ...] = ()
     watched: tuple[str, ...] = ()
     latency_ms: int = 0
+    participation: float = 1.0
 
     def config(self) -> Config:
         future = InstrumentOverride(kind=InstrumentKind.FUTURE)
@@ -109,7 +110,7 @@ class Bench:
     def replay(self) -> Any:
         made = Replay(
             self.config, self.kernel, self.rows(), self.strategies, self.calendar,
-            latency_ns=self.case.latency_ms * 1_000_000,
+            latency_ns=self.case.latency_ms * 1_000_000, participation_ppm=round(self.case.participation * 1_000_000),
         )  # fmt: skip
         return made.start()
 
@@ -127,7 +128,9 @@ class Paper:
         self.broker = PaperBroker(
             book, self.clock, bench.instrument,
             lambda known, kind, ns: holder[0].market_fault(known, kind, ns),
-            PaperSettings(cash=AMPLE, latency_ns=bench.case.latency_ms * 1_000_000),
+            PaperSettings(
+                cash=AMPLE, latency_ns=bench.case.latency_ms * 1_000_000, participation=bench.case.participation
+            ),
             lambda symbol, product, side, value: charge_of(holder[0], symbol, side, value),
         )  # fmt: skip
         self.engine = LiveTradingEngine(

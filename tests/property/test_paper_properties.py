@@ -140,7 +140,7 @@ def tick(world: World, symbol: str, price: int, traded: int) -> None:
     world.clock.advance_to(world.clock.now_ns() + SECOND)
     before = world.volume.get(symbol, 0)
     now = before + traded
-    world.pool[symbol] = int(traded * world.settings.participation) if now else 1 << 60
+    world.pool[symbol] = traded * round(world.settings.participation * 10) // 10 if now else 1 << 60
     world.volume[symbol] = now
     with counted(world):
         world.broker.on_price(symbol, world.clock.now_ns(), price, now)

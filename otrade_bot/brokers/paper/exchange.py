@@ -12,7 +12,7 @@ from otrade_bot.brokers.paper.settings import ChargeOf, InstrumentOf, PaperSetti
 from otrade_bot.core.jsonlines import LineLog
 from otrade_bot.core.model import BrokerOrder, Instrument, InstrumentKind, OrderStatus, OrderType
 from otrade_bot.core.money import Paise
-from otrade_bot.kernel.fills import fill_price, protected, protection_ppm, triggered
+from otrade_bot.kernel.fills import fill_price, protected, protection_ppm, takeable, triggered
 
 __all__ = ["Exchange"]
 
@@ -44,7 +44,7 @@ class Exchange:
             self.log.close()
             raise
         self.settings = settings
-        self._participation = settings.participation
+        self._participation = round(settings.participation * 1_000_000)
         self._of = instruments
         self._known: dict[str, Instrument] = {}
         self._charge = charge
@@ -98,8 +98,7 @@ class Exchange:
 
     def _see(self, desk: Desk, ts: int, price: Paise, volume: int) -> None:
         if volume:
-            traded = volume - desk.volume
-            desk.available = int(traded * self._participation) if traded > 0 else 0
+            desk.available = takeable(volume - desk.volume, self._participation)
         else:
             desk.available = UNBOUNDED
         desk.ts = ts
