@@ -164,6 +164,9 @@ VENUE = np.dtype([(name, _I) for name in "latency slip_ppm participation_ppm".sp
 #: What a replay counts.
 TALLY = np.dtype([(name, _I) for name in "ticks signals orders trades fills overflow".split()])
 
+#: A price as it was offered, fit to act on or not; ``volume`` is the day's.
+TAPED = np.dtype([(name, _I) for name in "row ts price volume".split()])
+
 _KNOWN: dict[np.dtype[Any], np.dtype[Any]] = {}
 BASE_ROW = np.dtype(_ROW)
 BASE_PARAMS = np.dtype(_PARAMS)

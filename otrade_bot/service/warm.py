@@ -69,9 +69,4 @@ def _pieces(file: TickFile | BarFile) -> list[Candle]:
 
 def _feed(engine: LiveTradingEngine, row: int, candle: Candle) -> None:
     end, o, h, low, c, volume = candle
-    e = engine._event[0]
-    for name in abi.EVENT.names or ():
-        e[name] = 0
-    e["kind"], e["row"], e["ts"], e["code"] = abi.BAR, row, end, abi.WARM
-    e["value"], e["high"], e["low"], e["price"], e["qty"] = o, h, low, c, volume
-    engine.kernel.run(engine.state, engine.account, engine.params, engine._event, engine._out)
+    engine.deck.event(abi.BAR, row, ts=end, code=abi.WARM, value=o, high=h, low=low, price=c, qty=volume)

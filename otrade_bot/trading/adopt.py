@@ -52,21 +52,25 @@ class RungNumbers:
             self.waiting[row] = table
             return False
         self.waiting.pop(row, None)
-        setup.rung_numbers(self._engine.params[row], table)
+        self._write(row, table)
         return True
+
+    def _write(self, row: int, table: Sequence[Rung]) -> None:
+        setup.rung_numbers(self._engine.params[row], table)
+        self._engine.deck.changed()
 
     def carry(self, row: int, numbers: Sequence[Sequence[float]]) -> None:
         """A position of an earlier day comes, with the numbers it was opened with; () where nobody knows them."""
         table = _table([list(rung) for rung in numbers])
         if table:
             self.carried[row] = table
-            setup.rung_numbers(self._engine.params[row], table)
+            self._write(row, table)
 
     def restore(self) -> None:
         """After the rows' numbers have been written anew: what is carried goes on with its own."""
         for row, table in self.carried.items():
             if self._engine.state[row]["side"].any():
-                setup.rung_numbers(self._engine.params[row], table)
+                self._write(row, table)
 
     def _has(self, row: int, table: Sequence[Rung]) -> bool:
         p = self._engine.params[row]
@@ -90,7 +94,7 @@ class RungNumbers:
             if table is None:
                 continue
             if at_once and row.index not in self.carried:
-                setup.rung_numbers(self._engine.params[row.index], table)
+                self._write(row.index, table)
             else:
                 self.put(row.index, table)
 
@@ -120,6 +124,7 @@ def _adopt(engine: LiveTradingEngine, config: Config, rules: bool) -> None:
             row.params = known[row.entry]
             setup.row_rules(p, row.params, strategy)
             engine.numbers.put(row.index, row.params.rung_table())
+    engine.deck.changed()
     engine.switch_off_again()
 
 
@@ -137,6 +142,7 @@ def end_again(engine: LiveTradingEngine, ended_at: Paise) -> None:
     if ended_at:
         engine.ended_at, engine.account[0]["halted"] = ended_at, 1
         _judge_again(engine)
+        engine.deck.changed()
 
 
 # --- what held when ---------------------------------------------------------------------------------

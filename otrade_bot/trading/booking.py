@@ -62,7 +62,9 @@ def bill_parts(engine: LiveTradingEngine, life: RungLife) -> None:
     sides = (life.side, life.entry_value), (life.side.opposite, life.exit_value)
     known = sum(int(engine.kernel.charge_one(engine.params, life.row, int(side), value)) for side, value in sides)
     apart = _charges(engine, life, (*life.entries, *life.exits)) - known
-    engine.account[0]["charges"] += apart - life.apart
+    if apart != life.apart:
+        engine.account[0]["charges"] += apart - life.apart
+        engine.deck.changed()
     life.apart = apart
 
 

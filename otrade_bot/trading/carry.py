@@ -201,6 +201,7 @@ def _adopt(engine: LiveTradingEngine, index: int, rung: Carried) -> None:
     ))  # fmt: skip
     if rung.hand_target:
         s["target"][r], s["hand_target"][r] = rung.target, 1
+    engine.deck.changed()
     life.level, life.target, life.hand = int(s["stop"][r]), int(s["target"][r]), rung.hand_stop
     life.closing = rung.closing
     life.told_entry, life.told_end, life.first_fill_ns = rung.quantity, True, rung.entry_ns

@@ -35,6 +35,7 @@ from otrade_bot.trading.approvals import Approvals
 from otrade_bot.trading.booking import bill_parts, part_trade, rung_trade
 from otrade_bot.trading.compare import compare, read_book
 from otrade_bot.trading.countdown import countdown, leaving
+from otrade_bot.trading.deck import Deck
 from otrade_bot.trading.doubt import overdue
 from otrade_bot.trading.flatten import Flattener
 from otrade_bot.trading.manager import OrderManager
@@ -118,13 +119,9 @@ class LiveTradingEngine:
         journal: Journal,
         feed: str = "simulated",
     ) -> None:
-        self.config, self.kernel, self.table, self.strategies = config, kernel, rows, dict(strategies)
+        self.config, self.table, self.strategies = config, rows, dict(strategies)
         self.broker, self.clock, self.calendar, self.journal, self.feed = broker, clock, calendar, journal, feed
-        self.state = kernel.new_rows(len(rows))
-        self.account = kernel.new_account()
-        self.params = kernel.new_params(len(rows))
-        self._event = kernel.new_event()
-        self._out = kernel.new_intents(len(rows))
+        self.deck = Deck(kernel, len(rows))
         self.by_symbol = {row.instrument.symbol: row.index for row in rows}
         setup.account_limits(self.account, config)
         self.sessions: dict[int, DaySession] = {}
@@ -176,6 +173,23 @@ class LiveTradingEngine:
         self.flattener = Flattener(self)
         self.approvals = Approvals(self)
         broker.report, broker.on_leaving = self.on_report, self.manager.leaving
+
+    @property
+    def kernel(self) -> Kernel:
+        return self.deck.kernel
+
+    @property
+    def state(self) -> npt.NDArray[Any]:
+        """The kernel's rows. Who writes to them, or to what follows, says so by ``deck.changed``."""
+        return self.deck.state
+
+    @property
+    def account(self) -> npt.NDArray[Any]:
+        return self.deck.account
+
+    @property
+    def params(self) -> npt.NDArray[Any]:
+        return self.deck.params
 
     # --- observers -----------------------------------------------------------------------------------
 
@@ -243,6 +257,7 @@ class LiveTradingEngine:
         self.prepare(day)
         self.counters, self.ended_at = Counters(), 0
         self.state["drops"] = 0
+        self.deck.changed()
         for row in self.table:
             row.volume = row.ticks = row.first = 0
             opened = self.sessions[row.index].open
@@ -266,6 +281,7 @@ class LiveTradingEngine:
             self.sessions[row.index] = session
             strategy = self.strategies.get(row.strategy)
             setup.row_params(self.params, row, self.kernel, self.config, strategy, session, day)
+        self.deck.changed()
         self.numbers.restore()
         self.switch_off_again()
 
@@ -311,7 +327,7 @@ class LiveTradingEngine:
 
     def on_price(self, row: int, ts: int, price: Paise, volume: int) -> bool:
         """A price of one instrument; ``volume`` is the day's so far. False if it was not fit to act on."""
-        if self.retired or self.kernel.accept_one(self.state, self.account, self.params, row, ts, price, volume):
+        if self.retired or not self.deck.accept(row, ts, price, volume):
             return False
         self._busy = True
         try:
@@ -327,9 +343,7 @@ class LiveTradingEngine:
             self.manager.chase(ts, row)
             self._drain()
             try:
-                n = self.kernel.tick_one(
-                    self.state, self.account, self.params, row, ts, price, volume, self._event, self._out
-                )
+                n = self.deck.tick(row, ts, price, volume)
             except Exception as error:
                 self._strategy_failed(row, error)
             else:
@@ -361,9 +375,10 @@ class LiveTradingEngine:
         self.numbers.settle_all()
         kept = self.state.copy(), self.account.copy()
         try:
-            n = self.kernel.timer_all(self.state, self.account, self.params, ts, 1, abi.LIVE, self._out)
+            n = self.deck.timer(ts, 1, abi.LIVE)
         except Exception:
             self.state[:], self.account[:] = kept
+            self.deck.changed()
             self._minute_by_rows(ts)
         else:
             self._carry_out(n)
@@ -372,13 +387,11 @@ class LiveTradingEngine:
 
     def _minute_by_rows(self, ts: int) -> None:
         """The same minute row by row, to find the one whose strategy fails; the others lose nothing."""
-        self._out["kind"] = 0
+        self.deck.dropped()
         found: list[npt.NDArray[Any]] = []
         for row in range(len(self.table)):
-            self._set_event(abi.TIMER, row, {"ts": ts, "qty": 1})
             try:
-                n = self.kernel.run(self.state, self.account, self.params, self._event, self._out)
-                found.append(self._taken(n))
+                found.append(self.deck.taken(self.deck.event(abi.TIMER, row, ts=ts, qty=1)))
             except Exception as error:
                 found.append(self._taken_before(row, error))
         for intents in found:
@@ -547,9 +560,8 @@ class LiveTradingEngine:
 
     def _kernel(self, kind: int, row: int, **fields: int) -> None:
         """Step one event and do what it intends."""
-        self._set_event(kind, row, fields)
         try:
-            n = self.kernel.run(self.state, self.account, self.params, self._event, self._out)
+            n = self.deck.event(kind, row, **fields)
         except Exception as error:
             self._strategy_failed(row, error)
         else:
@@ -557,15 +569,8 @@ class LiveTradingEngine:
 
     def past(self, kind: int, row: int, **fields: int) -> None:
         """Step one event that lies behind us: what it intends was done, or missed, long ago."""
-        self._set_event(kind, row, fields)
-        self.kernel.run(self.state, self.account, self.params, self._event, self._out)
-        self._out["kind"] = 0
-
-    def _set_event(self, kind: int, row: int, fields: Mapping[str, int]) -> None:
-        e = self._event[0]
-        for name in abi.EVENT.names or ():
-            e[name] = fields.get(name, 0)
-        e["kind"], e["row"] = kind, row
+        self.deck.event(kind, row, **fields)
+        self.deck.dropped()
 
     def _tell(self, kind: int, life: RungLife, leg: int, quantity: int, value: Paise, ts: int) -> None:
         fields = {"ts": ts, "qty": quantity, "value": value, "rung": life.rung, "leg": leg, "cycle": life.cycle}
@@ -576,14 +581,7 @@ class LiveTradingEngine:
     def _carry_out(self, n: int) -> None:
         """The intents, in their order. Copied first: carrying one out may step the kernel again."""
         if n:
-            self._do(self._taken(n))
-
-    def _taken(self, n: int) -> npt.NDArray[Any]:
-        """A copy of the first ``n`` intents; their places are cleared, so that what a failing call has left
-        there can be told from what is old."""
-        intents: npt.NDArray[Any] = self._out[:n].copy()
-        self._out["kind"][:n] = 0
-        return intents
+            self._do(self.deck.taken(n))
 
     def _do(self, intents: npt.NDArray[Any]) -> None:
         for intent in intents:
@@ -596,8 +594,7 @@ class LiveTradingEngine:
 
     def _taken_before(self, row: int, error: Exception) -> npt.NDArray[Any]:
         """What the failing call intended before it failed; says the failure."""
-        kinds = self._out["kind"]
-        intents = self._taken(int((kinds == 0).argmax()) if (kinds == 0).any() else len(kinds))
+        intents = self.deck.taken(self.deck.left())
         self.exits_only(row)
         r = self.table[row]
         self.critical(
@@ -613,6 +610,7 @@ class LiveTradingEngine:
 
     def _switch_off(self, row: int) -> None:
         self.params[row]["sid"] = self.params[row]["enabled"] = 0
+        self.deck.changed()
 
     def _listener_failed(self, listener: PriceListener, error: Exception) -> None:
         """A market that cannot take prices must not be traded on; exits are tried all the same."""

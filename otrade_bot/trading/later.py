@@ -77,4 +77,5 @@ def hold_square_off(engine: LiveTradingEngine, later: Mapping[str, int]) -> None
         allowed = min(until, latest(engine, row))
         if row >= 0 and 0 < engine.params[row]["square_off"] < allowed:
             engine.params[row]["square_off"] = allowed
+            engine.deck.changed()
     engine.plan_boundaries()

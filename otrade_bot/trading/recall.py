@@ -73,6 +73,7 @@ def hold_levels(engine: LiveTradingEngine, life: RungLife, decided: Decided) -> 
     if target is not None and target.hand:
         s["target"][r] = target.level
         s["hand_target"][r] = 1
+    engine.deck.changed()
     life.hand = bool(s["hand_stop"][r])
 
 

@@ -144,7 +144,7 @@ class Recovery:
         for step in steps:
             self._replay(step)
         self._numbers_now()
-        engine._out["kind"] = 0
+        engine.deck.dropped()
         for item in found:
             self._take(item, fills)
         self._closings(found)
@@ -271,35 +271,30 @@ class Recovery:
 
     def _replay(self, step: _Step) -> None:
         """One event through the kernel; what it intends is the past and is dropped."""
-        engine, kernel = self.engine, self.engine.kernel
-        state, account, params = engine.state, engine.account, engine.params
+        engine, deck = self.engine, self.engine.deck
         fields = dict(step.fields)
         if step.kind == NUMBERS:
             engine.numbers.put_all(self._numbers[fields["place"]], entry_labels(engine.config))
             return
         if step.kind == abi.TIMER:
             engine.numbers.settle_all()
-            kernel.timer_all(state, account, params, step.ts, 1, abi.WARM, engine._out)
+            deck.timer(step.ts, 1, abi.WARM)
             self._passed(step.ts)
             return
         if step.kind == abi.TICK:
-            if kernel.accept_one(state, account, params, step.row, step.ts, fields["price"], fields["qty"]):
+            if not deck.accept(step.row, step.ts, fields["price"], fields["qty"]):
                 return
             self._passed(step.ts)
             engine._mark(step.row, step.ts, fields["price"], fields["qty"])
             for listener in engine.past_listeners:
                 listener(engine.table[step.row].instrument.symbol, step.ts, fields["price"], fields["qty"])
             fields["code"] = abi.WARM
-        e = engine._event[0]
-        for name in abi.EVENT.names or ():
-            e[name] = fields.get(name, 0)
-        e["kind"], e["row"], e["ts"] = step.kind, step.row, step.ts
         if step.kind == abi.ADOPT:  # the price at which it was wanted, where the prices reach back to it
-            e["price"] = int(state[step.row]["price"]) or fields["price"]
+            fields["price"] = int(deck.state[step.row]["price"]) or fields["price"]
         if step.kind == abi.FILL and fields["leg"] == abi.EXIT_LEG:
-            s, r = state[step.row], fields["rung"]
+            s, r = deck.state[step.row], fields["rung"]
             self._levels[step.row, r, fields["cycle"]] = int(s["target"][r]), int(s["stop"][r])
-        kernel.run(state, account, params, engine._event, engine._out)
+        deck.event(step.kind, step.row, ts=step.ts, **fields)
 
     def _passed(self, ts: int) -> None:
         """Boundaries of the past were said when they came."""
@@ -429,6 +424,7 @@ class Recovery:
             if life.wanted is not None:
                 s["exit_pending"][r] = CODES.get(life.wanted, abi.R_SIGNAL)
             self._no_doubles(life)
+        engine.deck.changed()
 
     def _no_doubles(self, life: RungLife) -> None:
         """Of reducing orders that together exceed what is held, the later ones are cancelled."""

@@ -186,7 +186,7 @@ def test_a_strategy_that_raises_is_switched_off_and_said_and_exits_still_work(
     bench = two(tmp_path)
     bench.signal()
     assert bench.engine.positions()
-    bench.engine.kernel = Failing(bench, 0, error)  # type: ignore[assignment]
+    bench.engine.deck.kernel = Failing(bench, 0, error)  # type: ignore[assignment]
     if when == "price":
         bench.price(10_010)
     else:
@@ -208,7 +208,7 @@ def test_a_strategy_that_raises_is_switched_off_and_said_and_exits_still_work(
 def test_an_exit_that_was_intended_before_the_strategy_raised_is_carried_out(tmp_path: Path) -> None:
     bench = two(tmp_path)
     bench.signal()
-    bench.engine.kernel = Failing(bench, 0, IndexError("x"))  # type: ignore[assignment]
+    bench.engine.deck.kernel = Failing(bench, 0, IndexError("x"))  # type: ignore[assignment]
     bench.price(10_400)
     assert [t.reason for t in bench.engine.trades()] == [ExitReason.TARGET]
 

@@ -1,0 +1,160 @@
+"""The kernel's arrays and the one door to it: every input of a live day goes in here, in its order.
+
+Compiled code does not check what it is given, so the arrays are checked once, when they are bound. Whoever records
+the day listens at this door; nothing else of trading calls the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from otrade_bot.core.money import Paise
+from otrade_bot.kernel import state as abi
+from otrade_bot.kernel.compile import Kernel
+
+__all__ = ["Deck", "TapeHook"]
+
+Array = npt.NDArray[Any]
+_FIELDS = tuple(abi.EVENT.names or ())
+_ZERO = dict.fromkeys(_FIELDS, 0)
+
+
+class TapeHook(Protocol):
+    """Hears every input before the kernel does, and what it intended after. Never raises.
+
+    A tick that was accepted is told when the kernel steps it, one that was refused when it was: what Python does
+    between the two (a paper fill at that price) is told before the step, as it came. ``changed`` may come in swarms.
+    """
+
+    def begin(self, deck: Deck) -> None:
+        """It is on the deck from now on: the state as it is."""
+
+    def ticks(self, records: Array) -> None:
+        """TAPED records, oldest first; scratch of the deck's, valid during the call."""
+
+    def event(self, kind: int, row: int, fields: Mapping[str, int]) -> None:
+        """One EVENT; what is not among ``fields`` is 0."""
+
+    def timer(self, ts: int, scan: int, code: int) -> None:
+        """One through all rows."""
+
+    def changed(self, deck: Deck) -> None:
+        """Python has written to state, account or params."""
+
+    def intents(self, out: Array, n: int) -> None:
+        """The first ``n`` records of ``out`` are what the call after the last input intended."""
+
+
+class Deck:
+    """The arrays of ``rows`` rows, zeroed. ``tape`` is told of every input; whoever sets it gets ``begin``."""
+
+    def __init__(self, kernel: Kernel, rows: int) -> None:
+        self.kernel, self.rows = kernel, rows
+        self.state, self.account, self.params = kernel.new_rows(rows), kernel.new_account(), kernel.new_params(rows)
+        self.events, self.out = kernel.new_event(), kernel.new_intents(rows)
+        self._taped = np.zeros(1, abi.TAPED)
+        self._tape: TapeHook | None = None
+        self.check()
+
+    def check(self) -> None:
+        """Raises ValueError for an array that the kernel was not built for."""
+        for name, array, dtype, length in (
+            ("state", self.state, self.kernel.row, self.rows),
+            ("account", self.account, abi.ACCOUNT, 1),
+            ("params", self.params, self.kernel.params, self.rows),
+            ("events", self.events, abi.EVENT, 1),
+            ("out", self.out, abi.INTENT, 12 * self.rows + 64),
+        ):
+            _check(name, array, dtype, length, exact=self.kernel.compiled)
+
+    @property
+    def tape(self) -> TapeHook | None:
+        """None: nobody records."""
+        return self._tape
+
+    @tape.setter
+    def tape(self, tape: TapeHook | None) -> None:
+        self._tape = tape
+        if tape is not None:
+            tape.begin(self)
+
+    def accept(self, row: int, ts: int, price: Paise, volume: int) -> bool:
+        """Whether a price is fit to act on; a refused one is counted in its row."""
+        if not self.kernel.accept_one(self.state, self.account, self.params, row, ts, price, volume):
+            return True
+        if self._tape is not None:
+            self._tick(self._tape, row, ts, price, volume)
+        return False
+
+    def tick(self, row: int, ts: int, price: Paise, volume: int) -> int:
+        """Step an accepted price; how many intents there are in ``out``. Raises what a strategy raises."""
+        tape = self._tape
+        if tape is not None:
+            self._tick(tape, row, ts, price, volume)
+        n = self.kernel.tick_one(
+            self.state, self.account, self.params, row, ts, price, volume, self.events, self.out
+        )
+        if tape is not None:
+            tape.intents(self.out, n)
+        return n
+
+    def timer(self, ts: int, scan: int, code: int) -> int:
+        """Time passes for every row; as ``tick``."""
+        tape = self._tape
+        if tape is not None:
+            tape.timer(ts, scan, code)
+        n = self.kernel.timer_all(self.state, self.account, self.params, ts, scan, code, self.out)
+        if tape is not None:
+            tape.intents(self.out, n)
+        return n
+
+    def event(self, kind: int, row: int, **fields: int) -> int:
+        """Step one EVENT of ``kind``; what is not given is 0. As ``tick``."""
+        tape = self._tape
+        if tape is not None:
+            tape.event(kind, row, fields)
+        self.events[0] = tuple((_ZERO | fields | {"kind": kind, "row": row}).values())
+        n = self.kernel.run(self.state, self.account, self.params, self.events, self.out)
+        if tape is not None:
+            tape.intents(self.out, n)
+        return n
+
+    def changed(self) -> None:
+        """Python has written to ``state``, ``account`` or ``params``."""
+        if self._tape is not None:
+            self._tape.changed(self)
+
+    def taken(self, n: int) -> Array:
+        """A copy of the first ``n`` intents; their places are cleared, so that what a failing call has left
+        there can be told from what is old."""
+        intents: Array = self.out[:n].copy()
+        self.out["kind"][:n] = 0
+        return intents
+
+    def left(self) -> int:
+        """How many intents a call that has failed had put down before. Those are not told to a tape."""
+        kinds = self.out["kind"]
+        return int((kinds == 0).argmax()) if (kinds == 0).any() else len(kinds)
+
+    def dropped(self) -> None:
+        """Nothing of what was intended so far is to be done."""
+        self.out["kind"] = 0
+
+    def _tick(self, tape: TapeHook, row: int, ts: int, price: Paise, volume: int) -> None:
+        self._taped[0] = row, ts, price, volume
+        tape.ticks(self._taped)
+
+
+def _check(name: str, array: Array, dtype: np.dtype[Any], length: int, *, exact: bool) -> None:
+    """``exact``: an equal dtype that is another object is let pass by no compiled call, or makes each one slow."""
+    same = array.dtype is dtype if exact else array.dtype == dtype
+    flags = array.flags
+    if not (same and array.ndim == 1 and len(array) == length and flags.c_contiguous and flags.writeable):
+        raise ValueError(
+            f"deck: {name} is {array.dtype} {array.shape}; the kernel wants {length} writable contiguous records of "
+            f"{dtype}"
+        )

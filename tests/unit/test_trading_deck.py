@@ -1,0 +1,143 @@
+"""The one door to the kernel: what is recorded at it is what went in, in its order."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from otrade_bot import service, trading
+from otrade_bot.kernel import state as abi
+from otrade_bot.trading.deck import Deck
+from tests.harness.bench import DAY, OPEN, OTHER, SHARE, Bench, config, kernel
+
+PRICES = (9_995, 9_990, 9_980, 9_970, 9_960, 10_000, 10_010, 10_200, 10_400, 10_390)
+
+
+class Recorder:
+    """Copies of all that is told, and of the arrays where they were written to by hand."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+        self.intents_told: list[tuple[int, ...]] = []
+
+    def begin(self, deck: Deck) -> None:
+        self.told.append(("begin", *_copies(deck)))
+
+    def ticks(self, records: Any) -> None:
+        self.told += [("tick", *one.item()) for one in records]
+
+    def event(self, kind: int, row: int, fields: Mapping[str, int]) -> None:
+        self.told.append(("event", kind, row, dict(fields)))
+
+    def timer(self, ts: int, scan: int, code: int) -> None:
+        self.told.append(("timer", ts, scan, code))
+
+    def changed(self, deck: Deck) -> None:
+        self.told.append(("changed", *_copies(deck)))
+
+    def intents(self, out: Any, n: int) -> None:
+        self.intents_told += [one.item() for one in out[:n]]
+
+
+def _copies(deck: Deck) -> tuple[Any, ...]:
+    return deck.state.copy(), deck.account.copy(), deck.params.copy()
+
+
+def again(told: list[tuple[Any, ...]]) -> tuple[Deck, Recorder]:
+    """Everything that was told, into a deck of its own."""
+    deck, listening = Deck(kernel(), 2), Recorder()
+    for what, *given in told:
+        if what in ("begin", "changed"):
+            deck.state[:], deck.account[:], deck.params[:] = given
+            if what == "begin":
+                deck.tape = listening
+        elif what == "tick":
+            if deck.accept(*given):
+                deck.tick(*given)
+        elif what == "event":
+            deck.event(given[0], given[1], **given[2])
+        else:
+            deck.timer(*given)
+    return deck, listening
+
+
+def test_what_was_recorded_leads_to_the_same_state_and_the_same_intents(tmp_path: Path) -> None:
+    settings = config(symbols=(SHARE.symbol, OTHER.symbol), timeframe="tick")
+    bench = Bench.paper(tmp_path / "p.jsonl", settings, instruments=(SHARE, OTHER))
+    heard = Recorder()
+    bench.engine.deck.tape = heard
+    for turn in range(3):
+        for price in PRICES:
+            bench.price(price + turn)
+            bench.price(price * 2, row=1)
+        bench.engine.on_price(0, bench.now - 1, 9_000, 0)
+        bench.at(9, 20 + turn)
+    bench.engine.pause("owner")
+    bench.engine.resume("owner")
+    bench.engine.exits_only(1)
+    bench.prices(*PRICES)
+    bench.engine.start_day(DAY + timedelta(days=1))
+    assert bench.engine.trades()
+    deck, listening = again(heard.told)
+    for then, now in zip(_copies(bench.engine.deck), _copies(deck), strict=True):
+        assert then.tobytes() == now.tobytes()
+    assert listening.intents_told == heard.intents_told
+    assert {one[0] for one in heard.intents_told} >= {abi.ENTER, abi.EXIT, abi.STOP}
+    assert {one[0] for one in heard.told} == {"begin", "tick", "event", "timer", "changed"}
+
+
+def test_a_refused_price_is_recorded_once_and_counts_in_its_row(tmp_path: Path) -> None:
+    bench = Bench.paper(tmp_path / "p.jsonl")
+    bench.price(10_000)
+    heard = Recorder()
+    bench.engine.deck.tape = heard
+    assert not bench.engine.on_price(0, bench.now - 1, 9_000, 5)
+    assert [one for one in heard.told if one[0] == "tick"] == [("tick", 0, bench.now - 1, 9_000, 5)]
+    assert bench.engine.status().dropped == {"out_of_order": 1}
+
+
+def test_what_a_paper_fill_did_between_a_price_and_its_step_is_recorded_between_them(tmp_path: Path) -> None:
+    bench = Bench.paper(tmp_path / "p.jsonl")
+    bench.signal()
+    heard = Recorder()
+    bench.engine.deck.tape = heard
+    bench.price(9_700)  # the stop goes off at the exchange, before the kernel sees the price
+    kinds = [(one[0], one[1]) for one in heard.told[1:]]
+    assert kinds.index(("event", abi.FILL)) < kinds.index(("tick", 0))
+
+
+def test_arrays_that_the_kernel_was_not_built_for_are_refused() -> None:
+    deck = Deck(kernel(), 2)
+    good = deck.state
+    alike = good.astype(np.dtype(good.dtype.descr))
+    for bad in (alike, good[:1], np.zeros(4, good.dtype)[::2], np.zeros((2, 1), good.dtype)):
+        deck.state = bad
+        with pytest.raises(ValueError, match="deck: state is"):
+            deck.check()
+    readonly = good.copy()
+    readonly.flags.writeable = False
+    deck.state = readonly
+    with pytest.raises(ValueError, match="deck: state is"):
+        deck.check()
+    deck.state = good
+    deck.check()
+
+
+def test_a_field_that_no_event_has_is_an_error_and_not_a_zero() -> None:
+    with pytest.raises(ValueError):
+        Deck(kernel(), 1).event(abi.FILL, 0, ts=OPEN, quantity=1)
+
+
+def test_nothing_else_of_trading_and_service_calls_the_kernel() -> None:
+    """``desk`` asks copies which prices the engine will take."""
+    calls = re.compile(r"\.(accept_one|tick_one|timer_all|kite_frame|heard_batch)\(|kernel\.run\(")
+    folders = [Path(inspect.getfile(one)).parent for one in (trading, service)]
+    found = {file.name for folder in folders for file in folder.glob("*.py") if calls.search(file.read_text())}
+    assert found == {"deck.py", "desk.py", "setup.py"}, "setup shows strategies a made-up market"
