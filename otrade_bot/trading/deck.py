@@ -48,6 +48,9 @@ class TapeHook(Protocol):
     def intents(self, out: Array, n: int) -> None:
         """The first ``n`` records of ``out`` are what the call after the last input intended."""
 
+    def failed(self, out: Array, n: int) -> None:
+        """A strategy raised at the last input; the first ``n`` records of ``out`` had been intended, and are done."""
+
 
 class Deck:
     """The arrays of ``rows`` rows, zeroed. ``tape`` is told of every input; whoever sets it gets ``begin``."""
@@ -95,9 +98,13 @@ class Deck:
         tape = self._tape
         if tape is not None:
             self._tick(tape, row, ts, price, volume)
-        n = self.kernel.tick_one(
-            self.state, self.account, self.params, row, ts, price, volume, self.events, self.out
-        )
+        try:
+            n = self.kernel.tick_one(
+                self.state, self.account, self.params, row, ts, price, volume, self.events, self.out
+            )
+        except Exception:
+            self._failed(self.left())
+            raise
         if tape is not None:
             tape.intents(self.out, n)
         return n
@@ -107,7 +114,11 @@ class Deck:
         tape = self._tape
         if tape is not None:
             tape.timer(ts, scan, code)
-        n = self.kernel.timer_all(self.state, self.account, self.params, ts, scan, code, self.out)
+        try:
+            n = self.kernel.timer_all(self.state, self.account, self.params, ts, scan, code, self.out)
+        except Exception:
+            self._failed(0)  # whoever asked puts everything back
+            raise
         if tape is not None:
             tape.intents(self.out, n)
         return n
@@ -118,7 +129,11 @@ class Deck:
         if tape is not None:
             tape.event(kind, row, fields)
         self.events[0] = tuple((_ZERO | fields | {"kind": kind, "row": row}).values())
-        n = self.kernel.run(self.state, self.account, self.params, self.events, self.out)
+        try:
+            n = self.kernel.run(self.state, self.account, self.params, self.events, self.out)
+        except Exception:
+            self._failed(self.left())
+            raise
         if tape is not None:
             tape.intents(self.out, n)
         return n
@@ -136,13 +151,17 @@ class Deck:
         return intents
 
     def left(self) -> int:
-        """How many intents a call that has failed had put down before. Those are not told to a tape."""
+        """How many intents a call that has failed had put down before."""
         kinds = self.out["kind"]
         return int((kinds == 0).argmax()) if (kinds == 0).any() else len(kinds)
 
     def dropped(self) -> None:
         """Nothing of what was intended so far is to be done."""
         self.out["kind"] = 0
+
+    def _failed(self, n: int) -> None:
+        if self._tape is not None:
+            self._tape.failed(self.out, n)
 
     def _tick(self, tape: TapeHook, row: int, ts: int, price: Paise, volume: int) -> None:
         self._taped[0] = row, ts, price, volume

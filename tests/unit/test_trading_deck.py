@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,9 @@ class Recorder:
 
     def intents(self, out: Any, n: int) -> None:
         self.intents_told += [one.item() for one in out[:n]]
+
+    def failed(self, out: Any, n: int) -> None:
+        self.told.append(("failed", n))
 
 
 def _copies(deck: Deck) -> tuple[Any, ...]:
@@ -111,6 +115,22 @@ def test_what_a_paper_fill_did_between_a_price_and_its_step_is_recorded_between_
     bench.price(9_700)  # the stop goes off at the exchange, before the kernel sees the price
     kinds = [(one[0], one[1]) for one in heard.told[1:]]
     assert kinds.index(("event", abi.FILL)) < kinds.index(("tick", 0))
+
+
+def test_a_failing_strategy_is_told_once_for_each_call_that_failed(tmp_path: Path) -> None:
+    bench = Bench.paper(tmp_path / "p.jsonl")
+    heard = Recorder()
+    bench.engine.deck.tape = heard
+    deck = bench.engine.deck
+
+    def fails(*given: Any) -> int:
+        raise ZeroDivisionError
+
+    deck.kernel = replace(deck.kernel, tick_one=fails, run=fails, timer_all=fails)
+    for call in (lambda: deck.tick(0, OPEN, 1, 1), lambda: deck.event(abi.FILL, 0), lambda: deck.timer(OPEN, 1, 0)):
+        with pytest.raises(ZeroDivisionError):
+            call()
+    assert [one[0] for one in heard.told[1:]] == ["tick", "failed", "event", "failed", "timer", "failed"]
 
 
 def test_arrays_that_the_kernel_was_not_built_for_are_refused() -> None:
