@@ -31,7 +31,7 @@ from otrade_bot.kernel import state as abi
 
 HERE = Path(__file__).parent
 #: Execution order: each file may use names of those before it.
-SOURCES = ("calculations", "charges", "fills", "hooks", "bars", "limits", "step", "replay", "entries")
+SOURCES = ("calculations", "charges", "fills", "hooks", "bars", "limits", "step", "replay", "sweep", "entries")
 ENTRIES = (
     "accept_one",
     "tick_one",
@@ -39,9 +39,10 @@ ENTRIES = (
     "run",
     "charge_one",
     "replay_day",
+    "sweep_sets",
 )
 #: Compiled when first called: a day that is traded needs no replay, and it is a third of the compiling.
-LATER = frozenset({"replay_day"})
+LATER = frozenset({"replay_day", "sweep_sets"})
 PACKAGE = "otrade_bot.kernel."
 #: Files whose functions LLVM may inline but need not: forcing it there multiplies the code.
 LARGE = (".step", ".replay")
@@ -81,6 +82,7 @@ class Kernel:
     run: Callable[..., int]
     charge_one: Callable[..., int]
     replay_day: Callable[..., int]
+    sweep_sets: Callable[..., int]
 
     def new(self, dtype: np.dtype[Any], n: int) -> Array:
         """``n`` zeroed records; as records with attributes where Python itself must read them."""
@@ -255,14 +257,19 @@ def _signatures(numba: Any, row: np.dtype[Any], params: np.dtype[Any]) -> dict[s
     i8 = numba.int64
     s, a, p = array(row), array(abi.ACCOUNT), array(params)
     ev, out = array(abi.EVENT), array(abi.INTENT)
-    replay = i8(s, a, p, array(abi.WORK), ev, ev, array(abi.VENUE), ev, out, array(abi.TRADE), array(abi.TALLY))
+    work, venue, trades, tally = array(abi.WORK), array(abi.VENUE), array(abi.TRADE), array(abi.TALLY)
+    at = numba.types.Array(i8, 1, "C")
+    days, scores = array(abi.DAYSUM), array(abi.SCORE)
     return {
         "accept_one": i8(s, a, p, i8, i8, i8, i8),
         "tick_one": i8(s, a, p, i8, i8, i8, i8, ev, out),
         "timer_all": i8(s, a, p, i8, i8, i8, out),
         "run": i8(s, a, p, ev, out),
         "charge_one": i8(p, i8, i8, i8),
-        "replay_day": replay,
+        "replay_day": i8(s, a, p, work, ev, ev, venue, ev, out, trades, tally),
+        "sweep_sets": i8(
+            p, p, a, p, s, a, work, ev, at, ev, at, at, venue, ev, out, trades, tally, days, scores
+        ),
     }
 
 

@@ -12,6 +12,7 @@ from otrade_bot.kernel.limits import accept
 from otrade_bot.kernel.replay import replay
 from otrade_bot.kernel.state import LIVE, TICK
 from otrade_bot.kernel.step import on_timer, step
+from otrade_bot.kernel.sweep import sweep
 
 
 def accept_one(state: Any, acct: Any, params: Any, row: int, ts: int, price: int, volume: int) -> int:
@@ -63,3 +64,11 @@ def replay_day(state: Any, acct: Any, params: Any, work: Any, ticks: Any, timers
                ev: Any, out: Any, trades: Any, tally: Any) -> int:  # fmt: skip
     """See ``replay.replay``."""
     return replay(state, acct, params, work, ticks, timers, venue, ev, out, trades, tally)
+
+
+def sweep_sets(sets: Any, plan: Any, account: Any, params: Any, state: Any, acct: Any, work: Any, feed: Any,
+               feed_at: Any, timers: Any, timer_at: Any, dates: Any, venue: Any, ev: Any, out: Any, trades: Any,
+               tally: Any, days: Any, scores: Any) -> int:  # fmt: skip
+    """See ``sweep.sweep``."""
+    return sweep(sets, plan, account, params, state, acct, work, feed, feed_at, timers, timer_at, dates, venue, ev, out,
+                 trades, tally, days, scores)  # fmt: skip
