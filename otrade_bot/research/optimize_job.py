@@ -65,6 +65,7 @@ class Outcome:
 def job_of(
     config: Config, kernel: Kernel, rows: Sequence[Row], strategies: dict[str, TradingStrategy], calendar: Calendar,
     days: Sequence[tuple[date, Array]], *, latency_ns: int = 0, slip_ppm: int = 0,
+    participation_ppm: int = 1_000_000,
 ) -> Job:  # fmt: skip
     """The job over these days' events, in order. Raises DataException on a day without a session."""
     if not days:
@@ -83,7 +84,7 @@ def job_of(
             setup.row_params(part, row, kernel, config, strategies.get(row.strategy), session, day)
         timers.append(setup.timer_events(kernel, setup.day_timers(sessions)))
     venue = kernel.new(abi.VENUE, 1)
-    venue["latency"], venue["slip_ppm"] = latency_ns, slip_ppm
+    venue["latency"], venue["slip_ppm"], venue["participation_ppm"] = latency_ns, slip_ppm, participation_ppm
     feeds = [events for _, events in days]
     return Job(
         strategies=tuple(strategies[name].source for name in kernel.sids),
