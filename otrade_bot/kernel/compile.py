@@ -31,7 +31,9 @@ from otrade_bot.kernel import state as abi
 
 HERE = Path(__file__).parent
 #: Execution order: each file may use names of those before it.
-SOURCES = ("calculations", "charges", "fills", "hooks", "bars", "limits", "step", "replay", "sweep", "entries")
+SOURCES = (
+    "calculations", "charges", "fills", "hooks", "bars", "limits", "step", "replay", "sweep", "retrace", "entries",
+)  # fmt: skip
 ENTRIES = (
     "accept_one",
     "tick_one",
@@ -40,9 +42,10 @@ ENTRIES = (
     "charge_one",
     "replay_day",
     "sweep_sets",
+    "replay_tape",
 )
 #: Compiled when first called: a day that is traded needs no replay, and it is a third of the compiling.
-LATER = frozenset({"replay_day", "sweep_sets"})
+LATER = frozenset({"replay_day", "sweep_sets", "replay_tape"})
 PACKAGE = "otrade_bot.kernel."
 #: Files whose functions LLVM may inline but need not: forcing it there multiplies the code.
 LARGE = (".step", ".replay")
@@ -83,6 +86,7 @@ class Kernel:
     charge_one: Callable[..., int]
     replay_day: Callable[..., int]
     sweep_sets: Callable[..., int]
+    replay_tape: Callable[..., int]
 
     def new(self, dtype: np.dtype[Any], n: int) -> Array:
         """``n`` zeroed records; as records with attributes where Python itself must read them."""
@@ -270,6 +274,7 @@ def _signatures(numba: Any, row: np.dtype[Any], params: np.dtype[Any]) -> dict[s
         "sweep_sets": i8(
             p, p, a, p, s, a, work, ev, at, ev, at, at, venue, ev, out, trades, tally, days, scores
         ),
+        "replay_tape": i8(s, a, p, array(abi.TAPED), ev, at, array(abi.WALK), ev, out, at),
     }
 
 

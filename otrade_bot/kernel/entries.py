@@ -10,6 +10,7 @@ from typing import Any
 from otrade_bot.kernel.charges import charge
 from otrade_bot.kernel.limits import accept
 from otrade_bot.kernel.replay import replay
+from otrade_bot.kernel.retrace import retrace
 from otrade_bot.kernel.state import LIVE, TICK
 from otrade_bot.kernel.step import on_timer, step
 from otrade_bot.kernel.sweep import sweep
@@ -72,3 +73,9 @@ def sweep_sets(sets: Any, plan: Any, account: Any, params: Any, state: Any, acct
     """See ``sweep.sweep``."""
     return sweep(sets, plan, account, params, state, acct, work, feed, feed_at, timers, timer_at, dates, venue, ev, out,
                  trades, tally, days, scores)  # fmt: skip
+
+
+def replay_tape(state: Any, acct: Any, params: Any, offered: Any, events: Any, event_at: Any, walk: Any, ev: Any,
+                out: Any, out_at: Any) -> int:  # fmt: skip
+    """See ``retrace.retrace``."""
+    return retrace(state, acct, params, offered, events, event_at, walk, ev, out, out_at)

@@ -167,6 +167,9 @@ TALLY = np.dtype([(name, _I) for name in "ticks signals orders trades fills over
 #: A price as it was offered, fit to act on or not; ``volume`` is the day's.
 TAPED = np.dtype([(name, _I) for name in "row ts price volume".split()])
 
+#: How far a tape has been replayed: the next input's place, its tick and event, and how many intents there are.
+WALK = np.dtype([(name, _I) for name in "place tick event n".split()])
+
 #: Of a sweep: a set's trades that ended on a day (paise; won and lost after charges), and the set as a whole.
 DAYSUM = np.dtype([(name, _I) for name in "trades wins gross charges won lost".split()])
 SCORE = np.dtype([(name, _I) for name in "ticks signals orders overflow open unrealised".split()])
