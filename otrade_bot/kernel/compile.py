@@ -32,7 +32,8 @@ from otrade_bot.kernel import state as abi
 HERE = Path(__file__).parent
 #: Execution order: each file may use names of those before it.
 SOURCES = (
-    "calculations", "charges", "fills", "hooks", "bars", "limits", "step", "replay", "sweep", "retrace", "entries",
+    "calculations", "charges", "fills", "hooks", "bars", "limits", "step", "frames", "replay", "sweep", "retrace",
+    "entries",
 )  # fmt: skip
 ENTRIES = (
     "accept_one",
@@ -40,6 +41,8 @@ ENTRIES = (
     "timer_all",
     "run",
     "charge_one",
+    "kite_frame",
+    "heard_batch",
     "replay_day",
     "sweep_sets",
     "replay_tape",
@@ -84,6 +87,8 @@ class Kernel:
     timer_all: Callable[..., int]
     run: Callable[..., int]
     charge_one: Callable[..., int]
+    kite_frame: Callable[..., int]
+    heard_batch: Callable[..., int]
     replay_day: Callable[..., int]
     sweep_sets: Callable[..., int]
     replay_tape: Callable[..., int]
@@ -264,12 +269,16 @@ def _signatures(numba: Any, row: np.dtype[Any], params: np.dtype[Any]) -> dict[s
     work, venue, trades, tally = array(abi.WORK), array(abi.VENUE), array(abi.TRADE), array(abi.TALLY)
     at = numba.types.Array(i8, 1, "C")
     days, scores = array(abi.DAYSUM), array(abi.SCORE)
+    quotes, feed, tape = array(abi.QUOTE), array(abi.FEED), array(abi.TAPED)
+    frame = numba.types.Bytes(numba.uint8, 1, "C")
     return {
         "accept_one": i8(s, a, p, i8, i8, i8, i8),
         "tick_one": i8(s, a, p, i8, i8, i8, i8, ev, out),
         "timer_all": i8(s, a, p, i8, i8, i8, out),
         "run": i8(s, a, p, ev, out),
         "charge_one": i8(p, i8, i8, i8),
+        "kite_frame": i8(s, a, p, quotes, array(abi.DEPTH), array(abi.SLOT), feed, frame, ev, out, tape),
+        "heard_batch": i8(s, a, p, quotes, feed, array(abi.HEARD), ev, out, tape),
         "replay_day": i8(s, a, p, work, ev, ev, venue, ev, out, trades, tally),
         "sweep_sets": i8(
             p, p, a, p, s, a, work, ev, at, ev, at, at, venue, ev, out, trades, tally, days, scores

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from otrade_bot.kernel.charges import charge
+from otrade_bot.kernel.frames import hear, read_kite
 from otrade_bot.kernel.limits import accept
 from otrade_bot.kernel.replay import replay
 from otrade_bot.kernel.retrace import retrace
@@ -79,3 +80,15 @@ def replay_tape(state: Any, acct: Any, params: Any, offered: Any, events: Any, e
                 out: Any, out_at: Any) -> int:  # fmt: skip
     """See ``retrace.retrace``."""
     return retrace(state, acct, params, offered, events, event_at, walk, ev, out, out_at)
+
+
+def kite_frame(state: Any, acct: Any, params: Any, quotes: Any, depth: Any, slots: Any, feed: Any, frame: bytes,
+               ev: Any, out: Any, tape: Any) -> int:  # fmt: skip
+    """See ``frames.read_kite``."""
+    return read_kite(state, acct, params, quotes, depth, slots, feed, frame, ev, out, tape)
+
+
+def heard_batch(state: Any, acct: Any, params: Any, quotes: Any, feed: Any, heard: Any, ev: Any, out: Any,
+                tape: Any) -> int:  # fmt: skip
+    """See ``frames.hear``."""
+    return hear(state, acct, params, quotes, feed, heard, ev, out, tape)
