@@ -18,18 +18,30 @@ def bar_due(s: Any, p: Any, ts: int) -> bool:
 def add_tick(s: Any, p: Any, ts: int, ltp: float, traded: int) -> None:
     """Put a tick into the bar being built. ``traded`` is the volume since the last tick."""
     if s.bar_ticks == 0:
-        s.bar_open = ltp
-        s.bar_high = ltp
-        s.bar_low = ltp
-        s.bar_volume = 0.0
-        # A timer may have closed the bar before its last tick came: that tick belongs to the next one.
-        s.bar_from = max(s.bar_end, p.day_open + (ts - p.day_open) // p.tf * p.tf)
-        s.bar_end = s.bar_from + p.tf
+        begin_bar(s, p, ts, ltp)
     s.bar_high = max(s.bar_high, ltp)
     s.bar_low = min(s.bar_low, ltp)
     s.bar_close = ltp
     s.bar_volume += traded
     s.bar_ticks += 1
+
+
+def begin_bar(s: Any, p: Any, ts: int, ltp: float) -> None:
+    """The first tick of a bar."""
+    s.bar_open = ltp
+    s.bar_high = ltp
+    s.bar_low = ltp
+    s.bar_volume = 0.0
+    s.bar_from = bar_start(s, p, ts)
+    s.bar_end = s.bar_from + p.tf
+
+
+def bar_start(s: Any, p: Any, ts: int) -> int:
+    """Where the bar that begins with a tick of ``ts`` starts.
+
+    A timer may have closed the bar before its last tick came: that tick belongs to the next one.
+    """
+    return max(s.bar_end, p.day_open + (ts - p.day_open) // p.tf * p.tf)
 
 
 def close_bar(s: Any) -> None:

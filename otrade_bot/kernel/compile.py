@@ -54,7 +54,10 @@ PACKAGE = "otrade_bot.kernel."
 LARGE = (".step", ".replay")
 #: Functions in those files that every tick passes through: inlined all the same. A call that is not carries
 #: each array as seven words, which costs more than most ticks' work; measured, this doubles a replay's speed.
-EVERY_TICK = frozenset({"price_comes", "working", "on_tick", "mark", "revalue", "flat", "held", "cost_left"})
+EVERY_TICK = frozenset(
+    "price_comes stirred working on_tick on_price mark revalue flat held cost_left tend target_hit trail add_rung "
+    "next_rung evaluate pass_time next_time on_timer lean quiet_bar plain fits calm trails see_bar".split()
+)
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, float], None]

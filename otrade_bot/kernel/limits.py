@@ -124,4 +124,9 @@ def entry_limit(s: Any, a: Any, p: Any, ts: int, rung: int, side: int, qty: int,
 
 def loss_reached(a: Any) -> bool:
     """The day's result after charges is at or below the loss limit."""
-    return a.loss_limit > 0 and a.realised + a.unrealised - a.charges <= -a.loss_limit
+    return loss_at(a, a.unrealised)
+
+
+def loss_at(a: Any, unrealised: int) -> bool:
+    """It would be, with this for what is open."""
+    return bool(a.loss_limit > 0 and a.realised + unrealised - a.charges <= -a.loss_limit)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from otrade_bot.kernel.bars import moment, walk
+from otrade_bot.kernel.bars import bar_start, begin_bar, moment, walk
+from otrade_bot.kernel.calculations import open_profit
 from otrade_bot.kernel.charges import charge
 from otrade_bot.kernel.fills import fill_price, protected, protection_ppm, takeable, triggered
-from otrade_bot.kernel.limits import accept
+from otrade_bot.kernel.limits import accept, far, loss_at, repeated
 from otrade_bot.kernel.state import (
     BAR,
     DONE,
@@ -27,14 +28,28 @@ from otrade_bot.kernel.state import (
     RUNGS,
     STOP,
     T_OK,
-    TICK,
 )
-from otrade_bot.kernel.step import held, on_end, on_entry_fill, on_exit_fill, on_tick, on_timer
+from otrade_bot.kernel.step import (
+    cost_left,
+    flat,
+    held,
+    next_rung,
+    on_end,
+    on_entry_fill,
+    on_exit_fill,
+    on_price,
+    on_timer,
+    revalue,
+    target_hit,
+    trails,
+)
 
 NONE, RESTING, WORKING = 0, 1, 2
 REPRICE = 3_000_000_000
 PATIENCE = 30_000_000_000
 UNBOUNDED = 1 << 60
+NEVER = (1 << 63) - 1
+LONG = 4_000_000_000
 
 
 def replay(state: Any, acct: Any, params: Any, work: Any, feed: Any, timers: Any, venue: Any,
@@ -47,31 +62,33 @@ def replay(state: Any, acct: Any, params: Any, work: Any, feed: Any, timers: Any
     ``tally.overflow`` counts the rest. Returns the number of trades so far.
     """
     k = 0
+    soon = next_time(timers, k)
     for i in range(len(feed)):
         f = feed[i]
         r = f.row
         bar = f.kind == BAR
         side = lean(state[r]) if bar else 0
-        for j in range(4 if bar else 1):
-            t = ev[1]
-            t.kind = TICK
-            t.row = r
-            t.code = LIVE
-            t.ts = f.ts
-            t.price = f.price
-            t.qty = f.qty
-            if bar:
-                t.ts = f.ts + moment(f.cycle, j)
-                t.price = walk(side, f.value, f.high, f.low, f.price, j)
-                t.qty = f.leg + f.qty * (j + 1) // 4
-            while k < len(timers) and timers[k].ts <= t.ts:
-                time_passes(state, acct, params, work, timers[k], venue, ev, out, trades, tally)
-                k += 1
-            price_comes(state[r], acct[0], params[r], work[r], venue[0], t, ev, out, trades, tally[0])
+        while soon <= f.ts:
+            pass_time(state, acct, params, work, timers[k], venue, ev, out, trades, tally)
+            k += 1
+            soon = next_time(timers, k)
+        s = state[r]
+        p = params[r]
+        w = work[r]
+        if not bar:
+            price_comes(s, acct[0], p, w, venue[0], r, f.ts, f.price, f.qty, ev, out, trades, tally[0])
+        elif not quiet_bar(s, acct[0], p, w, venue[0], f, side, soon, tally[0]):
+            k = walk_bar(state, acct, params, work, f, side, timers, k, venue, ev, out, trades, tally)
+            soon = next_time(timers, k)
     while k < len(timers):
         time_passes(state, acct, params, work, timers[k], venue, ev, out, trades, tally)
         k += 1
     return int(tally[0].trades)
+
+
+def next_time(timers: Any, k: int) -> int:
+    """When the k-th timer fires."""
+    return timers[k].ts if k < len(timers) else NEVER
 
 
 def lean(s: Any) -> int:
@@ -82,13 +99,123 @@ def lean(s: Any) -> int:
     return 1
 
 
+def quiet_bar(s: Any, a: Any, p: Any, w: Any, x: Any, f: Any, side: int, soon: int, tally: Any) -> bool:
+    """A whole bar at once, where none of its four prices can do more than be seen: the same row, account and
+    tally as after ``walk_bar``. False with nothing done where one of them might. ``soon``: the next timer."""
+    end = f.ts + moment(f.cycle, 3)
+    low = min(min(f.value, f.price), min(f.high, f.low))
+    high = max(max(f.value, f.price), max(f.high, f.low))
+    if soon <= end or not plain(s, a, p, f, side, end, low) or not fits(s, p, f.ts, end):
+        return False
+    if stirred(s, w, low, high) or not calm(s, a, p, end, low, high):
+        return False
+    see_bar(s, a, p, w, x, f, end, low, high)
+    tally.ticks += 4
+    return True
+
+
+def plain(s: Any, a: Any, p: Any, f: Any, side: int, end: int, low: int) -> bool:
+    """Every price of the bar will be accepted; it is long enough for each to have a second of its own."""
+    first = f.leg + f.qty // 4
+    if low <= 0 or f.leg < 0 or f.qty < 0 or f.cycle < LONG or first < s.volume:
+        return False
+    if f.ts < p.day_open or f.ts < s.ts or end >= p.day_close or repeated(s, f.ts, f.value, first):
+        return False
+    if a.spike_ppm <= 0:
+        return True
+    second = walk(side, f.value, f.high, f.low, f.price, 1)
+    third = walk(side, f.value, f.high, f.low, f.price, 2)
+    if (s.price > 0 and far(s.price, f.value, a.spike_ppm)) or far(f.value, second, a.spike_ppm):
+        return False
+    return not (far(second, third, a.spike_ppm) or far(third, f.price, a.spike_ppm))
+
+
+def fits(s: Any, p: Any, start: int, end: int) -> bool:
+    """The bar lies within the one that the row is building or will begin with it."""
+    if p.sid == 0:
+        return True
+    if p.tf <= 0:
+        return False
+    return bool(end < (s.bar_end if s.bar_ticks > 0 else bar_start(s, p, start) + p.tf))
+
+
+def calm(s: Any, a: Any, p: Any, end: int, low: int, high: int) -> bool:
+    """Prices from ``low`` to ``high`` until ``end`` neither halt the day nor make the row leave, trail or add."""
+    worst = 0
+    if not flat(s):
+        if (p.square_off > 0 and end >= p.square_off) or (a.halted != 0 and a.loss_flatten != 0):
+            return False
+        for r in range(RUNGS):
+            if s.side[r] == 0:
+                continue
+            best = high if s.side[r] > 0 else low
+            if held(s, r) <= 0 or s.exit_pending[r] != 0 or target_hit(s, r, best) or trails(s, p, r, best):
+                return False
+            worst += open_profit(s.side[r], held(s, r), cost_left(s, r), low + high - best)
+        if next_rung(s, p, high if s.side[0] > 0 else low) > 0:
+            return False
+    return bool(a.halted != 0 or not loss_at(a, a.unrealised - s.unrealised + worst))
+
+
+def see_bar(s: Any, a: Any, p: Any, w: Any, x: Any, f: Any, end: int, low: int, high: int) -> None:
+    """What four accepted prices in a row leave behind, in the order of their volumes."""
+    before = s.volume
+    if p.sid != 0:
+        if s.bar_ticks == 0:
+            begin_bar(s, p, f.ts, f.value / 100.0)
+        s.bar_high = max(s.bar_high, high / 100.0)
+        s.bar_low = min(s.bar_low, low / 100.0)
+        s.bar_close = f.price / 100.0
+        s.bar_ticks += 4
+    for j in range(4):
+        volume = f.leg + f.qty * (j + 1) // 4
+        traded = volume - before
+        before = volume
+        if p.sid != 0:
+            s.bar_volume += traded
+        if j == 3:
+            w.avail = UNBOUNDED if volume == 0 else takeable(traded, x.participation_ppm)
+    s.drops[T_OK] += 4
+    s.spike_count = 0
+    s.back_count = 0
+    s.ts = end
+    s.price = f.price
+    s.volume = before
+    s.ltp = f.price / 100.0
+    revalue(s, a)
+
+
+def walk_bar(state: Any, acct: Any, params: Any, work: Any, f: Any, side: int, timers: Any, k: int, venue: Any,
+             ev: Any, out: Any, trades: Any, tally: Any) -> int:  # fmt: skip
+    """A bar as four prices, with the timers between them from the k-th on; returns the next timer's number."""
+    r = f.row
+    for j in range(4):
+        ts = f.ts + moment(f.cycle, j)
+        while k < len(timers) and timers[k].ts <= ts:
+            time_passes(state, acct, params, work, timers[k], venue, ev, out, trades, tally)
+            k += 1
+        price = walk(side, f.value, f.high, f.low, f.price, j)
+        volume = f.leg + f.qty * (j + 1) // 4
+        price_comes(
+            state[r], acct[0], params[r], work[r], venue[0], r, ts, price, volume, ev, out, trades, tally[0]
+        )
+    return k
+
+
 def time_passes(state: Any, acct: Any, params: Any, work: Any, timer: Any, venue: Any, ev: Any,
                 out: Any, trades: Any, tally: Any) -> None:  # fmt: skip
+    """As ``pass_time``, as a call of its own: for where it comes seldom."""
+    pass_time(state, acct, params, work, timer, venue, ev, out, trades, tally)
+
+
+def pass_time(state: Any, acct: Any, params: Any, work: Any, timer: Any, venue: Any, ev: Any,
+              out: Any, trades: Any, tally: Any) -> None:  # fmt: skip
     """Every row's timer, and then what all of them intend."""
     a = acct[0]
     n = 0
     for i in range(len(state)):
-        chase(state[i], a, params[i], work[i], venue[0], i, timer.ts, ev, out, trades, tally[0])
+        if working(work[i]):
+            chase(state[i], a, params[i], work[i], venue[0], i, timer.ts, ev, out, trades, tally[0])
     for i in range(len(state)):
         n = on_timer(state[i], a, params[i], i, timer.ts, timer.qty, LIVE, out, n)
     for i in range(n):
@@ -97,23 +224,39 @@ def time_passes(state: Any, acct: Any, params: Any, work: Any, timer: Any, venue
         carry_out(state[q], a, params[q], work[q], venue[0], o, ev, out, n, trades, tally[0])
 
 
-def price_comes(s: Any, a: Any, p: Any, w: Any, x: Any, t: Any, ev: Any, out: Any, trades: Any,
-                tally: Any) -> None:  # fmt: skip
+def price_comes(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, price: int, volume: int, ev: Any,
+                out: Any, trades: Any, tally: Any) -> None:  # fmt: skip
     """One tick of one row, all the way to its fills."""
-    if accept(s, a, p, t.ts, t.price, t.qty) != T_OK:
+    if accept(s, a, p, ts, price, volume) != T_OK:
         return
     tally.ticks += 1
-    w.avail = UNBOUNDED if t.qty == 0 else takeable(t.qty - s.volume, x.participation_ppm)
-    for r in range(RUNGS):  # asked here too: most ticks meet nothing, and a call costs more than the answer
-        if w.entry_left[r] != 0:
-            meet_entry(s, a, p, w, x, t.row, t.ts, t.price, r, ev, out, 0, trades, tally)
-        if w.exit_kind[r] != NONE:
-            meet_exit(s, a, p, w, x, t.row, t.ts, t.price, r, ev, out, 0, trades, tally)
-    if working(w):
-        chase_at(s, a, p, w, x, t.row, t.ts, t.price, ev, out, trades, tally)
-    n = on_tick(s, a, p, t, out, 0)
+    w.avail = UNBOUNDED if volume == 0 else takeable(volume - s.volume, x.participation_ppm)
+    if stirred(s, w, price, price):  # asked here: most ticks meet nothing, and a call costs more than the answer
+        meet_orders(s, a, p, w, x, row, ts, price, ev, out, trades, tally)
+    n = on_price(s, a, p, row, ts, price, volume, True, out, 0)
     for i in range(n):
         carry_out(s, a, p, w, x, out[i], ev, out, n, trades, tally)
+
+
+def stirred(s: Any, w: Any, low: int, high: int) -> bool:
+    """An order of the row is working, or rests where prices from ``low`` to ``high`` come to it."""
+    for r in range(RUNGS):
+        kind = w.exit_kind[r]
+        if w.entry_left[r] != 0 or kind == WORKING:
+            return True
+        if kind == RESTING and triggered(-s.side[r], w.exit_trigger[r], low if s.side[r] > 0 else high):
+            return True
+    return False
+
+
+def meet_orders(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, price: int, ev: Any, out: Any,
+                trades: Any, tally: Any) -> None:  # fmt: skip
+    """The row's orders meet a price; what has waited too long is chased."""
+    for r in range(RUNGS):
+        meet_entry(s, a, p, w, x, row, ts, price, r, ev, out, 0, trades, tally)
+        meet_exit(s, a, p, w, x, row, ts, price, r, ev, out, 0, trades, tally)
+    if working(w):
+        chase_at(s, a, p, w, x, row, ts, price, ev, out, trades, tally)
 
 
 def carry_out(s: Any, a: Any, p: Any, w: Any, x: Any, o: Any, ev: Any, out: Any, n: int, trades: Any,

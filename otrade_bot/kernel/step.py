@@ -111,25 +111,33 @@ def put(out: Any, n: int, kind: int, row: int, r: int, cycle: int, side: int, qt
 
 
 def on_tick(s: Any, a: Any, p: Any, e: Any, out: Any, n: int) -> int:
+    """A price, as an event."""
+    return on_price(s, a, p, e.row, e.ts, e.price, e.qty, e.code == LIVE, out, n)
+
+
+def on_price(s: Any, a: Any, p: Any, row: int, ts: int, price: int, volume: int, live: bool, out: Any,
+             n: int) -> int:  # fmt: skip
     """A price: mark what is held, then see whether a bar has closed, then whether to enter."""
-    live = e.code == LIVE
-    traded = e.qty - s.volume if e.qty > s.volume else 0
-    s.ts = e.ts
-    s.price = e.price
-    s.volume = e.qty
-    s.ltp = e.price / 100.0
-    n = mark(s, a, p, e.row, e.ts, live, out, n)
+    traded = volume - s.volume if volume > s.volume else 0
+    ltp = price / 100.0
+    s.ts = ts
+    s.price = price
+    s.volume = volume
+    s.ltp = ltp
+    n = mark(s, a, p, row, ts, live, out, n)
     if p.sid == 0:
         return n
     if p.tf == 0:
-        remember(s, s.ltp, s.ltp, s.ltp, s.ltp, float(traded))
-        update(s, p)
-        return evaluate(s, a, p, e.row, e.ts, live, False, out, n)
-    if bar_due(s, p, e.ts):
+        remember(s, ltp, ltp, ltp, ltp, float(traded))
+    elif bar_due(s, p, ts):
         close_bar(s)
-        update(s, p)
-        n = evaluate(s, a, p, e.row, e.ts, live, True, out, n)
-    add_tick(s, p, e.ts, s.ltp, traded)
+    else:
+        add_tick(s, p, ts, ltp, traded)
+        return n
+    update(s, p)
+    n = evaluate(s, a, p, row, ts, live, p.tf != 0, out, n)
+    if p.tf != 0:
+        add_tick(s, p, ts, ltp, traded)
     return n
 
 
@@ -155,14 +163,13 @@ def on_timer(s: Any, a: Any, p: Any, row: int, ts: int, scan: int, code: int, ou
     if bar_due(s, p, ts):
         close_bar(s)
         update(s, p)
-        return evaluate(s, a, p, row, ts, live, True, out, n)
-    if scan == 0 or s.day_bars == 0:
+    elif scan == 0 or s.day_bars == 0:
         return n  # yesterday's last bar says nothing about today's price
-    if p.scan != 0:
-        return evaluate(s, a, p, row, ts, live, True, out, n)
-    if live and p.tf == 0 and s.bars >= p.warm and p.day_open <= ts < p.day_close:
-        return put(out, n, EVALUATED, row, 0, 0, 0, 0, s.price, 0, 0, s.verdict, ts)
-    return n
+    elif p.scan == 0:
+        if live and p.tf == 0 and s.bars >= p.warm and p.day_open <= ts < p.day_close:
+            return put(out, n, EVALUATED, row, 0, 0, 0, 0, s.price, 0, 0, s.verdict, ts)
+        return n
+    return evaluate(s, a, p, row, ts, live, True, out, n)
 
 
 def evaluate(s: Any, a: Any, p: Any, row: int, ts: int, live: bool, told: bool, out: Any, n: int) -> int:
@@ -202,10 +209,10 @@ def exit_on_signal(s: Any, buy: bool, sell: bool, row: int, ts: int, out: Any, n
 
 def flat(s: Any) -> bool:
     """Nothing open and nothing pending in this row."""
+    taken = 0
     for r in range(RUNGS):
-        if s.side[r] != 0:
-            return False
-    return True
+        taken |= s.side[r]
+    return bool(taken == 0)
 
 
 def held(s: Any, r: int) -> int:
@@ -217,6 +224,8 @@ def cost_left(s: Any, r: int) -> int:
     """Paise that the open part of a rung was bought (or sold short) for."""
     if s.filled[r] == 0:
         return 0
+    if s.exited[r] == 0:
+        return s.entry_value[r]
     return s.entry_value[r] - s.entry_value[r] * s.exited[r] // s.filled[r]
 
 
@@ -240,12 +249,13 @@ def revalue(s: Any, a: Any) -> None:
     """What is held, at the last price: after each price, and after each fill, so that a result is never
     counted twice, as open and as realised. Nothing while no price is known."""
     worth = 0
-    if s.price > 0:
+    if s.price > 0 and not flat(s):
         for r in range(RUNGS):
             if s.side[r] != 0 and held(s, r) > 0:
                 worth += open_profit(s.side[r], held(s, r), cost_left(s, r), s.price)
-    a.unrealised += worth - s.unrealised
-    s.unrealised = worth
+    if worth != s.unrealised:
+        a.unrealised += worth - s.unrealised
+        s.unrealised = worth
 
 
 def tend(s: Any, a: Any, p: Any, row: int, ts: int, r: int, live: bool, out: Any, n: int) -> int:
@@ -257,18 +267,18 @@ def tend(s: Any, a: Any, p: Any, row: int, ts: int, r: int, live: bool, out: Any
             return leave(s, row, ts, r, R_DAILY_LOSS, out, n)
     if held(s, r) == 0 or s.price == 0:
         return n
-    if live and target_hit(s, r):
+    if live and target_hit(s, r, s.price):
         return leave(s, row, ts, r, R_TARGET, out, n)
     if p.trail[r] != 0:
         return trail(s, a, p, row, ts, r, live, out, n)
     return n
 
 
-def target_hit(s: Any, r: int) -> bool:
-    """The last price has reached the rung's target."""
+def target_hit(s: Any, r: int, price: int) -> bool:
+    """The price has reached the rung's target."""
     if s.target[r] == 0:
         return False
-    return s.price >= s.target[r] if s.side[r] > 0 else s.price <= s.target[r]
+    return bool(price >= s.target[r] if s.side[r] > 0 else price <= s.target[r])
 
 
 def trail(s: Any, a: Any, p: Any, row: int, ts: int, r: int, live: bool, out: Any, n: int) -> int:
@@ -293,6 +303,18 @@ def trail(s: Any, a: Any, p: Any, row: int, ts: int, r: int, live: bool, out: An
     return send_stop(s, row, ts, r, out, n)
 
 
+def trails(s: Any, p: Any, r: int, best: int) -> bool:
+    """``trail`` would do something at prices no better than ``best``."""
+    if p.trail[r] == 0:
+        return False
+    if (s.side[r] > 0 and best > s.extreme[r]) or (s.side[r] < 0 and best < s.extreme[r]):
+        return True
+    if s.hand_stop[r] != 0:
+        return False
+    stop = trailing_stop(s.extreme[r], p.stop_pct[r], s.side[r], p.tick, s.stop[r])
+    return bool(stop != s.stop[r] or stop != s.sent_stop[r])
+
+
 def send_stop(s: Any, row: int, ts: int, r: int, out: Any, n: int) -> int:
     """Say where the exchange's stop should rest."""
     s.sent_stop[r] = s.stop[r]
@@ -313,20 +335,21 @@ def leave(s: Any, row: int, ts: int, r: int, reason: int, out: Any, n: int) -> i
 
 def add_rung(s: Any, a: Any, p: Any, row: int, ts: int, out: Any, n: int) -> int:
     """P2 when P1 has gained enough, P3 when the average of P1 and P2 has; each once a ladder."""
+    r = next_rung(s, p, s.price)
+    return enter(s, a, p, row, ts, r, s.side[0], out, n) if r > 0 else n
+
+
+def next_rung(s: Any, p: Any, price: int) -> int:
+    """The rung that this price adds, 0 where it adds none; a better price adds it too."""
     if p.rungs < 2 or s.side[0] == 0 or held(s, 0) == 0 or s.exit_pending[0] != 0:
-        return n
-    side = s.side[0]
+        return 0
     if s.cycle[1] < s.cycle[0]:
         average = ladder_average(s.filled[0], s.entry_value[0], 0, 0)
-        if gain_percent(average, s.price, side) >= p.add_pct[1]:
-            return enter(s, a, p, row, ts, 1, side, out, n)
-        return n
+        return 1 if gain_percent(average, price, s.side[0]) >= p.add_pct[1] else 0
     if p.rungs < 3 or s.cycle[2] > s.cycle[0] or held(s, 1) == 0 or s.exit_pending[1] != 0:
-        return n
+        return 0
     average = ladder_average(s.filled[0], s.entry_value[0], s.filled[1], s.entry_value[1])
-    if gain_percent(average, s.price, side) >= p.add_pct[2]:
-        return enter(s, a, p, row, ts, 2, side, out, n)
-    return n
+    return 2 if gain_percent(average, price, s.side[0]) >= p.add_pct[2] else 0
 
 
 def enter(s: Any, a: Any, p: Any, row: int, ts: int, r: int, side: int, out: Any, n: int) -> int:
