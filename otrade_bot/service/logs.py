@@ -22,18 +22,13 @@ import orjson
 
 from otrade_bot.core.clock import iso
 from otrade_bot.core.errors import ConfigException
+from otrade_bot.core.imports import without
 from otrade_bot.core.masking import holds_secret, mask, mask_text, register_secret
 
-# structlog imports its Twisted support wherever Twisted is installed (kiteconnect brings it), and with it
-# 10 MB and a reactor nobody here uses. A None in sys.modules makes that one import fail, which structlog
-# allows for. It is taken out again so that nothing else notices.
-_HIDE_TWISTED = "structlog" not in sys.modules
-if _HIDE_TWISTED:
-    sys.modules["structlog.twisted"] = cast(Any, None)
-import structlog  # noqa: E402
-
-if _HIDE_TWISTED:
-    del sys.modules["structlog.twisted"]
+# structlog imports its Twisted support wherever Twisted is installed, and rich for a console that nobody here has:
+# 10 MB and a reactor.
+with without("structlog.twisted", "rich", "better_exceptions"):
+    import structlog
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger

@@ -27,6 +27,7 @@ from otrade_bot.control.screen.terminal import PlainPrinter, PlainTerminal, Term
 from otrade_bot.control.views import label
 from otrade_bot.control.views_card import card, ended
 from otrade_bot.core.events import Event, Observer
+from otrade_bot.core.imports import telegram_library
 from otrade_bot.core.lang import Language, phrase, speaking, t
 from otrade_bot.service.authenticators import authenticators_for
 from otrade_bot.service.current import CurrentView
@@ -326,6 +327,7 @@ def _people(service: Service, secrets: Secrets) -> People:
 
 
 def _phones(service: Service, secrets: Secrets, answers: Answers, people: People, out: TextIO) -> Phones:
+    telegram_library()
     from otrade_bot.control.phone.card import Cards
     from otrade_bot.control.phone.phone import Phone
 

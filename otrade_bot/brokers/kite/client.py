@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from otrade_bot.brokers.kite.outcomes import Seen, error_type
+from otrade_bot.core.imports import kite_sdk
 from otrade_bot.core.masking import register_secret
 
 __all__ = ["KiteSettings", "Lane", "Lanes", "Token"]
@@ -55,10 +56,11 @@ class Lane:
     """One client with one connection, for one thread at a time."""
 
     def __init__(self, settings: KiteSettings) -> None:
-        from kiteconnect import KiteConnect  # pulls Twisted in: only where there is a Kite account
+        sdk = kite_sdk()  # only where there is a Kite account
         from requests.adapters import HTTPAdapter
 
-        self.kite: Any = KiteConnect(settings.api_key, root=settings.root, timeout=(settings.connect, settings.silence))
+        waits = settings.connect, settings.silence
+        self.kite: Any = sdk.KiteConnect(settings.api_key, root=settings.root, timeout=waits)
         self._http = self.kite.reqsession
         self._http.trust_env = False
         self._http.max_redirects = 0
