@@ -163,9 +163,12 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from otrade_bot.service.run_command import run_service
+    from otrade_bot.service.garbage import held
 
-    return run_service(args)
+    with held():
+        from otrade_bot.service.run_command import run_service
+
+        return run_service(args)
 
 
 def _login(args: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """The memory of a real ``run``: mode live at Kite, Telegram beside it, prices streaming; everything on 127.0.0.1.
 
-The process is the one a user starts, in a session that lasts all day; at night its clock is put on to the morning. What
-is left out of it is TLS, and people.
+The process is the one a user starts; its clock is put on to shortly before ten, when the session opens. What is left
+out of it is TLS, and people.
 
     python -m otrade_bot.research.bench_live --shares 200 --rate 200 --minutes 5
 """
@@ -30,6 +30,7 @@ from otrade_bot.research.bench_venue import symbols
 
 __all__ = ["Memory", "Run", "live_run", "rss_run_live"]
 
+EARLY = 25  #: s before the session opens that the process starts
 PATIENCE = 400.0  #: s until the first price is decided
 STARTED = "first"
 #: Tells (ns, monotonic) of the first price that the engine has decided on, then runs on as the command would.
@@ -105,8 +106,8 @@ def live_run(
     It starts just before the session, or so many minutes into it (``past``). ``state``: of a run before, which spares
     asking for the days before at the broker's pace, a minute for 200 shares.
     """
-    ahead = _ahead(datetime.now(IST))
-    opens = datetime.now(IST) + timedelta(seconds=ahead + 70 - 60 * past)
+    opens = _morning(datetime.now(IST))
+    ahead = round((opens - datetime.now(IST)).total_seconds()) + 60 * past - EARLY
     with tempfile.TemporaryDirectory() as name, _venue(shares, rate, listed, ahead) as where:
         folder = Path(name)
         _settings(folder / "config", shares, opens)
@@ -146,12 +147,10 @@ def _first(child: subprocess.Popen[bytes], said: Path, began: float) -> float:
     raise BrokerException(f"no price was decided within {PATIENCE:g} s: {said.read_text(errors='replace')[-2000:]}")
 
 
-def _ahead(now: datetime) -> int:
-    """Seconds to the next morning where a day of a broker's is about to end, or has not begun; else 0."""
-    if 7 <= now.hour < 22:
-        return 0
-    morning = (now + timedelta(hours=10)).replace(hour=10, minute=0, second=0, microsecond=0)
-    return round((morning - now).total_seconds())
+def _morning(now: datetime) -> datetime:
+    """The next ten o'clock that is at least an hour away."""
+    day = now + timedelta(hours=15)
+    return day.replace(hour=10, minute=0, second=0, microsecond=0)
 
 
 def _settings(folder: Path, shares: int, opens: datetime) -> None:

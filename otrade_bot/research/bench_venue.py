@@ -33,7 +33,8 @@ FRAMES = 10  #: a second
 ME = {"id": 1, "is_bot": True, "first_name": "b", "username": "b_bot"}
 CHAT = {"id": 7, "type": "private", "first_name": "o"}
 PROFILE = {"user_id": "AB1234", "user_name": "A B", "broker": "ZERODHA", "exchanges": ["NSE", "NFO"]}
-FUNDS = {"enabled": True, "net": 1e7, "available": {"cash": 1e7, "live_balance": 1e7, "collateral": 0}, "utilised": {}}
+CASH = {"cash": 1e7, "live_balance": 1e7, "collateral": 0}
+FUNDS = {"enabled": True, "net": 1e7, "available": CASH, "utilised": {"debits": 0}}
 COLUMNS = "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,"
 LEVEL = struct.Struct(">IIHH")
 HEAD = struct.Struct(">16I")
@@ -87,14 +88,15 @@ class Venue:
         return "\n".join(lines) + "\n"
 
     def _candles(self, token: int, interval: str, query: dict[str, str]) -> dict[str, Any]:
-        """Every one that has begun by now, whatever the hour."""
+        """Those of the regular hours of weekdays, and of today every one that has begun."""
         step = timedelta(days=1) if interval == "day" else timedelta(minutes=int(interval.removesuffix("minute") or 1))
         first, last = (datetime.fromisoformat(query[name]) for name in ("from", "to"))
         last = min(last, datetime.fromtimestamp(self._now(), IST).replace(tzinfo=None))
-        found, at = [], first.replace(hour=0, minute=0, second=0)
+        found, at, today = [], first.replace(hour=0, minute=0, second=0), last.date()
         while at <= last:
             price = 1_000 + (token + at.toordinal() * 7 + at.hour * 60 + at.minute) % 500 / 20
-            if at >= first:
+            usual = at.weekday() < 5 and (9, 15) <= (at.hour, at.minute) < (15, 30)
+            if at >= first and (usual or at.date() == today or interval == "day"):
                 found.append([at.isoformat() + "+0530", price, price + 1.05, price - 1, price + 0.05, 1_000])
             at += step
         return {"candles": found}

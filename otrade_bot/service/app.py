@@ -29,6 +29,7 @@ from otrade_bot.core.masking import mask_text
 from otrade_bot.core.model import Block
 from otrade_bot.core.session import Calendar
 from otrade_bot.kernel.compile import Kernel
+from otrade_bot.service import garbage
 from otrade_bot.service.accounts import Account, PaperAccount
 from otrade_bot.service.audit import Audits
 from otrade_bot.service.brokerside import ANSWERS, BrokerSide
@@ -180,6 +181,7 @@ class Service:
             await asyncio.gather(*self._lines, return_exceptions=True)
             await self._never_opened(error)
             raise
+        self._settle()
         self._opened.set()
         (self.setting.state_dir / UNOPENED).unlink(missing_ok=True)
         self._say_run("started")
@@ -222,7 +224,7 @@ class Service:
 
     def _tellers(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
         """What only tells: it may fail, trading goes on."""
-        found = [*self.mouths.tasks(), *self.health.tasks()]
+        found = [*self.mouths.tasks(), *self.health.tasks(), ("garbage", garbage.tend)]
         if self.logins is not None and self.brokers is not None:
             callback = callback_for(self.logins, self.config.brokers, self.brokers.secrets)
             found += [("login callback", callback.run)] if callback else []
@@ -268,6 +270,12 @@ class Service:
             if self.brokers is not None:
                 self.brokers.look()
             await asyncio.sleep(1.0)
+
+    def _settle(self) -> None:
+        """A day is open: what only its opening needed goes, what stays is out of the collector's sight."""
+        if self.brokers is not None:
+            self.brokers.source.spare()
+        garbage.settle()
 
     def want_again(self, why: str) -> None:
         """There is what only an opening can put right; done within the second."""
@@ -393,7 +401,9 @@ class Service:
         self.today.close()
         planned, before = self._planned, self.clock.now_ns()
         lost = bool(self.fault) or books_away(self.engine)
+        garbage.forget()
         await self.open()
+        self._settle()
         self._start_feed()
         self._opened.set()
         self.health.beat()  # its age is judged by a clock that may just have been set

@@ -54,6 +54,7 @@ class _Known:
     known_ns: dict[str, int] = field(default_factory=dict)  #: up to when
     past: dict[str, BarFile] = field(default_factory=dict)
     kept: int = 0  #: so many of them are on the disk
+    closes: dict[str, Paise] = field(default_factory=dict)  #: the last ones of a past that is on the disk alone
     tape: Mapping[str, Sequence[Heard]] = field(default_factory=dict)
 
 
@@ -195,8 +196,14 @@ class LiveSource:
     async def _keep(self, known: _Known) -> None:
         if self._past is not None and len(known.past) > known.kept:
             bars = {symbol: (HISTORY[self._timeframes[symbol]][0], file) for symbol, file in known.past.items()}
-            await asyncio.to_thread(self._past.keep, known.day, bars)
-            known.kept = len(bars)
+            known.kept = len(bars) if await asyncio.to_thread(self._past.keep, known.day, bars) else 0
+
+    def spare(self) -> None:
+        """A day is open: the history that is on the disk goes out of memory until the day is opened again."""
+        for known in self._days.values():
+            if known.past and known.kept == len(known.past):
+                known.closes |= {symbol: int(file.close[-1]) for symbol, file in known.past.items()}
+                known.past, known.kept = {}, 0
 
     def _say_missing(self, missing: Sequence[Job], why: str) -> None:
         today = [job.symbol for job in missing if job.today]
@@ -316,6 +323,8 @@ class LiveSource:
                 return candles[min(candles)].open
             if (past := known.past.get(symbol)) is not None:
                 return int(past.close[-1])
+            if close := known.closes.get(symbol):
+                return close
         return self.feed.ltp.price(symbol)
 
 

@@ -1,6 +1,7 @@
 """Bars of the days before a day, as they were fetched for it: a restart need not ask a broker for them again.
 
-One file a day in ``state/candles``; it is an aid alone. A torn one is none, a disk that is full costs the aid.
+One file a day in ``state/candles``, a line an instrument, so that neither side has all of it in its hands at once. It is
+an aid alone: a torn one is none, a disk that is full costs the aid.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ __all__ = ["FOLDER", "PastBars"]
 
 FOLDER = "candles"  #: in the state folder
 _COLUMNS = ("ts_end", "open", "high", "low", "close", "volume")
+_AS_LINES = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 #: Files of so many days are kept.
 KEPT = 2
 
@@ -34,25 +36,28 @@ class PastBars:
 
     def read(self, day: date, wanted: Mapping[str, str]) -> dict[str, BarFile]:
         """What is kept for ``day`` of ``wanted``: symbol → the word that its bars must have been asked for by."""
-        with contextlib.suppress(Exception):
-            told = orjson.loads(gzip.decompress(self._path(day).read_bytes()))
+        with contextlib.suppress(Exception), gzip.open(self._path(day), "rb") as lines:
+            rows = (orjson.loads(line) for line in lines)
             return {
-                symbol: _bars(symbol, row) for symbol, row in told["bars"].items() if wanted.get(symbol) == row["asked"]
+                row["symbol"]: _bars(row["symbol"], row) for row in rows if wanted.get(row["symbol"]) == row["asked"]
             }
         return {}
 
-    def keep(self, day: date, bars: Mapping[str, tuple[str, BarFile]]) -> None:
-        """Replace the day's file; earlier days' go. Raises nothing."""
-        rows = {symbol: _row(asked, file) for symbol, (asked, file) in bars.items()}
+    def keep(self, day: date, bars: Mapping[str, tuple[str, BarFile]]) -> bool:
+        """Replace the day's file; earlier days' go. Whether it is on the disk; raises nothing."""
         path = self._path(day)
         beside = path.with_name(f"{path.name}.tmp")
         with contextlib.suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.write(gzip.compress(orjson.dumps({"bars": rows}, option=orjson.OPT_SERIALIZE_NUMPY), 1, mtime=0))
+                with gzip.GzipFile("", "wb", 1, file, mtime=0) as packed:
+                    for symbol, (asked, one) in bars.items():
+                        packed.write(orjson.dumps(_row(symbol, asked, one), option=_AS_LINES))
             os.replace(beside, path)
             for other in sorted(self._files())[:-KEPT]:
                 other.unlink(missing_ok=True)
+            return True
+        return False
 
     def _path(self, day: date) -> Path:
         return self._folder / f"{day}.json.gz"
@@ -61,9 +66,9 @@ class PastBars:
         return self._folder.glob("????-??-??.json.gz")
 
 
-def _row(asked: str, file: BarFile) -> dict[str, Any]:
+def _row(symbol: str, asked: str, file: BarFile) -> dict[str, Any]:
     columns = {name: getattr(file, name) for name in _COLUMNS}
-    return {"asked": asked, "source": file.source, "length": file.length, **columns}
+    return {"symbol": symbol, "asked": asked, "source": file.source, "length": file.length, **columns}
 
 
 def _bars(symbol: str, row: Mapping[str, Any]) -> BarFile:

@@ -232,6 +232,34 @@ async def test_a_restart_asks_for_today_alone(tmp_path: Path, broker: str) -> No
     assert (file.name, file.stat().st_mode & 0o777) == ("2026-11-20.json.gz", 0o600)
 
 
+@BROKERS
+async def test_history_on_the_disk_leaves_memory_and_is_there_when_the_day_is_opened_again(
+    tmp_path: Path, broker: str
+) -> None:
+    async with room(8, 50) as made:
+        live = source(made, tmp_path, broker, past=PastBars(tmp_path / "candles"))
+        await live.prepare(DAY, [RELIANCE, INFY])
+        before, last = live.history(DAY, [RELIANCE, INFY]), live.first_price(RELIANCE)
+        live.spare()
+        assert live.history(DAY, [RELIANCE, INFY]) == []
+        assert live.first_price(RELIANCE) == last > 0
+        requests = asked(made, broker)
+        await live.prepare(DAY, [RELIANCE, INFY])
+        assert asked(made, broker) == requests
+        after = live.history(DAY, [RELIANCE, INFY])
+        assert [one.symbol for one in after] == [one.symbol for one in before] == [RELIANCE, INFY]
+
+
+@pytest.mark.parametrize("disk", ["none", "taken"])
+async def test_history_that_is_not_on_the_disk_stays_in_memory(tmp_path: Path, disk: str) -> None:
+    (tmp_path / "taken").write_text("a file where a folder belongs")
+    async with room(8, 50) as made:
+        live = source(made, tmp_path, "kite", past=PastBars(tmp_path / "taken") if disk == "taken" else None)
+        await live.prepare(DAY, [RELIANCE])
+        live.spare()
+        assert len(live.history(DAY, [RELIANCE])) == 1
+
+
 async def test_bars_that_are_kept_serve_their_own_day_and_timeframe(tmp_path: Path) -> None:
     past = PastBars(tmp_path / "candles")
     async with room(8, 50) as made:
@@ -253,7 +281,7 @@ async def test_bars_that_cannot_be_kept_or_read_cost_requests_and_no_more(tmp_pa
     async with room(8, 50) as made:
         await source(made, tmp_path, "kite", past=past).prepare(DAY, [RELIANCE])
         (file,) = kept_in(tmp_path / "candles")
-        shapeless = gzip.compress(b'{"bars": {"NSE:RELIANCE": {}}}')
+        shapeless = gzip.compress(b'{"symbol": "NSE:RELIANCE", "asked": "1m"}\n')
         for torn in (b"", file.read_bytes()[:99], gzip.compress(b"{}"), shapeless):
             file.write_bytes(torn)
             before = asked(made, "kite")
