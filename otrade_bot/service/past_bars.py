@@ -1,7 +1,7 @@
 """Bars of the days before a day, as they were fetched for it: a restart need not ask a broker for them again.
 
-One file a day in ``state/candles``, a line an instrument, so that neither side has all of it in its hands at once. It is
-an aid alone: a torn one is none, a disk that is full costs the aid.
+One file a day in ``state/candles``, a line an instrument, so that nobody has all of it in his hands at once. It is an
+aid alone: a torn one is none, a disk that is full costs the aid.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class PastBars:
         beside = path.with_name(f"{path.name}.tmp")
         with contextlib.suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-                with gzip.GzipFile("", "wb", 1, file, mtime=0) as packed:
-                    for symbol, (asked, one) in bars.items():
-                        packed.write(orjson.dumps(_row(symbol, asked, one), option=_AS_LINES))
+            opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(opened, "wb") as file, gzip.GzipFile("", "wb", 1, file, mtime=0) as packed:
+                for symbol, (asked, one) in bars.items():
+                    packed.write(orjson.dumps(_row(symbol, asked, one), option=_AS_LINES))
             os.replace(beside, path)
             for other in sorted(self._files())[:-KEPT]:
                 other.unlink(missing_ok=True)
