@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -63,6 +63,7 @@ class Row:
     low: float
     high: float
     note: str = ""
+    peers: Mapping[str, float] = field(default_factory=dict)  #: the same work by others, medians in the same unit
 
     @classmethod
     def of(cls, name: str, unit: str, samples: Iterable[float], note: str = "") -> Row:
@@ -71,7 +72,13 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         numbers = {key: float(f"{getattr(self, key):.4g}") for key in ("median", "low", "high")}
-        return {"name": self.name, "unit": self.unit, **numbers, "peers": {}, "note": self.note}
+        peers = {name: float(f"{value:.4g}") for name, value in self.peers.items()}
+        return {"name": self.name, "unit": self.unit, **numbers, "peers": peers, "note": self.note}
+
+
+def with_peers(row: Row, peers: Mapping[str, float]) -> Row:
+    """The row beside what others need for the same work."""
+    return replace(row, peers=dict(peers))
 
 
 def machine() -> dict[str, Any]:
@@ -105,10 +112,18 @@ def measure(journal: JournalOf, say: Callable[[str], None] = lambda name: None) 
 
 
 def render(rows: Iterable[Row]) -> str:
-    """The table for a terminal."""
-    lines = [f"{'what':<26} {'unit':<8} {'median':>12} {'low':>12} {'high':>12}  note"]
-    lines += [f"{r.name:<26} {r.unit:<8} {r.median:>12,.4g} {r.low:>12,.4g} {r.high:>12,.4g}  {r.note}" for r in rows]
+    """The table for a terminal, each peer in a line below the row it is compared with."""
+    lines = [f"{'what':<28} {'unit':<8} {'median':>12} {'low':>12} {'high':>12}  note"]
+    for r in rows:
+        lines.append(f"{r.name:<28} {r.unit:<8} {r.median:>12,.4g} {r.low:>12,.4g} {r.high:>12,.4g}  {r.note}")
+        lines += [f"  {name:<26} {r.unit:<8} {value:>12,.4g}   {_against(r, value)}" for name, value in r.peers.items()]
     return "\n".join(lines)
+
+
+def _against(row: Row, peer: float) -> str:
+    """How much better or worse a peer is: of rates more is better, of all else less."""
+    ratio = row.median / peer if row.unit.endswith("/s") else peer / row.median
+    return f"we are {ratio:,.3g} times better" if ratio >= 1 else f"it is {1 / ratio:,.3g} times better"
 
 
 # --- what is measured -------------------------------------------------------------------------------
@@ -187,6 +202,13 @@ def signal_to_socket(journal: JournalOf) -> list[Row]:
     from otrade_bot.research import bench_socket  # brings the brokers in
 
     return bench_socket.signal_to_socket(journal)
+
+
+def equal_work() -> list[Row]:
+    """The same trades on the same prices, by us and by the libraries that are installed."""
+    from otrade_bot.research import bench_imports, bench_indicators, bench_peers
+
+    return [bench_peers.equal_work(), bench_indicators.ema_update(), *bench_imports.imports()]
 
 
 def command_to_answer(journal: JournalOf) -> list[Row]:
@@ -268,6 +290,7 @@ def _jobs(journal: JournalOf) -> dict[str, Callable[[], list[Row]]]:
         "step": lambda: [step()],
         "replay_ema_crossover": lambda: [replay("ema_crossover"), replay("ema_crossover", "1m")],
         "replay_momentum_ladder": lambda: [replay("momentum_ladder"), replay("momentum_ladder", "15m")],
+        "equal_work": equal_work,
         "signal_to_paper_order": lambda: signal_to_paper_order(journal),
         "signal_to_socket": lambda: signal_to_socket(journal),
         "command_to_answer": lambda: command_to_answer(journal),
