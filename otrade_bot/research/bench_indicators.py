@@ -1,4 +1,5 @@
-"""One average, value by value or in one go, by us and by the libraries that a trader would take; equal answers first."""
+"""One average, value by value or in one go, by us and by the libraries that a trader would take; equal
+answers first."""
 
 from __future__ import annotations
 

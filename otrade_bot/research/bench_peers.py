@@ -2,7 +2,8 @@
 
 A peer that is not installed (extra ``bench``) has no figure. One whose trades differ from ours raises: a time of other
 work means nothing. The work: buy one share when the fast average crosses above the slow one, sell it when it crosses
-below, on every price. Ours besides keeps a stop at the exchange, every limit and the charges; the peers are spared them.
+below, on every price. Ours besides keeps a stop at the exchange, every limit and the charges; the peers are spared
+them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -69,8 +71,6 @@ def ours(prices: Prices, times: Prices) -> tuple[float, Trades]:
 
 
 def _one_share(config: Config) -> Config:
-    from dataclasses import replace
-
     return replace(config, trading=config.trading.model_copy(update={"capital_per_position": 1500}))
 
 
@@ -115,8 +115,6 @@ def with_backtesting(prices: Prices, times: Prices) -> tuple[float, Trades]:
     """Each price a bar of its own."""
     import pandas
     from backtesting import Backtest, Strategy
-
-    up, down = _crosses(prices)
 
     class Cross(Strategy):  # type: ignore[misc]
         def init(self) -> None:
