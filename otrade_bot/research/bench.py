@@ -204,6 +204,13 @@ def signal_to_socket(journal: JournalOf) -> list[Row]:
     return bench_socket.signal_to_socket(journal)
 
 
+def frames() -> list[Row]:
+    """Kite's frames from bytes to decisions."""
+    from otrade_bot.research import bench_frames
+
+    return bench_frames.frames()
+
+
 def equal_work() -> list[Row]:
     """The same trades on the same prices, by us and by the libraries that are installed."""
     from otrade_bot.research import bench_imports, bench_indicators, bench_peers
@@ -290,6 +297,7 @@ def _jobs(journal: JournalOf) -> dict[str, Callable[[], list[Row]]]:
         "step": lambda: [step()],
         "replay_ema_crossover": lambda: [replay("ema_crossover"), replay("ema_crossover", "1m")],
         "replay_momentum_ladder": lambda: [replay("momentum_ladder"), replay("momentum_ladder", "15m")],
+        "frames": frames,
         "equal_work": equal_work,
         "signal_to_paper_order": lambda: signal_to_paper_order(journal),
         "signal_to_socket": lambda: signal_to_socket(journal),

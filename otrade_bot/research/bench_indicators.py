@@ -47,7 +47,7 @@ def _per_value(average: Callable[[Values], Any], values: Values) -> float:
 @cache
 def _values() -> Values:
     rng = np.random.Generator(np.random.PCG64(11))
-    return 1000.0 + 0.05 * np.cumsum(rng.integers(-4, 5, COUNT + SKIP))
+    return np.asarray(1000.0 + 0.05 * np.cumsum(rng.integers(-4, 5, COUNT + SKIP)), np.float64)
 
 
 @cache
