@@ -30,6 +30,7 @@ SIZES = (1, 10, 100, 500, 3000)
 NSE = 1  #: the segment in a token's last byte
 _BODY = struct.Struct(">H16I")  #: the length, then 64 bytes; ten levels follow
 _LEVEL = struct.Struct(">IIHxx")
+_FIELDS = abi.FEED.names or ()
 BEGINS = at_ist(bench.DAY, 10, 0)
 
 
@@ -49,8 +50,9 @@ class _Market:
         self.slots = slots_for(kernel, self.tokens)
         self.quotes["depth"] = range(1, count + 1) if depth else 0
         self.feed["snapshot"] = 5 * SECOND
-        self._words = memoryview(self.feed.view(np.int64))  # a tenth of what a field of a record costs
-        self._now, self._at, self._stop = (abi.FEED.names.index(name) for name in ("now", "at", "stop"))
+        words: Any = self.feed.view(np.int64)
+        self._words = memoryview(words)  # a tenth of what a field of a record costs
+        self._now, self._at, self._stop = (_FIELDS.index(name) for name in ("now", "at", "stop"))
         self._words[self._now] = BEGINS
         self._arrays = run.state, run.account, run.params, self.quotes, self.depth, self.slots, self.feed
         self._rng = np.random.Generator(np.random.PCG64(5))

@@ -23,6 +23,7 @@ from otrade_bot.config.models import Config
 from otrade_bot.kernel import state as abi
 from otrade_bot.research import bench
 from otrade_bot.research.bench_nautilus import nautilus_run
+from otrade_bot.strategies.loader import parse_params
 
 __all__ = ["PEERS", "averages", "compared", "equal_work", "installed"]
 
@@ -55,9 +56,10 @@ def ours(prices: Prices, times: Prices) -> tuple[float, Trades]:
     kernel, shipped = bench.kernel_of()
     replay = bench.replay_of("ema_crossover", kernel, shipped)
     replay.config = _one_share(replay.config)
-    replay.rows[0].params = shipped["ema_crossover"].params(
-        fast=FAST, slow=SLOW, stop_percent=20.0, target_percent=100.0, short=False, exit_on_signal=True
-    )
+    replay.rows[0].params = parse_params(shipped["ema_crossover"], {
+        "fast": FAST, "slow": SLOW, "stop_percent": 20.0, "target_percent": 100.0, "short": False,
+        "exit_on_signal": True,
+    })  # fmt: skip
     run = replay.start()
     events = bench.ticks(len(prices))
     events["price"], events["ts"] = prices, times
