@@ -1,4 +1,4 @@
-"""What Python calls: thin functions over whole arrays. Each has an explicit signature in ``compile``.
+"""What Python calls: thin functions over whole arrays. ``compile.arguments`` has their types, by the arguments' names.
 
 Arrays are C-contiguous 1-D of the dtypes in ``state``; ``ev`` and ``out`` are scratch owned by the caller.
 """
@@ -68,12 +68,12 @@ def replay_day(state: Any, acct: Any, params: Any, work: Any, ticks: Any, timers
     return replay(state, acct, params, work, ticks, timers, venue, ev, out, trades, tally)
 
 
-def sweep_sets(sets: Any, plan: Any, account: Any, params: Any, state: Any, acct: Any, work: Any, feed: Any,
-               feed_at: Any, timers: Any, timer_at: Any, dates: Any, venue: Any, ev: Any, out: Any, trades: Any,
+def sweep_sets(sets: Any, plan: Any, account: Any, params: Any, state: Any, acct: Any, work: Any, ticks: Any,
+               ticks_at: Any, timers: Any, timer_at: Any, dates: Any, venue: Any, ev: Any, out: Any, trades: Any,
                tally: Any, days: Any, scores: Any) -> int:  # fmt: skip
     """See ``sweep.sweep``."""
-    return sweep(sets, plan, account, params, state, acct, work, feed, feed_at, timers, timer_at, dates, venue, ev, out,
-                 trades, tally, days, scores)  # fmt: skip
+    return sweep(sets, plan, account, params, state, acct, work, ticks, ticks_at, timers, timer_at, dates, venue, ev,
+                 out, trades, tally, days, scores)  # fmt: skip
 
 
 def replay_tape(state: Any, acct: Any, params: Any, offered: Any, events: Any, event_at: Any, walk: Any, ev: Any,

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from otrade_bot.core.errors import ConfigException, StrategyException
 from otrade_bot.kernel import state as abi
-from otrade_bot.kernel.compile import Kernel, Progress, StrategySource, load
+from otrade_bot.kernel.compile import Complaint, Kernel, Progress, StrategySource, load
 from otrade_bot.strategies.base import StrategyParams
 from otrade_bot.strategies.conditions import Conditions, conditions_of
 
@@ -109,22 +109,25 @@ def parse_params(
 
 
 def build_kernel(
-    strategies: Iterable[TradingStrategy], *, interpreted: bool = False, progress: Progress | None = None
+    strategies: Iterable[TradingStrategy],
+    *,
+    interpreted: bool = False,
+    progress: Progress | None = None,
+    in_process: bool = False,
 ) -> Kernel:
-    """One kernel for all of them. Raises StrategyException naming file and line where it can."""
+    """One kernel for all of them; ``kernel.compile.load`` says which. Raises StrategyException naming file and line
+    where it can."""
     chosen = tuple(strategies)
     try:
-        return load((s.source for s in chosen), interpreted=interpreted, progress=progress)
+        return load((s.source for s in chosen), interpreted=interpreted, progress=progress, in_process=in_process)
     except ValueError as error:
         raise StrategyException(str(error), file=", ".join(str(s.path) for s in chosen)) from error
     except KeyError as error:  # the compiler's whole answer to a field that a record does not have
         raise StrategyException(
             f"cannot be compiled: nothing is called {error}", file=", ".join(str(s.path) for s in chosen)
         ) from error
-    except Exception as error:
-        if type(error).__module__.startswith("numba"):
-            raise _explained(error, chosen) from error
-        raise
+    except Complaint as error:
+        raise _explained(error, chosen) from error
 
 
 # --- reading a strategy file ----------------------------------------------------------------------

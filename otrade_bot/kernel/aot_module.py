@@ -1,0 +1,178 @@
+"""Extension modules of the kernel: found in the cache, or built by a child process, and loaded.
+
+The process that trades imports no compiler: numba and LLVM are 64 MB, what they compile in process another 56.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+from otrade_bot.kernel.cache import find, keep, turn
+from otrade_bot.kernel.compile import HERE, Complaint, Progress, StrategySource, Unavailable, described
+
+#: What runs a module: this Python, without what a user's own folder adds.
+PROGRAM = (sys.executable, "-s", "-P", "-m")
+
+#: s; a build that takes longer is killed. It takes four seconds on an idle machine.
+LIFE = 300.0
+#: Of our environment, what compilers need: no token, no key, no password.
+_PASSED = ("PATH", "LD_LIBRARY_PATH", "TZ", "CC", "NUMBA_BOUNDSCHECK")
+
+
+def module(
+    strategies: Sequence[StrategySource],
+    key: str,
+    folder: Path,
+    part: str,
+    entries: Sequence[str],
+    progress: Progress | None = None,
+) -> tuple[Any, bool]:
+    """The module with these entries, and whether it was there already.
+
+    Raises Unavailable (why it cannot be had here), Complaint or KeyError (what the compiler says of the sources), and
+    RuntimeError where the kernel's own files are no longer those that the key was made of."""
+    name = f"_otrade_{key}_{part}"
+    if (path := find(folder, part)) is not None:
+        return _loaded(name, path), True
+    if why := missing(folder):
+        raise Unavailable(why)
+    with turn(folder) as alone:
+        if (path := find(folder, part)) is not None:  # built while we waited
+            return _loaded(name, path), True
+        if alone:
+            _clear(folder)
+        path = _built(strategies, key, folder, part, entries, name, progress)
+    return _loaded(name, path), False
+
+
+def missing(folder: Path) -> str:
+    """What this machine lacks to build a module in that folder, in words; "" where nothing."""
+    import sysconfig
+
+    if find_spec("setuptools") is None:
+        return "setuptools is not installed"
+    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    if shutil.which(compiler.split()[0]) is None:
+        return f"no C compiler ({compiler.split()[0]})"
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    if not header.exists():
+        return f"no headers of Python ({header})"
+    if os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
+        return f"{folder} is on a disk that nothing may be run from"
+    return ""
+
+
+def _loaded(name: str, path: Path) -> Any:
+    loader = ExtensionFileLoader(name, str(path))
+    spec = spec_from_file_location(name, path, loader=loader)
+    assert spec is not None
+    try:
+        made = module_from_spec(spec)
+        loader.exec_module(made)
+    except ImportError as error:
+        raise Unavailable(f"what was compiled cannot be loaded: {error}") from error
+    return made
+
+
+def _clear(folder: Path) -> None:
+    """What killed builds have left. Only while nobody else builds."""
+    for path in folder.glob("build-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _built(
+    strategies: Sequence[StrategySource],
+    key: str,
+    folder: Path,
+    part: str,
+    entries: Sequence[str],
+    name: str,
+    progress: Progress | None,
+) -> Path:
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="build-", dir=folder, ignore_cleanup_errors=True) as work:
+        request = {
+            "module": name, "key": key, "folder": work, "entries": list(entries),
+            "strategies": [
+                {"name": one.name, "path": str(one.path), "source": one.source,
+                 "state": described(one.state), "params": described(one.params)} for one in strategies
+            ],
+        }  # fmt: skip
+        answer = _ask(request, work, progress)
+        if "complaint" in answer:
+            raise Complaint(answer["complaint"])
+        if "missing" in answer:
+            raise KeyError(answer["missing"])
+        if answer.get("changed"):
+            raise RuntimeError("the kernel's files were changed while this process runs: start it again")
+        path = keep(Path(work) / answer["built"], folder, part)
+    if progress is not None:
+        progress("done", 1.0)
+    return path
+
+
+def _ask(request: Mapping[str, Any], work: str, progress: Progress | None) -> dict[str, Any]:
+    """The child's last word. Raises Unavailable where it has none."""
+    import json
+    import subprocess
+    import tempfile
+    from threading import Timer
+
+    answer: dict[str, Any] = {}
+    with tempfile.TemporaryFile(dir=work) as errors:
+        child = subprocess.Popen(  # noqa: S603 - this Python, a module of ours
+            [*PROGRAM, "otrade_bot.kernel.aot"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+            env=_environment(work), cwd=work, start_new_session=True,
+        )  # fmt: skip
+        late = Timer(LIFE, child.kill)
+        late.daemon = True
+        late.start()
+        try:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            with suppress(BrokenPipeError):  # it is dead already, and its end says more
+                child.stdin.write(json.dumps(request).encode() + b"\n")
+                child.stdin.flush()
+            for line in child.stdout:
+                answer = json.loads(line)
+                if "at" in answer and progress is not None:
+                    progress(answer["at"], answer["of"])
+        finally:
+            late.cancel()
+            if sys.exc_info()[0] is not None:
+                child.kill()
+            code = _end(child)
+        if code or "at" in answer or not answer:
+            errors.seek(0)
+            raise Unavailable(f"the compiling process ended with {code}: {_last(errors.read())}")
+    return answer
+
+
+def _end(child: Any) -> int:
+    """Close its pipes (without a parent it ends itself, and compilers with it) and wait for it."""
+    child.stdout.close()
+    code: int = child.wait()
+    with suppress(BrokenPipeError):
+        child.stdin.close()
+    return code
+
+
+def _environment(work: str) -> dict[str, str]:
+    """What the child knows: no token, no key, no password."""
+    ours = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    return {**ours, "LANG": "C.UTF-8", "PYTHONPATH": str(HERE.parents[1]), "TMPDIR": work}
+
+
+def _last(said: bytes) -> str:
+    """The last line of what it complained of."""
+    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1].strip()[:300] if lines else "no word"
