@@ -56,13 +56,13 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The kernel's sources in another folder, where they may be edited."""
     folder = tmp_path / "kernel"
     folder.mkdir()
-    for name in (*SOURCES, "state", "compile"):
+    for name in (*SOURCES, "state", "compile", "link", "aot"):
         shutil.copy(build.HERE / f"{name}.py", folder)
     monkeypatch.setattr(build, "HERE", folder)
     return folder
 
 
-@pytest.mark.parametrize("name", [*SOURCES, "state"])
+@pytest.mark.parametrize("name", [*SOURCES, "state", "compile", "link", "aot"])
 def test_an_edit_of_any_kernel_source_changes_the_key(name: str, copied: Path) -> None:
     before = source_key([user()])
     assert source_key([user()]) == before
