@@ -49,7 +49,7 @@ ENTRIES = (
     "sweep_sets",
     "replay_tape",
 )
-#: Each compiled by itself when first called: a day that is traded needs no replay, and it takes as long again.
+#: Compiled when one of them is first called: a day that is traded needs no replay, and it takes longer than the rest.
 LATER = frozenset({"replay_day", "sweep_sets", "replay_tape"})
 AHEAD, IN_PROCESS, INTERPRETED = "ahead of time", "in process", "interpreted"
 
@@ -250,14 +250,15 @@ def load(
     key = source_key(sources)
     kept = place()
     folder = subfolder(kept.path, key)
-    why = kept.why
+    why, now = kept.why, ("run",)  # calls everything that a strategy may have got wrong
     if not in_process:
         try:
             given, was_cached = _ahead(sources, row, params, key, folder, progress)
             return Kernel(row, params, sids, key, True, was_cached, **given, executor=AHEAD, why=why)
         except Unavailable as reason:
-            why = str(reason)
-    given, was_cached = _in_process(sources, row, params, key, folder, progress)
+            # What trades does not stop to compile at the first price.
+            why, now = str(reason), tuple(name for name in ENTRIES if name not in LATER)
+    given, was_cached = _in_process(sources, row, params, key, folder, progress, now)
     return Kernel(row, params, sids, key, True, was_cached, **given, executor=IN_PROCESS, why=why)
 
 
@@ -273,13 +274,14 @@ def _ahead(
     from otrade_bot.kernel.aot_module import module
 
     now = tuple(name for name in ENTRIES if name not in LATER)
+    then = tuple(name for name in ENTRIES if name in LATER)
     live, was_cached = module(sources, key, folder, "live", now, progress)
 
     def later(name: str) -> Entry:
         try:
-            entry: Entry = getattr(module(sources, key, folder, name, (name,))[0], name)
+            entry: Entry = getattr(module(sources, key, folder, "replay", then)[0], name)
         except Unavailable:
-            return _in_process(sources, row, params, key, folder, None)[0][name]
+            return _in_process(sources, row, params, key, folder, None, ())[0][name]
         return entry
 
     given = {name: _Later(later, name) if name in LATER else getattr(live, name) for name in ENTRIES}
@@ -293,13 +295,15 @@ def _in_process(
     key: str,
     folder: Path,
     progress: Progress | None,
+    now: tuple[str, ...],
 ) -> tuple[dict[str, Entry], bool]:
-    """Entries that numba compiles here, or reads from the folder, and whether they were there already."""
-    hooks, done = folder / "hooks.py", folder / "complete"
+    """Entries that numba compiles here, or reads from the folder, and whether they were there already: those of
+    ``now`` at once, the others when they are first called."""
+    hooks, done = folder / "hooks.py", folder / f"complete-{len(now)}"
     write_once(hooks, hooks_source(sources))
     with turn(folder):
         was_cached = done.exists()
-        entries = _compile(sources, row, params, key, hooks, None if was_cached else progress)
+        entries = _compile(sources, row, params, key, hooks, None if was_cached else progress, now)
         write_once(done, "")
     return entries, was_cached
 
@@ -311,6 +315,7 @@ def _compile(
     key: str,
     hooks: Path,
     progress: Progress | None,
+    now: tuple[str, ...],
 ) -> dict[str, Entry]:
     import numba
     from numba.core import config
@@ -329,13 +334,13 @@ def _compile(
             raise Complaint(str(error)) from error
         return entry
 
-    now = [name for name in ENTRIES if name not in LATER]
     entries: dict[str, Entry] = {}
     for i, name in enumerate(now):
         say(name, i / len(now))
         entries[name] = make(name)
-    say("done", 1.0)
-    return entries | {name: _Later(make, name) for name in ENTRIES if name in LATER}
+    if now:
+        say("done", 1.0)
+    return {name: entries.get(name) or _Later(make, name) for name in ENTRIES}
 
 
 def signature(numba: Any, function: Any, row: np.dtype[Any], params: np.dtype[Any]) -> Any:
