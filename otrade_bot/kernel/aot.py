@@ -87,6 +87,7 @@ def _specs(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _builder(module: str) -> Any:
     """pycc's compiler in steps, so that the C part is compiled beside LLVM's, and with our options for entries."""
+    import setuptools  # noqa: F401 - before pycc, which takes the C compiler's classes from it
     from numba.pycc import CC, compiler, platform
 
     # Its trial compiles C++ too, which is not needed, and leaves files behind. What fails says why.
