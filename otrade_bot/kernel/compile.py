@@ -250,7 +250,8 @@ def load(
     key = source_key(sources)
     kept = place()
     folder = subfolder(kept.path, key)
-    why, now = kept.why, ("run",)  # calls everything that a strategy may have got wrong
+    why = kept.why
+    now: tuple[str, ...] = ("run",)  # calls everything that a strategy may have got wrong
     if not in_process:
         try:
             given, was_cached = _ahead(sources, row, params, key, folder, progress)
