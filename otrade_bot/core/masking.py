@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Set
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -37,6 +38,7 @@ SHORTEST = 6
 _DEEPEST = 12
 _known: set[str] = set()
 _known_pattern: re.Pattern[str] | None = None
+_generation = 0
 
 #: Looked for anywhere in a name, whatever its case and separators.
 _STRONG = re.compile(
@@ -81,16 +83,17 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 
 #: No shape matches a text that has none of these; asking is ten times cheaper than trying them all.
-_HINTS = (
-    *("token", "secret", "passw", "passphrase", "checksum", "api", "totp", "pin", "otp", "pwd"),
-    *("authorization", "bearer", "eyj", "://", "code=", "client_id=", "state="),
+_HINT = re.compile(
+    r"token|secret|passw|passphrase|checksum|api|totp|pin|otp|pwd|authorization|bearer|eyj|://|code=|client_id=|state=|"
+    r"\d{6}(?::|%3a)",
+    re.IGNORECASE,
 )
-_BOT_HINT = re.compile(r"\d{6}(?::|%3[aA])")
+#: What is said again and again, such as names of strategies and of keys, is looked at once. Longer texts are not kept.
+_SHORT = 48
 
 
 def _may_match(text: str) -> bool:
-    folded = text.casefold()
-    return any(hint in folded for hint in _HINTS) or _BOT_HINT.search(text) is not None
+    return _HINT.search(text) is not None
 
 
 def register_secret(value: str | bytes | None) -> bool:
@@ -114,6 +117,7 @@ def holds_secret(text: str) -> bool:
     return _known_pattern is not None and _known_pattern.search(text) is not None
 
 
+@lru_cache(maxsize=2048)
 def is_secret_name(name: str) -> bool:
     """Whether a value under this name is a secret: access_token, apiKey, X-Authorization, TOTP, pin, key …"""
     squashed = re.sub(r"[^a-z]", "", name.lower())
@@ -124,7 +128,11 @@ def is_secret_name(name: str) -> bool:
 
 def mask_text(text: str) -> str:
     """``text`` without secrets. Lone surrogates, which no file can take, are escaped."""
-    text = _encodable(text)
+    return _remembered(text, _generation) if len(text) <= _SHORT else _masked(text)
+
+
+def _masked(text: str) -> str:
+    text = _encodable(str.__str__(text))
     if _known_pattern is not None:
         text = _known_pattern.sub(MASK, text)
     if _may_match(text):
@@ -132,6 +140,12 @@ def mask_text(text: str) -> str:
             text = pattern.sub(replacement, text)
     # A shape that was cut out may have joined two halves; MASK in between makes that a mere precaution.
     return _known_pattern.sub(MASK, text) if _known_pattern is not None else text
+
+
+@lru_cache(maxsize=4096)
+def _remembered(text: str, generation: int) -> str:
+    """``generation`` of the registered values: what a thread found out with the ones before is not believed."""
+    return _masked(text)
 
 
 def mask(value: object, *, name: str = "") -> Any:
@@ -237,6 +251,8 @@ def _spellings(text: str) -> set[str]:
 
 
 def _compile() -> None:
-    global _known_pattern
+    global _generation, _known_pattern
     longest_first = sorted(_known, key=len, reverse=True)
     _known_pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+    _generation += 1
+    _remembered.cache_clear()

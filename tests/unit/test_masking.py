@@ -7,7 +7,7 @@ import json
 from collections import namedtuple
 from collections.abc import Iterator
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -232,3 +232,19 @@ def test_a_form_that_begins_with_the_code_of_a_login_keeps_it() -> None:
     said = mask_text("denied for POST /token? body code=mk404&client_id=abc&grant_type=authorization_code")
     assert "mk404" not in said
     assert mask_text("refused code=InputException of state=open") == "refused code=InputException of state=open"
+
+
+def test_what_was_said_before_it_was_a_secret_is_hidden_from_then_on() -> None:
+    assert mask_text("s3cr3tvalue") == "s3cr3tvalue"
+    register_secret("s3cr3tvalue")
+    assert mask_text("s3cr3tvalue") == MASK
+    forget_secrets()
+    assert mask_text("s3cr3tvalue") == "s3cr3tvalue"
+
+
+def test_a_word_that_is_an_enums_comes_back_as_a_plain_text() -> None:
+    class Word(StrEnum):
+        OPEN = "open, as it says"
+
+    assert type(mask_text(Word.OPEN)) is str
+    assert type(mask_text("open, as it says")) is str
