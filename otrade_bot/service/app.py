@@ -168,6 +168,7 @@ class Service:
 
     async def run(self) -> None:
         """Until ``stop``, or the end of a rehearsal. Raises what a trading task raised."""
+        garbage.keep()
         self._began = self.clock.now_ns()
         self.watch.busy()
         if self.brokers is not None:

@@ -35,13 +35,19 @@ class Clockwork:
     """Jobs at their times. Late ones (a machine that slept) run once when it wakes."""
 
     def __init__(self, run_job: Callable[[Job], Awaitable[None]]) -> None:
-        # Loaded with the service: 50 ms that a demo or a report need not pay.
-        from apscheduler.schedulers.asyncio import AsyncIOScheduler
-
         self._run_job = run_job
-        self._scheduler: AsyncIOScheduler = AsyncIOScheduler(
-            timezone=IST, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-        )
+        self._made: AsyncIOScheduler | None = None
+
+    @property
+    def _scheduler(self) -> AsyncIOScheduler:
+        """Loaded where something is planned: 50 ms that a demo, a report or a rehearsal need not pay."""
+        if self._made is None:
+            from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+            self._made = AsyncIOScheduler(
+                timezone=IST, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+            )
+        return self._made
 
     def start(self) -> None:
         """Needs a running event loop."""
@@ -65,8 +71,8 @@ class Clockwork:
         return (jobs[0].name, jobs[0].next_run_time) if jobs else None
 
     def stop(self) -> None:
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
+        if self._made is not None and self._made.running:
+            self._made.shutdown(wait=False)
 
 
 async def metronome(

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from otrade_bot.core.clock import SECOND
 
-__all__ = ["forget", "held", "settle", "tend"]
+__all__ = ["forget", "held", "keep", "settle", "tend"]
 
 #: New objects before a look at the newest of them; looks at those before one at the older ones. The oldest are
 #: looked at by ``tend`` alone.
@@ -45,6 +45,12 @@ def held() -> Iterator[None]:
         gc.unfreeze()
         gc.set_threshold(*before)
         gc.enable()
+
+
+def keep() -> None:
+    """What is there stays as long as the process: modules, models, settings. Nothing without ``held``."""
+    if _held:
+        gc.freeze()
 
 
 def forget() -> None:

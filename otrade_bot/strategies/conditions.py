@@ -216,7 +216,7 @@ def _moments(fields: Mapping[str, Any], params: StrategyParams) -> Iterator[Simp
 def _made_up(name: str, kind: Any, pool: tuple[float, ...], chance: random.Random) -> Any:
     dtype = np.dtype(kind)
     if dtype.shape:
-        return np.array([chance.choice(pool) for _ in range(dtype.shape[0])], dtype.base)
+        return np.array(chance.choices(pool, k=dtype.shape[0]), dtype.base)
     if name == "bars":
         return chance.choice((1, 2, RING - 1, RING, RING + 1, 1000, *(max(1, round(one)) for one in pool)))
     value = chance.choice(pool)
