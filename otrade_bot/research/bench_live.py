@@ -99,12 +99,13 @@ class Run:
 
 @contextlib.contextmanager
 def live_run(
-    *, shares: int = 200, rate: int = 200, listed: int = 0, past: int = 0, state: Path | None = None
-) -> Iterator[Run]:
+    *, shares: int = 200, rate: int = 200, listed: int = 0, past: int = 0, state: Path | None = None,
+    before: str = "",
+) -> Iterator[Run]:  # fmt: skip
     """A ``run`` in mode live that has just decided its first price. Raises BrokerException where it never does.
 
     It starts just before the session, or so many minutes into it (``past``). ``state``: of a run before, which spares
-    asking for the days before at the broker's pace, a minute for 200 shares.
+    asking for the days before at the broker's pace, a minute for 200 shares. ``before``: Python that it runs first.
     """
     opens = _morning(datetime.now(IST))
     ahead = round((opens - datetime.now(IST)).total_seconds()) + 60 * past - EARLY
@@ -112,10 +113,11 @@ def live_run(
         folder = Path(name)
         _settings(folder / "config", shares, opens)
         began = time.monotonic()
-        child = subprocess.Popen(  # noqa: S603 - our own code
-            [sys.executable, "-c", _RUN, str(ahead)], stdout=subprocess.DEVNULL, stderr=(folder / "said").open("wb"),
-            env={**os.environ, **_environment(folder, state or folder / "state", where)}, cwd=folder,
-        )  # fmt: skip
+        with (folder / "said").open("wb") as said:
+            child = subprocess.Popen(  # noqa: S603 - our own code
+                [sys.executable, "-c", before + _RUN, str(ahead)], stdout=subprocess.DEVNULL, stderr=said,
+                env={**os.environ, **_environment(folder, state or folder / "state", where)}, cwd=folder,
+            )  # fmt: skip
         try:
             yield Run(child.pid, began, _first(child, folder / "said", began), state or folder / "state")
         finally:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from otrade_bot.core.imports import sparse, without
+from otrade_bot.research import bench
+from otrade_bot.research.bench_live import live_run
 from tests.unit.test_readme import ROOT
 
 #: Prints which of these modules are loaded when the last statement is done.
@@ -103,3 +105,46 @@ def test_the_calendar_comes_without_the_rest_of_the_world() -> None:
     assert loaded(code, *watched) == "holidays"
     whole = f"{code}import holidays\nassert date(2026, 7, 14) in holidays.France(years=2026)\n"
     assert loaded(whole, "holidays.countries") == "holidays.countries"
+
+
+# --- the service ----------------------------------------------------------------------------------------------------
+
+#: What no service needs, whatever its settings.
+NEVER = (
+    *("numba", "llvmlite", "matplotlib", "PIL", "twisted", "autobahn", "rich", "pygments", "click", "cryptography"),
+    *("holidays.countries", "kiteconnect.ticker", "upstox_client", "polars", "optuna", "dask", "unittest"),
+)
+#: What only a broker's connection needs.
+BROKERS = ("kiteconnect", "requests", "urllib3")
+
+
+def test_a_rehearsal_with_a_phone_loads_no_compiler_no_broker_no_console_and_no_reactor() -> None:
+    watched = {*NEVER, *BROKERS, "apscheduler"}
+    code = bench._FIRST.replace("print(time.monotonic_ns()", f"print('loaded', *sorted({watched} & set(sys.modules))")
+    bench.kernel_of()
+    told = bench.child(code, "run", "--rehearse", "2026-09-16T09:20:00", "--speed", "1")
+    assert told == "loaded"
+
+
+def test_a_live_run_at_kite_loads_its_library_and_nothing_of_the_other_brokers(tmp_path: Path) -> None:
+    bench.kernel_of()
+    told, watched = tmp_path / "loaded", {*NEVER, *BROKERS}
+    code = (
+        f"import atexit, sys\natexit.register(lambda: open({str(told)!r}, 'w')"
+        f".write(' '.join(sorted({watched} & set(sys.modules)))))\n"
+    )
+    with live_run(shares=2, rate=50, past=5, before=code):
+        pass
+    assert told.read_text() == "kiteconnect requests urllib3"
+
+
+@pytest.mark.parametrize("name", ["kite", "upstox"])
+def test_an_account_at_one_broker_loads_nothing_of_the_other(name: str) -> None:
+    code = (
+        "from otrade_bot.brokers.factory import BrokerFactory\nfrom otrade_bot.config.secrets import Secrets\n"
+        "from otrade_bot.core.clock import SystemClock\n"
+        "secrets = Secrets(_env_file=None, kite_api_key='k', upstox_api_key='k', live='yes')\n"
+        f"broker = BrokerFactory.create_broker({name!r}, secrets, access_token='t', clock=SystemClock())\n"
+    )
+    mine = {"kite": "kiteconnect", "upstox": "upstox_client"}[name]
+    assert loaded(code, "kiteconnect", "upstox_client", "twisted") == mine

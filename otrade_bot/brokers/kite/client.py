@@ -87,6 +87,10 @@ class Lane:
         except Exception:  # no JSON, or torn: then the status is all there is
             return Seen(self._answer.status_code)
 
+    def forget(self) -> None:
+        """What the last call was answered: it may be a list of all instruments."""
+        self._answer = None
+
     def renew(self) -> None:
         """The next call opens a new connection."""
         self._http.close()
@@ -111,6 +115,7 @@ class Lanes:
             return work(lane)
         finally:
             lane.used = time.monotonic()
+            lane.forget()
             self._free.append(lane)
 
     def _take(self) -> Lane:
