@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import re
 import subprocess
@@ -88,13 +89,14 @@ class Run:
     def memory(self) -> Memory:
         return Memory.of(self.pid, self.began)
 
-    def prices(self) -> int:
-        """Heard so far, by its own heartbeat; 0 where that does not say."""
+    def feed_age(self) -> float:
+        """Seconds since the newest price, by its own heartbeat; infinite where that does not say."""
         try:
             beat = json.loads((self.state / "heartbeat.json").read_bytes())
         except (OSError, ValueError):
-            return 0
-        return int(beat.get("ticks") or 0)
+            return math.inf
+        age = beat.get("feed_age_s")
+        return math.inf if age is None else float(age)
 
 
 @contextlib.contextmanager
@@ -217,7 +219,8 @@ def main() -> None:
             time.sleep(min(args.every, max(0.1, end - time.monotonic())))
             now = run.memory()
             print(f"{now.seconds:7.1f} s  resident {now.resident:6.1f}  private {now.private:6.1f}  "
-                  f"peak {now.peak:6.1f} MB  {now.threads} threads  {run.prices()} prices", flush=True)  # fmt: skip
+                  f"peak {now.peak:6.1f} MB  {now.threads} threads  newest price {run.feed_age():.1f} s ago",
+                  flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -72,7 +72,8 @@ def test_a_package_that_is_loaded_stays_what_it_is() -> None:
 
 def test_kites_library_comes_without_twisted_and_gives_its_real_streamer_to_who_asks() -> None:
     load = "from otrade_bot.core.imports import kite_sdk\nsdk = kite_sdk()\nassert sdk.KiteConnect('k')\n"
-    assert loaded(load, "kiteconnect", "twisted", "autobahn", "kiteconnect.ticker") == "kiteconnect"
+    watched = ("kiteconnect", "twisted", "autobahn", "kiteconnect.ticker", "charset_normalizer")
+    assert loaded(load, *watched) == "kiteconnect"
     for ask in ("from kiteconnect import KiteTicker", "from kiteconnect.ticker import KiteTicker",
                 "KiteTicker = sdk.ticker.KiteTicker"):  # fmt: skip
         code = f"{load}{ask}\nassert KiteTicker('k', 't').socket_url.startswith('wss://ws.kite.trade')\n"
