@@ -23,8 +23,10 @@ from otrade_bot.kernel.state import (
     EXIT,
     EXIT_LEG,
     FILL,
+    LIMITED,
     LIVE,
     R_STOP,
+    REJECT,
     RUNGS,
     STOP,
     T_OK,
@@ -269,12 +271,19 @@ def carry_out(s: Any, a: Any, p: Any, w: Any, x: Any, o: Any, ev: Any, out: Any,
         rest_stop(s, a, p, w, x, o.row, o.ts, o.rung, o.stop, ev, out, n, trades, tally)
     elif o.kind == EXIT:
         convert(s, a, p, w, x, o.row, o.ts, o.rung, o.code, ev, out, n, trades, tally)
+    elif o.kind == LIMITED:
+        tally.limited[o.code] += 1
 
 
 def send_entry(s: Any, a: Any, p: Any, w: Any, x: Any, o: Any, ev: Any, out: Any, n: int, trades: Any,
                tally: Any) -> None:  # fmt: skip
     """A market order with protection; at zero latency it meets the price that caused it."""
     r = o.rung
+    if too_large(x, o.qty, s.price):
+        tally.refused += 1
+        report(s, ev[0], REJECT, o.row, o.ts, r, ENTRY, 0, 0)
+        on_end(s, a, p, ev[0], n)
+        return
     w.side[r] = o.side
     w.entry_left[r] = o.qty
     w.entry_limit[r] = 0
@@ -284,6 +293,11 @@ def send_entry(s: Any, a: Any, p: Any, w: Any, x: Any, o: Any, ev: Any, out: Any
     w.stopped[r] = 0
     tally.orders += 1
     meet_entry(s, a, p, w, x, o.row, o.ts, s.price, r, ev, out, n, trades, tally)
+
+
+def too_large(x: Any, qty: int, ltp: int) -> bool:
+    """The gate before the broker refuses an entry of this size."""
+    return (x.max_qty > 0 and qty > x.max_qty) or (x.max_value > 0 and qty * ltp > x.max_value)
 
 
 def meet_entry(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, ltp: int, r: int, ev: Any,

@@ -158,11 +158,17 @@ TRADE = np.dtype(
 )
 
 #: A replay's exchange: ns from sending to working, slippage in parts per million, and the part of the traded volume
-#: that our orders may take, in parts per million too (0 is taken as all of it).
-VENUE = np.dtype([(name, _I) for name in "latency slip_ppm participation_ppm".split()])
+#: that our orders may take, in parts per million too (0 is taken as all of it). Then what the gate before a broker
+#: allows one order: quantity, and value in paise (0 = no limit).
+VENUE = np.dtype([(name, _I) for name in "latency slip_ppm participation_ppm max_qty max_value".split()])
 
-#: What a replay counts.
-TALLY = np.dtype([(name, _I) for name in "ticks signals orders trades fills overflow".split()])
+#: What a replay counts; ``refused`` by the gate, ``limited`` by the code of the limit.
+TALLY = np.dtype(
+    [
+        *((name, _I) for name in "ticks signals orders trades fills overflow refused".split()),
+        ("limited", _I, (L_STALE + 1,)),
+    ]
+)
 
 # What one compiled call over a frame of a stream works on: ``frames``. A row of QUOTE beside each row of state; further
 # ones belong to instruments that are only looked at.

@@ -85,6 +85,8 @@ def job_of(
         timers.append(setup.timer_events(kernel, setup.day_timers(sessions)))
     venue = kernel.new(abi.VENUE, 1)
     venue["latency"], venue["slip_ppm"], venue["participation_ppm"] = latency_ns, slip_ppm, participation_ppm
+    gate = setup.gate_limits(config)
+    venue["max_qty"], venue["max_value"] = gate.max_quantity, gate.max_value
     feeds = [events for _, events in days]
     return Job(
         strategies=tuple(strategies[name].source for name in kernel.sids),

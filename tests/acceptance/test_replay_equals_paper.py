@@ -14,6 +14,7 @@ from otrade_bot.brokers.feeds import Profile, TickFile, read_bars, read_ticks, s
 from otrade_bot.core.events import EventKind
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.strategies.loader import TradingStrategy
+from otrade_bot.trading.engine import LIMIT_WORDS
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 SYNTHETIC = date(2026, 9, 16)
@@ -139,6 +140,25 @@ def test_orders_that_may_take_a_part_of_the_traded_volume_only(
     paper = on_ticks(case, kernel, shipped, files, tmp_path / "paper.jsonl")
     parts = Counter(fill.order_id for fill in paper.broker.book.fills)
     assert max(parts.values()) > 1
+
+
+@pytest.mark.parametrize("limit", [{"max_order_quantity": 6}, {"max_order_value": 2900}], ids=["quantity", "value"])
+def test_orders_that_the_gate_finds_too_large(
+    limit: dict[str, int], kernel: Kernel, shipped: Shipped, tmp_path: Path
+) -> None:
+    """A no before the broker: the rung is free again, the instrument pauses, both count it."""
+    files = synthetic_day(SYNTHETIC, 1)
+    case = Case("ema_crossover", "tick", tuple(f.symbol for f in files), 3000, risk=limit)
+    bench = Bench(case, kernel, shipped, SYNTHETIC, {f.symbol: int(f.price[0]) for f in files})
+    paper, replay, engine, run = both_on_ticks(bench, SYNTHETIC, files, tmp_path / "paper.jsonl")
+    assert not differences(paper, replay)
+    refused = Counter(e.data["code"] for e in engine.diary.events if e.kind is EventKind.REFUSAL)
+    assert int(run.tally[0]["refused"]) == refused[str(*limit).removeprefix("max_order_")] > 0
+    limited = run.tally[0]["limited"]
+    assert {LIMIT_WORDS[code][0]: int(n) for code, n in enumerate(limited) if n} == {
+        code: n for code, n in refused.items() if code in {word for word, _ in LIMIT_WORDS.values()}
+    }
+    assert paper
 
 
 def first_part(file: TickFile, ticks: int) -> TickFile:

@@ -31,7 +31,9 @@ def clock(minute: int) -> str:
     return f"{9 + (15 + minute) // 60:02d}:{(15 + minute) % 60:02d}"
 
 
-def bars(folder: Path, first: int, count: int, *, step: int = 1, day: str = "2021-06-01", name: str = "ABC.csv") -> Path:
+def bars(
+    folder: Path, first: int, count: int, *, step: int = 1, day: str = "2021-06-01", name: str = "ABC.csv"
+) -> Path:
     lines = [f"{day} {clock(first + step * i)}:00,10,11,9,10.5,7" for i in range(count)]
     return written(folder, "timestamp,open,high,low,close,volume", *lines, name=name)
 
