@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--json", action="store_true", help="one JSON object on standard output")
     report.add_argument("--audit", action="store_true", help="what came of each command; exit 1 if it was changed")
     report.set_defaults(run=_report)
+    _backtest_parser(commands)
     config = commands.add_parser("config", help="write defaults, validate, show")
     config.add_argument("what", choices=("init", "check", "schema", "show"))
     config.set_defaults(run=_config)
@@ -99,6 +100,32 @@ def _demo_parser(commands: Any) -> None:
     demo.add_argument("--json", action="store_true", help="the day as one JSON object on standard output")
     demo.add_argument("--resume", action="store_true", help="go on with the day that was interrupted")
     demo.set_defaults(run=_demo)
+
+
+def _backtest_parser(commands: Any) -> None:
+    test = commands.add_parser("backtest", help="a strategy on recorded prices, days to years: the same kernel")
+    test.add_argument("files", type=Path, nargs="+", metavar="FILE", help="ticks or OHLC bars, CSV or Parquet; folders")
+    test.add_argument("--strategy", metavar="NAME", help="default: ema_crossover")
+    test.add_argument("--strategies", type=Path, metavar="DIR", help="folder of your own strategies")
+    test.add_argument("--timeframe", choices=("tick", "1m", "3m", "5m", "15m", "30m", "60m"), help="length of the bars")
+    test.add_argument("--param", type=_param, action="append", default=[], metavar="KEY=VALUE", help="of the strategy")
+    test.add_argument("--from", dest="start", type=_day, metavar="DAY", help="first day; those before warm up")
+    test.add_argument("--to", dest="end", type=_day, metavar="DAY", help="last day")
+    test.add_argument("--product", choices=("MIS", "CNC", "NRML"), help="default: the one of trading.json")
+    test.add_argument("--capital", type=_rupees, metavar="RUPEES", help="total capital; default: that of risk.json")
+    test.add_argument("--per-position", type=_rupees, metavar="RUPEES", help="default: that of trading.json")
+    test.add_argument("--latency-ms", type=_number(0, 60_000), metavar="MS", help="from sending an order to working")
+    test.add_argument("--slippage-bps", type=_number(0, 1000), metavar="BPS", help="worse price, in 0.01 %%")
+    test.add_argument("--participation", type=_number(0.000001, 1), metavar="PART", help="of the traded volume, 0 to 1")
+    test.add_argument("--history", type=Path, nargs="+", default=(), metavar="FILE", help="earlier days, for warm-up")
+    test.add_argument("--label", choices=("auto", "end", "start"), default="auto", help="which end of a bar is named")
+    test.add_argument("--all-days", action="store_true", help="trade on days that the calendar calls closed too")
+    test.add_argument("--as-future", action="store_true", help="trade an index as if it were its future")
+    test.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    test.add_argument("--plot", type=Path, metavar="OUT.png", help="equity, drawdown, entries and exits on the price")
+    test.add_argument("--html", type=Path, metavar="OUT.html", help="the report as one page")
+    test.add_argument("--trades", type=Path, metavar="OUT.csv", help="all trades")
+    test.set_defaults(run=_backtest)
 
 
 def _run_parser(commands: Any) -> None:
@@ -137,6 +164,40 @@ def _day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is not a day; allowed: YYYY-MM-DD") from None
 
 
+def _param(text: str) -> tuple[str, Any]:
+    """'fast=9' -> ('fast', 9); true, false, null and numbers as in JSON, anything else is text."""
+    import json
+
+    key, mark, value = text.partition("=")
+    if not mark or not key.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: KEY=VALUE, such as fast=9")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def _rupees(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 10_000_000_000):
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: whole rupees from 1 to 10000000000")
+    return int(text)
+
+
+def _number(least: float, most: float) -> Callable[[str], float]:
+    """A reader of numbers within bounds."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r}; allowed: a number from {least:g} to {most:g}")
+        return value
+
+    return read
+
+
 def _speed(text: str) -> float:
     try:
         speed = 0.0 if text == "max" else float(text)
@@ -160,6 +221,12 @@ def _demo(args: argparse.Namespace) -> int:
     from otrade_bot.service.demo_command import run_demo
 
     return run_demo(args)
+
+
+def _backtest(args: argparse.Namespace) -> int:
+    from otrade_bot.service.backtest_command import run_backtest
+
+    return run_backtest(args)
 
 
 def _run(args: argparse.Namespace) -> int:

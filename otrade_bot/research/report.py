@@ -18,7 +18,7 @@ from otrade_bot.core.money import group_indian, rupees, rupees_text, to_paise
 from otrade_bot.research.execution import Execution, execution_lines
 from otrade_bot.research.rows import MOST, Line, Rung, rung_of
 
-__all__ = ["day_report", "render"]
+__all__ = ["day_report", "render", "trade_table"]
 
 
 def day_report(lines: Iterable[Mapping[str, Any]], day: date) -> dict[str, Any]:
@@ -220,7 +220,7 @@ def render(report: Mapping[str, Any]) -> str:
 
     Also fit for the report of a demo or a backtest: keys beyond INTERFACE's are optional.
     """
-    parts = [_heading(report), "", *_trade_table(report["trades"]), "", *_totals(report)]
+    parts = [_heading(report), "", *trade_table(report["trades"]), "", *_totals(report)]
     return "\n".join(parts) + "\n"
 
 
@@ -236,10 +236,12 @@ _HEADS = ("symbol", "side", "rung", "qty", "in", "at", "out", "at", "why", "gros
 _LEFT = (0, 1, 8)
 
 
-def _trade_table(trades: list[dict[str, Any]]) -> list[str]:
+def trade_table(trades: list[dict[str, Any]]) -> list[str]:
+    """A line a trade under a line of names; with the day where they are of several."""
     if not trades:
         return ["No trades."]
-    rows = [_HEADS, *(_trade_cells(trade) for trade in trades)]
+    since = 11 if len({trade[key][:10] for trade in trades for key in ("entry_time", "exit_time")}) < 2 else 0
+    rows = [_HEADS, *(_trade_cells(trade, since) for trade in trades)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
     return ["  ".join(_fit(cell, widths[i], i) for i, cell in enumerate(row)).rstrip() for row in rows]
 
@@ -248,15 +250,16 @@ def _fit(cell: str, width: int, column: int) -> str:
     return cell.ljust(width) if column in _LEFT else cell.rjust(width)
 
 
-def _trade_cells(trade: Mapping[str, Any]) -> tuple[str, ...]:
+def _trade_cells(trade: Mapping[str, Any], since: int) -> tuple[str, ...]:
+    """``since``: where in a moment's text to begin, with the day or after it."""
     return (
         trade["symbol"],
         trade["side"],
         f"P{trade['rung']}",
         group_indian(trade["quantity"]),
-        trade["entry_time"][11:19],
+        trade["entry_time"][since:19].replace("T", " "),
         _money(trade["entry_price"]),
-        trade["exit_time"][11:19],
+        trade["exit_time"][since:19].replace("T", " "),
         _money(trade["exit_price"]),
         trade["exit_reason"],
         _money(trade["gross"], sign=True),

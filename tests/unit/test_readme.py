@@ -56,7 +56,7 @@ TUTORIAL = (ROOT / "docs/strategies.md").read_text(encoding="utf-8")
 LIVE = (ROOT / "docs/live.md").read_text(encoding="utf-8")
 DOCUMENTS = (
     *("README.md", "docs/strategies.md", "docs/architecture.md", "docs/performance.md", "docs/when.md"),
-    *("docs/live.md", "docs/reliability.md", "docs/tour/README.md"),
+    *("docs/backtest.md", "docs/live.md", "docs/reliability.md", "docs/tour/README.md"),
     *sorted(f"docs/cockpit/{path.name}" for path in (ROOT / "docs/cockpit").glob("*.md")),
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -268,6 +268,12 @@ def test_commands_of_the_readme_are_those_of_the_command_line() -> None:
 def test_options_of_the_demo_are_those_of_the_command_line() -> None:
     named = set(re.findall(r"^\| `(--[a-z-]+)", section("The demo"), re.MULTILINE))
     assert named == set(re.findall(r"--[a-z-]+", help_of("demo"))) - {"--help"}
+
+
+def test_options_of_the_backtest_are_those_of_the_command_line() -> None:
+    rows = re.findall(r"^\| (`--.+?) \| ", section("The backtest"), re.MULTILINE)
+    named = {option for row in rows for option in re.findall(r"--[a-z-]+", row)}
+    assert named == set(re.findall(r"--[a-z-]+", help_of("backtest"))) - {"--help"}
 
 
 def test_options_of_the_service_are_those_of_the_command_line() -> None:
