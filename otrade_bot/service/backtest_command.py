@@ -86,6 +86,14 @@ def _friction(config: Config, args: argparse.Namespace) -> Friction:
 
 def _outputs(found: Any, result: dict[str, Any], args: argparse.Namespace) -> None:
     """The files that were asked for. Raises DataException where one cannot be written."""
+    if args.plot is not None:
+        from otrade_bot.research.backtest_plot import picture, png
+
+        _write(args.plot, png(picture(found, result)))
+    if args.html is not None:
+        from otrade_bot.research.backtest_html import page
+
+        _write(args.html, page(found, result).encode())
     if args.trades is not None:
         _write(args.trades, trades_csv(result).encode())
 
