@@ -279,8 +279,9 @@ def send_entry(s: Any, a: Any, p: Any, w: Any, x: Any, o: Any, ev: Any, out: Any
                tally: Any) -> None:  # fmt: skip
     """A market order with protection; at zero latency it meets the price that caused it."""
     r = o.rung
-    if too_large(x, o.qty, s.price):
-        tally.refused += 1
+    no = too_large(x, o.qty, s.price)
+    if no != 0:
+        tally.refused[no] += 1
         report(s, ev[0], REJECT, o.row, o.ts, r, ENTRY, 0, 0)
         on_end(s, a, p, ev[0], n)
         return
@@ -295,9 +296,13 @@ def send_entry(s: Any, a: Any, p: Any, w: Any, x: Any, o: Any, ev: Any, out: Any
     meet_entry(s, a, p, w, x, o.row, o.ts, s.price, r, ev, out, n, trades, tally)
 
 
-def too_large(x: Any, qty: int, ltp: int) -> bool:
-    """The gate before the broker refuses an entry of this size."""
-    return (x.max_qty > 0 and qty > x.max_qty) or (x.max_value > 0 and qty * ltp > x.max_value)
+def too_large(x: Any, qty: int, ltp: int) -> int:
+    """0, or why the gate before the broker refuses an entry of this size: 1 its quantity, 2 its value."""
+    if x.max_qty > 0 and qty > x.max_qty:
+        return 1
+    if x.max_value > 0 and qty * ltp > x.max_value:
+        return 2
+    return 0
 
 
 def meet_entry(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, ltp: int, r: int, ev: Any,

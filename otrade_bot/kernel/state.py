@@ -162,10 +162,12 @@ TRADE = np.dtype(
 #: allows one order: quantity, and value in paise (0 = no limit).
 VENUE = np.dtype([(name, _I) for name in "latency slip_ppm participation_ppm max_qty max_value".split()])
 
-#: What a replay counts; ``refused`` by the gate, ``limited`` by the code of the limit.
+#: What a replay counts; ``refused`` by the gate, for the quantity (1) or the value (2) of an order; ``limited`` by the
+#: code of the limit.
 TALLY = np.dtype(
     [
-        *((name, _I) for name in "ticks signals orders trades fills overflow refused".split()),
+        *((name, _I) for name in "ticks signals orders trades fills overflow".split()),
+        ("refused", _I, (3,)),
         ("limited", _I, (L_STALE + 1,)),
     ]
 )

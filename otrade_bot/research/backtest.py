@@ -107,8 +107,8 @@ class Outcome:
     trades: list[Trade]
     days: list[Day]
     held: list[Held]
-    counts: Mapping[str, int]  #: ticks, signals, orders, fills, refused, overflow
-    limited: Mapping[str, int]  #: entries that a limit forbade, by its name
+    counts: Mapping[str, int]  #: ticks, signals, orders, fills, overflow
+    limited: Mapping[str, int]  #: entries that a limit or the gate forbade, by its name
     dropped: Mapping[str, int]  #: lines and prices by reason
     warmed: int  #: closed bars of earlier days
 
@@ -209,10 +209,11 @@ class Backtest:
                 progress(at + 1, len(self.market.days))
         booked = sorted(run.booked(), key=lambda trade: (trade.exit_ns, trade.trade_id))
         tally = run.tally[0]
-        counts = {name: int(tally[name]) for name in ("ticks", "signals", "orders", "fills", "refused", "overflow")}
+        counts = {name: int(tally[name]) for name in ("ticks", "signals", "orders", "fills", "overflow")}
         limited = {LIMIT_WORDS[code][0]: int(n) for code, n in enumerate(tally["limited"]) if n}
+        gate = {name: int(n) for name, n in zip(("", "quantity", "value"), tally["refused"], strict=True) if n}
         return Outcome(
-            self.config, self.market, self.rows, self.friction, booked, days, self._held(run), counts, limited,
+            self.config, self.market, self.rows, self.friction, booked, days, self._held(run), counts, limited | gate,
             self._dropped(run), warmed,
         )  # fmt: skip
 

@@ -92,8 +92,7 @@ def _position(one: Held) -> dict[str, Any]:
 
 def _refusals(found: Outcome) -> dict[str, int]:
     """Entries that did not come to be, by the limit that forbade them."""
-    gate = {"too_large": found.counts["refused"]} if found.counts["refused"] else {}
-    return dict(sorted({**found.limited, **gate}.items()))
+    return dict(sorted(found.limited.items()))
 
 
 def equity_by_trade(found: Outcome) -> list[tuple[int, int]]:
@@ -234,8 +233,12 @@ def _about_prices(found: Outcome) -> Iterable[str]:
     if market.closed:
         shown = ", ".join(f"{day} ({why})" for day, why in list(market.closed.items())[:3])
         more = ", ..." if len(market.closed) > 3 else ""
+        count = len(market.closed)
+        are = "1 day with prices is no trading day and was" if count == 1 else (
+            f"{count} days with prices are no trading days and were"
+        )
         yield (
-            f"{len(market.closed)} days with prices are no trading days and were left out: {shown}{more}; "
+            f"{are} left out: {shown}{more}; "
             "special_days of market.json, or --all-days, opens them."
         )
     yield from market.notes
