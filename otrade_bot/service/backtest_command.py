@@ -23,7 +23,8 @@ from otrade_bot.research.backtest_report import report
 from otrade_bot.research.backtest_text import text, trades_csv
 from otrade_bot.research.data import Market, load_files
 from otrade_bot.service.demo_command import progress as compiling
-from otrade_bot.service.desk import kernel_for
+from otrade_bot.service.desk import with_shipped
+from otrade_bot.strategies.loader import build_kernel
 from otrade_bot.trading.setup import load_strategies, user_strategies
 
 __all__ = ["run_backtest"]
@@ -45,8 +46,9 @@ def run_backtest(args: argparse.Namespace) -> int:
         ).between(args.start, args.end)  # fmt: skip
     config = _settings(config, market, args)
     strategies = load_strategies(config, folder)
+    kernel = build_kernel(with_shipped(strategies).values(), progress=compiling, in_process=True)
     test = Backtest(
-        config, market, strategies, kernel_for(strategies, compiling), _friction(config, args),
+        config, market, strategies, kernel, _friction(config, args),
         [read_any(path) for path in args.history],
     )  # fmt: skip
     started = time.monotonic()
