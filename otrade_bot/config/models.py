@@ -127,6 +127,15 @@ class Approval(_Model):
     """What becomes of it where nobody answers."""
 
 
+class TapeConfig(_Model):
+    """The day's tape: every input of the kernel, replayed after the close."""
+
+    enabled: bool = True
+    """false: nothing is recorded, and nothing checked after the close."""
+    keep_days: int = Field(default=30, ge=1, le=3650)
+    """Tapes of earlier days than so many (calendar days) are deleted."""
+
+
 class TradingConfig(_Model):
     """trading.json: what is traded, and with how much."""
 
@@ -144,6 +153,8 @@ class TradingConfig(_Model):
     """Folder of your own strategies; a relative path starts beside the config folder."""
     approval: Approval = Approval()
     """Entries that wait for a yes from the phone."""
+    tape: TapeConfig = TapeConfig()
+    """What is recorded of the day, and how long it is kept."""
 
 
 # --- risk.json ----------------------------------------------------------------------------------------

@@ -74,6 +74,7 @@ class _Tally:
     ticks: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     execution: Execution = field(default_factory=Execution)
+    self_check: str = ""  #: what the replay of the day's tape came to
     told_open: list[dict[str, Any]] | None = None  #: by the day line, until something is filled after it
 
     def run(self, row: Line) -> None:
@@ -82,6 +83,10 @@ class _Tally:
             return
         words = {key: row.text(key, "") for key in ("mode", "feed", "broker")}
         self.runs.append({"ts": row.text("ts", ""), **words})
+
+    def session(self, row: Line) -> None:
+        if row.text("boundary", "") == "self_check":
+            self.self_check = row.text("text", "")
 
     def signal(self, row: Line) -> None:
         self.signals += 1
@@ -140,6 +145,7 @@ class _Tally:
             "dropped": self.dropped,
             "open_positions": self._open() if self.told_open is None else self.told_open,
             **self.execution.report(trade.row for trade in booked),
+            **({"self_check": self.self_check} if self.self_check else {}),
         }
 
     def _open(self) -> list[dict[str, Any]]:
@@ -206,6 +212,7 @@ def _closing_order(trade: _Booked) -> tuple[int, str]:
 
 _READERS: dict[str, Callable[[_Tally, Line], None]] = {
     "run": _Tally.run,
+    "session": _Tally.session,
     "signal": _Tally.signal,
     "order": _Tally.order,
     "refusal": _Tally.refusal,
@@ -278,7 +285,8 @@ def _totals(report: Mapping[str, Any]) -> list[str]:
     for title, key in (("Refused", "refusals"), ("Ticks dropped", "dropped")):
         if report.get(key):
             lines.append(f"{title}: " + ", ".join(f"{name} {count}" for name, count in report[key].items()))
-    return lines + execution_lines(report) + _open_lines(report["open_positions"])
+    checked = [f"S{report['self_check'][1:]}"] if report.get("self_check") else []
+    return lines + execution_lines(report) + _open_lines(report["open_positions"]) + checked
 
 
 def _open_lines(positions: list[dict[str, Any]]) -> list[str]:

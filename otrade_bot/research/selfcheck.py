@@ -27,8 +27,8 @@ from otrade_bot.research.tape_blocks import FAILED, Inputs, fingerprints
 __all__ = ["Difference", "KernelFor", "Verdict", "check", "check_day", "input_words", "intent_words"]
 
 Array = npt.NDArray[Any]
-#: The kernel that a segment was recorded with as far as it is to be had here.
-KernelFor = Callable[[Header], Kernel]
+#: The kernel that a segment was recorded with, or in words why it is not to be had here.
+KernelFor = Callable[[Header], Kernel | str]
 
 _KINDS = {
     abi.TICK: "price", abi.BAR: "bar", abi.FILL: "fill", abi.REJECT: "refusal", abi.DONE: "end of an order",
@@ -113,11 +113,9 @@ def check_day(paths: Iterable[Path], kernel_for: KernelFor, day: date) -> Verdic
             verdict.notes.append(f"segment {header.segment} was recorded by the interpreted kernel")
             continue
         kernel = kernel_for(header)
-        if kernel.key != header.kernel:
-            verdict.notes.append(
-                f"segment {header.segment} from {to_ist(header.began):%H:%M:%S} was recorded by another kernel "
-                f"({header.kernel[:8]}, this is {kernel.key[:8]}): a strategy or the program has been changed since"
-            )
+        if isinstance(kernel, str):
+            since = f"{to_ist(header.began):%H:%M:%S}"
+            verdict.notes.append(f"segment {header.segment} from {since} was recorded by another kernel ({kernel})")
             continue
         check(segment, kernel, verdict)
         if verdict.difference is not None:

@@ -37,7 +37,7 @@ from otrade_bot.service.clockwatch import ClockWatch
 from otrade_bot.service.clockwork import Clockwork, books_away, compare, feed, metronome
 from otrade_bot.service.control_state import ControlState
 from otrade_bot.service.day import inputs, prices
-from otrade_bot.service.desk import Desk, Strategies
+from otrade_bot.service.desk import Desk, Strategies, with_shipped
 from otrade_bot.service.health import Health, Sources
 from otrade_bot.service.jobs import OWN, DayJobs
 from otrade_bot.service.journal import DayJournal, events_of
@@ -53,6 +53,7 @@ from otrade_bot.service.prices import PriceSource
 from otrade_bot.service.rehearsal import Played, Rehearsal, drive
 from otrade_bot.service.settings import Settings
 from otrade_bot.service.statefile import write_state
+from otrade_bot.service.tapes import Tapes, strategy_files
 from otrade_bot.trading.adopt import tables_of
 from otrade_bot.trading.engine import LiveTradingEngine
 
@@ -127,10 +128,12 @@ class Service:
         self.audits = Audits(setting.state_dir, lambda: self.today.day)
         self.mouths = mouths(self)
         self.logins = self._logins()
+        self.tapes = Tapes(setting.state_dir, self.clock)
         self.health = Health(self._sources())
         self.jobs = DayJobs(
-            lambda: self.today, self.clock, self.calendar, setting.state_dir, self.health.checks, self.brokers
-        )
+            lambda: self.today, self.clock, self.calendar, setting.state_dir, self.health.checks, self.brokers,
+            self.tapes, strategy_files(with_shipped(setting.strategies)),
+        )  # fmt: skip
 
     def _sources(self) -> Sources:
         return Sources(
@@ -139,7 +142,7 @@ class Service:
             next_job=self._next_job,
             scheduled=self.setting.rehearsal is None, control=self.control, clocks=self.watch,
             tell=lambda text: self.engine.alert(text),
-            more=lambda: self.brokers.feed.checks() if self.brokers else [],
+            more=lambda: [*(self.brokers.feed.checks() if self.brokers else []), *self.tapes.checks()],
         )  # fmt: skip
 
     @property
@@ -209,6 +212,7 @@ class Service:
 
     def close(self) -> None:
         """Release the files."""
+        self.tapes.close()
         if self.desk is not None:
             self.desk.close()
         self.journal.close()
@@ -316,11 +320,12 @@ class Service:
         self._stream, self._restored, self.fault = opened.stream, opened.restored, opened.fault
         if self.brokers is not None:
             self.brokers.attach(opened.desk.engine)
+        self.tapes.begin(opened.desk.engine, self.config)
         if self.fault:
             self._say_unread()
         before = opened.before
         self._done |= {(day, "report") for line in before if line.get("kind") == "day"}
-        told = {"next": "next_session", "evening": "evening"}
+        told = {"next": "next_session", "evening": "evening", "self_check": "self_check"}
         self._done |= {(day, told[one]) for line in before if (one := str(line.get("boundary"))) in told}
         return self._plan(opened.desk, now, began=bool(before))
 
@@ -361,12 +366,13 @@ class Service:
             jobs: list[Job] = []
         else:
             every = day_jobs(
-                desk.engine.sessions.values(), desk.engine.boundaries, logins=self.brokers is not None
-            )
+                desk.engine.sessions.values(), desk.engine.boundaries, logins=self.brokers is not None,
+                tape=self.config.trading.tape.enabled,
+            )  # fmt: skip
             jobs = [job for job in every if job.at > now]
             jobs += [
                 job for job in every
-                if job.at <= now < job.until and job.name in OWN and not job.quiet
+                if job.at <= now < job.until and job.name in OWN and (not job.quiet or job.name == "self_check")
                 and (began or job.name in ("token_check", "card")) and (desk.day, job.name) not in self._done
             ]  # fmt: skip
         self._planned = sorted(jobs)
@@ -399,6 +405,7 @@ class Service:
         await self._written()  # an answer that came after it would be nobody's
         self.engine.flattener.leave()
         self.engine.keeper = None
+        self.tapes.end()
         self.today.close()
         planned, before = self._planned, self.clock.now_ns()
         lost = bool(self.fault) or books_away(self.engine)

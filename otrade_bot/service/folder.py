@@ -20,7 +20,7 @@ GUESTS = ("demo", "rehearsal")
 #: The watchdog's own in every state folder, also a new one.
 WATCH = "watch"
 #: An account, its diary, and what was decided about it. Messages that wait stay where they are delivered.
-ACCOUNT = ("paper.jsonl", "journal", "control.json", "control.json.broken", "heartbeat.json")
+ACCOUNT = ("paper.jsonl", "journal", "control.json", "control.json.broken", "heartbeat.json", "tape")
 
 
 def mark_of(guest: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,9 @@ from otrade_bot.research.report import day_report
 from otrade_bot.service.brokerside import BrokerSide
 from otrade_bot.service.desk import Desk
 from otrade_bot.service.journal import read_day
+from otrade_bot.service.logs import get_logger
 from otrade_bot.service.plan import Job
+from otrade_bot.service.tapes import Tapes
 from otrade_bot.trading.countdown import countdown, leaving
 from otrade_bot.trading.engine import LiveTradingEngine
 from otrade_bot.trading.unprotected import bare_lines
@@ -28,7 +30,7 @@ from otrade_bot.trading.unprotected import bare_lines
 __all__ = ["DayJobs", "day_said"]
 
 #: Jobs of the service; every other name is a boundary of the market.
-OWN = ("token_check", "card", "card_again", "countdown", "report", "next_session", "evening")
+OWN = ("token_check", "card", "card_again", "countdown", "report", "next_session", "evening", "self_check")
 #: A card that is not green comes again after so long, also where nothing has changed.
 NAG = 10 * MINUTE
 #: Minutes before the square-off at which what is still held is told again.
@@ -46,9 +48,13 @@ class DayJobs:
         state_dir: Path,
         checks: Callable[[], Sequence[Check]],
         brokers: BrokerSide | None = None,
+        tapes: Tapes | None = None,
+        files: Mapping[str, Path] | None = None,
     ) -> None:
+        """``files``: the strategies', by name."""
         self._desk, self._clock, self._calendar = desk, clock, calendar
         self._state_dir, self._checks, self._brokers = state_dir, checks, brokers
+        self._tapes, self._files = tapes, files or {}
         self._checked: list[Check] = []
         self._card_told: tuple[int, bool, frozenset[str]] | None = None  #: when (ns), ready, the points by name
 
@@ -183,6 +189,19 @@ class DayJobs:
         severity = Severity.RISK if data["open_positions"] and _intraday(desk.engine) else Severity.INFO
         desk.engine.emit(Event(EventKind.DAY, self._clock.now_ns(), severity=severity, data=data))
 
+    async def _self_check(self) -> None:
+        """The day's tape once more through the kernel. A difference rings; that all is the same is one quiet line."""
+        desk = self._desk()
+        found = await self._tapes.check(desk.day, self._files) if self._tapes is not None else {}
+        if not found:
+            return
+        words = str(found.get("words") or f"self-check: {found.get('error')}")
+        get_logger().info("self-check", result=words)
+        said = {key: found[key] for key in ("inputs", "ticks", "intents", "marks", "segments") if key in found}
+        self._say("self_check", words, Severity.DEBUG, {"well": found.get("well") is True, **said})
+        if found.get("difference") or found.get("error"):
+            desk.engine.alert(words)
+
     async def _next_session(self) -> None:
         """Look ahead: is the calendar known that far, and what stays open over night?"""
         text = "\n".join((self.next_session_text(), _held(self._desk().engine)))
@@ -255,6 +274,7 @@ def day_said(engine: LiveTradingEngine, found: dict[str, Any]) -> dict[str, Any]
         "signals": found["signals"], "orders": found["orders"], "refusals": found["refusals"],
         **_carried_out(found),
         "ticks": status.ticks, "dropped": status.dropped, "open_positions": found["open_positions"],
+        **({"self_check": found["self_check"]} if found.get("self_check") else {}),
     }  # fmt: skip
 
 

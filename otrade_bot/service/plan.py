@@ -3,7 +3,8 @@
 Times hang on the day's own session, so that a special session is prepared and reported like any other.
 On a regular day: 08:15 token check, 08:45 card, 09:15 open, then the boundaries that the engine names
 (entries stop, square-off warning, square-off, close), a minute after the last close the report, and
-half an hour after it the look at the next session. Where a broker wants a login each day, 20:00 says so.
+half an hour after it the look at the next session. Where a broker wants a login each day, 20:00 says so. Seconds
+after the last close the day's tape is replayed, so that the report can tell.
 
 Between the card and the open, and from the first square-off warning to the last close, a quiet job looks each
 minute whether there is something to say; it is not missed where it did not run.
@@ -21,10 +22,10 @@ __all__ = ["Job", "day_jobs"]
 
 #: Before the first open, and after the last close.
 TOKEN_CHECK, CARD = 60 * MINUTE, 30 * MINUTE
-REPORT, NEXT = MINUTE, 30 * MINUTE
+SELF_CHECK, REPORT, NEXT = 10_000_000_000, MINUTE, 30 * MINUTE
 #: When it is told which tokens end over night.
 EVENING = (20, 0)
-QUIET = frozenset({"card_again", "countdown"})
+QUIET = frozenset({"card_again", "countdown", "self_check"})
 #: From here on a job says that it is late.
 LATE = 30_000_000_000
 
@@ -39,7 +40,8 @@ class Job:
 
     @property
     def quiet(self) -> bool:
-        """One of many: nobody is told that it was late or left out, nor that it comes next."""
+        """One of many, or of no use to a person: nobody is told that it was late or left out, nor that it comes
+        next."""
         return self.name in QUIET
 
     def late(self, now: int) -> bool:
@@ -52,10 +54,11 @@ class Job:
 
 
 def day_jobs(
-    sessions: Iterable[DaySession], boundaries: Iterable[tuple[int, str]], *, logins: bool = False
-) -> list[Job]:
+    sessions: Iterable[DaySession], boundaries: Iterable[tuple[int, str]], *, logins: bool = False,
+    tape: bool = False,
+) -> list[Job]:  # fmt: skip
     """The jobs of a day in order. ``boundaries``: (ns UTC, name) as the engine knows them. ``logins``: a broker wants
-    one each morning."""
+    one each morning. ``tape``: the day is recorded."""
     known, marks = list(sessions), list(boundaries)
     first, last = min(s.open for s in known), max(s.close for s in known)
     midnight = max(s.phases[-1][1] for s in known)
@@ -68,6 +71,8 @@ def day_jobs(
     ]
     if warnings := [at for at, name in marks if name == "square_off_warning"]:
         own += _each_minute("countdown", min(warnings) + MINUTE, max(s.continuous_end for s in known))
+    if tape:
+        own.append(Job(last + SELF_CHECK, "self_check", midnight))
     if logins:
         own.append(Job(max(at_ist(known[0].day, *EVENING), last + NEXT + MINUTE), "evening", midnight))
     # The engine itself knows what of a late boundary is still right, so it hears of each.

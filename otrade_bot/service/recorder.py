@@ -149,9 +149,13 @@ class Recorder:
 
     # --- handing it on ---------------------------------------------------------------------------------
 
-    def flush(self) -> Flag:
-        """Everything up to now is written when the flag is set, or never will be."""
-        self._hand_on()
+    def flush(self, *, mark: bool = False) -> Flag:
+        """Everything up to now is written when the flag is set, or never will be. ``mark``: with how all of it stands
+        now."""
+        if mark:
+            self._look(self._ts, whole=True)
+        else:
+            self._hand_on()
         return self._writer.reached()
 
     def end(self) -> Flag:
@@ -166,8 +170,8 @@ class Recorder:
                 self._deck = None
         return self._writer.close()
 
-    def _look(self, ts: int, *, last: bool = False) -> None:
-        """A mark, of a part of the rows where there are many."""
+    def _look(self, ts: int, *, whole: bool = False, last: bool = False) -> None:
+        """A mark, of a part of the rows where there are many and not the ``whole`` is wanted."""
         deck = self._deck
         if deck is None:
             return
@@ -176,7 +180,7 @@ class Recorder:
             self._note_change()
         else:
             self._hand_on()
-        if last:
+        if whole or last:
             first, n = 0, len(deck.state)
         else:
             n = min(len(deck.state), max(1, _LOOK // deck.state.dtype.itemsize))

@@ -20,11 +20,13 @@ import orjson
 from otrade_bot.core.clock import DAY, SECOND, ManualClock, from_iso, iso, ist_date, midnight_ns
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.jsonlines import LineLog
+from otrade_bot.research.tape import tape_folder
 from otrade_bot.service.control_state import FILE as CONTROL
 from otrade_bot.service.day import Pace
 from otrade_bot.service.folder import mark_of
 from otrade_bot.service.journal import day_path, mended, read_day
 from otrade_bot.service.plan import Job
+from otrade_bot.service.recorder import forget_day
 from otrade_bot.service.statefile import write_state
 from otrade_bot.trading.engine import LiveTradingEngine
 from otrade_bot.trading.recover import HistoryTick
@@ -74,6 +76,7 @@ class Rehearsal:
         for path in (state_dir / "paper.jsonl", day_path(state_dir, self.day)):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
+        forget_day(tape_folder(state_dir), self.day)
         decided = _read(state_dir / CONTROL)
         if decided.pop("flatten", None) is not None:
             write_state(state_dir / CONTROL, decided, durable=True)

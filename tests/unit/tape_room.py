@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from otrade_bot.kernel.compile import Kernel
-from otrade_bot.research.selfcheck import Verdict, check_day
+from otrade_bot.research.selfcheck import KernelFor, Verdict, check_day
 from otrade_bot.research.tape import (
     Begin,
     Change,
@@ -53,7 +53,7 @@ def ended(recorder: Recorder) -> Path:
     return recorder.path
 
 
-def checked(folder: Path, bench: Bench, kernel_for: Callable[[Header], Kernel] = lambda header: kernel()) -> Verdict:
+def checked(folder: Path, bench: Bench, kernel_for: KernelFor = lambda header: kernel()) -> Verdict:
     return check_day([path for _, _, path in tapes(folder, bench.day)], kernel_for, bench.day)
 
 

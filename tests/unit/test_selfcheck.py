@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +147,7 @@ def _first_entry(path: Path) -> int:
 def test_another_kernel_is_said_as_such_and_is_no_difference(day: tuple[Bench, Path, bytes]) -> None:
     bench, path, raw = day
     path.write_bytes(raw)
-    verdict = checked(path.parent, bench, lambda header: replace(kernel(), key="0123456789abcdef"))
+    verdict = checked(path.parent, bench, lambda header: "a strategy or the program has been changed since")
     assert verdict.difference is None
     assert not verdict.well
     assert "recorded by another kernel" in verdict.words()

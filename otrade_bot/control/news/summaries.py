@@ -110,6 +110,7 @@ def day_lines(data: Data) -> Iterator[Part]:
     yield from execution_lines(data)
     yield _dropped(data)
     yield from _left(data)
+    yield word(data, "self_check")
     following = word(data, "next_session")
     known = following.lower().startswith("next") or not following
     yield following if known else t("Next session: {day}", day=following)
