@@ -208,6 +208,7 @@ class Service:
             raise
         finally:
             self.clockwork.stop()
+            await self.tapes.leave()
             self.close()
 
     def close(self) -> None:

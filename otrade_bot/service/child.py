@@ -70,14 +70,19 @@ class Children:
             self._turn.release()
 
     async def _live(self, module: str, given: bytes) -> bytes:
+        coming = asyncio.ensure_future(asyncio.create_subprocess_exec(
+            *self._program, module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE, env=environment(), cwd="/", start_new_session=True,
+        ))  # fmt: skip
         try:
-            child = await asyncio.create_subprocess_exec(
-                *self._program, module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE, env=environment(), cwd="/", start_new_session=True,
-            )  # fmt: skip
+            child = await asyncio.shield(coming)
         except OSError as error:
             self._note(f"{module} cannot be started: {error}")
             raise CommandException(t("the machine has no room for it now")) from None
+        except asyncio.CancelledError:  # it comes all the same, and nobody else would end it
+            with suppress(OSError):
+                await _ended(await coming)
+            raise
         try:
             async with asyncio.timeout(self._life):
                 out, said = await child.communicate(given)
@@ -85,14 +90,18 @@ class Children:
             self._note(f"{module} was killed after {self._life:g} s")
             raise CommandException(t("it took longer than {seconds} s", seconds=f"{self._life:g}")) from None
         finally:
-            if child.returncode is None:  # late, or nobody waits for it any more
-                with suppress(ProcessLookupError):
-                    child.kill()
-                await child.wait()
+            await _ended(child)  # late, or nobody waits for it any more
         if child.returncode or not out or len(out) > MOST_BYTES:
             self._note(f"{module} ended with {child.returncode}, {len(out)} bytes: {_last(said)}")
             raise CommandException(t("it failed, the error log has details"))
         return out
+
+
+async def _ended(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is None:
+        with suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
 
 
 def _last(said: bytes) -> str:

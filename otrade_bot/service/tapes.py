@@ -42,6 +42,7 @@ class Tapes:
         self._over: Flag | None = None
         self._fault = ""
         self._enabled = False
+        self._asking: asyncio.Task[bytes] | None = None
         self._said: tuple[date, Mapping[str, Any]] | None = None  #: the last self-check
 
     def begin(self, engine: LiveTradingEngine, config: Config) -> None:
@@ -84,7 +85,8 @@ class Tapes:
             if not tapes(self._folder, day):
                 return {}
             asked = question_of(self._folder, day, files, os.environ.get("OTRADE_CACHE_DIR", ""))
-            found: Mapping[str, Any] = orjson.loads(await self._children.ask(MODULE, asked))
+            self._asking = asyncio.create_task(self._children.ask(MODULE, asked))
+            found: Mapping[str, Any] = orjson.loads(await self._asking)
         except CommandException as error:
             found = {"error": f"the day could not be replayed: {error}"}
         except Exception as error:
@@ -92,6 +94,12 @@ class Tapes:
             found = {"error": f"the day could not be replayed: {type(error).__name__}: {error}"}
         self._said = day, found
         return found
+
+    async def leave(self) -> None:
+        """The service ends: so does a replay that is under way."""
+        if self._asking is not None and not self._asking.done():
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
 
     def checks(self) -> list[Check]:
         """For /health."""

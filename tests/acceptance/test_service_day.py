@@ -134,6 +134,9 @@ def _head(line: Line, accepted: dict[str, str]) -> str:
             return str(line["state"]).capitalize()
         case "session" if line["boundary"] == "close":
             return "Continuous trading ended" if line["ts"] >= "2026-08-03" else "Market closed"
+        case "session" if line["boundary"] == "self_check":
+            assert line["well"], line["text"]
+            return ""
         case "session":
             return SESSION[line["boundary"]]
         case "fill":
