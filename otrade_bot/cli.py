@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--day", type=_day, help="YYYY-MM-DD; default: the newest day with a journal")
     report.add_argument("--json", action="store_true", help="one JSON object on standard output")
     report.add_argument("--audit", action="store_true", help="what came of each command; exit 1 if it was changed")
+    report.add_argument("--tape", action="store_true", help="replay the recorded day; exit 1 if it comes out otherwise")
     report.set_defaults(run=_report)
     _backtest_parser(commands)
     config = commands.add_parser("config", help="write defaults, validate, show")
@@ -269,6 +270,10 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
+    if args.tape:
+        from otrade_bot.service.selfcheck_command import run_selfcheck
+
+        return run_selfcheck(args)
     from otrade_bot.config.paths import state_dir
     from otrade_bot.research.report import day_report, render
     from otrade_bot.service.journal import days, read_day

@@ -50,7 +50,7 @@ ENTRIES = (
     "replay_tape",
 )
 #: Compiled when one of them is first called: a day that is traded needs no replay, and it takes longer than the rest.
-LATER = frozenset({"replay_day", "sweep_sets", "replay_tape"})
+LATER = frozenset({"replay_day", "sweep_sets"})
 AHEAD, IN_PROCESS, INTERPRETED = "ahead of time", "in process", "interpreted"
 
 Array = npt.NDArray[Any]
