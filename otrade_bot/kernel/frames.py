@@ -22,9 +22,12 @@ SPREAD = 0x4F1BBCDD  #: times a token: no more than 63 bits
 LTP, INDEX, INDEX_FULL, QUOTE, FULL = 8, 28, 32, 44, 184
 LEVEL = 12  #: bytes of one level of the order book
 CDS, BCD, NCO = 3, 6, 12  #: segments, in a token's last byte, whose prices are not told in paise
+HUNDRED = 100
 
-# Offsets are unsigned: a signed one may be negative, which costs a test for each byte.
+# Offsets are unsigned: a signed one may be negative, which costs a test for each byte. So small that sums of them do
+# not wrap: then who has read a packet's last byte needs no further test.
 ONE, TWO, THREE = np.uint64(1), np.uint64(2), np.uint64(3)
+SMALL = np.uint64((1 << 48) - 1)
 
 
 def read_kite(state: Any, acct: Any, params: Any, quotes: Any, depth: Any, slots: Any, feed: Any, frame: Any,
@@ -35,29 +38,43 @@ def read_kite(state: Any, acct: Any, params: Any, quotes: Any, depth: Any, slots
     f.stop = S_DONE
     if f.at == 0 and not begun(f, frame):
         return 0
-    while f.left > 0:
+    at, left = f.at, f.left
+    while left > 0:
         if f.record != 0 and f.taped >= len(tape):
             f.stop = S_TAPE_FULL
             return 0
-        at = f.at
         length = short(frame, np.uint64(at))
-        f.at = at + 2 + length
-        f.left -= 1
+        o = np.uint64(at + 2) & SMALL
+        at += 2 + length
+        left -= 1
+        f.at = at
+        f.left = left
         if not known_length(length):
             f.misshapen += 1
             continue
-        o = np.uint64(at + 2)
         token = word(frame, o)
         row = row_of(slots, token)
         if row < 0:
             f.unknown += 1
             continue
         q = quotes[np.uint64(row)]
-        stamp = fields(q, frame, o, length, token)
-        if q.depth != 0 and length == FULL:
-            levels(depth[q.depth - 1], frame, o, token)
-        price = paise(word(frame, o + np.uint64(4)), token)
-        volume = word(frame, o + np.uint64(16)) if length >= QUOTE else 0
+        q.token = token
+        q.mode = length
+        volume, stamp, unit = 0, 0, unit_of(token)
+        if length == FULL:
+            touch(frame, o + np.uint64(FULL - 1))
+            volume = day_so_far(q, frame, o)
+            stamp = full(q, frame, o)
+            if q.depth != 0:
+                levels(depth[q.depth - 1], frame, o, unit)
+        elif length == QUOTE:
+            touch(frame, o + np.uint64(QUOTE - 1))
+            volume = day_so_far(q, frame, o)
+        elif length != LTP:
+            stamp = index(q, frame, o, length)
+        if unit != HUNDRED:
+            to_paise(q, length, unit)
+        price = paise(word(frame, o + np.uint64(4)), unit)
         n = tell(state, acct, params, q, f, row, price, volume, stamp, ev, out, tape)
         if f.stop != S_DONE:
             return n
@@ -246,60 +263,81 @@ def place(token: int, mask: int) -> int:
     return token * SPREAD >> 20 & mask
 
 
-def fields(q: Any, b: Any, o: Any, length: int, token: int) -> Any:
-    """What a packet tells besides price and volume, into the row; the exchange's time, 0 where it does not tell."""
-    q.token = token
-    q.mode = length
-    if length >= QUOTE:
-        q.last_qty = word(b, o + np.uint64(8))
-        q.average = paise(word(b, o + np.uint64(12)), token)
-        q.buy_qty = word(b, o + np.uint64(20))
-        q.sell_qty = word(b, o + np.uint64(24))
-        q.open = paise(word(b, o + np.uint64(28)), token)
-        q.high = paise(word(b, o + np.uint64(32)), token)
-        q.low = paise(word(b, o + np.uint64(36)), token)
-        q.close = paise(word(b, o + np.uint64(40)), token)
-        return full(q, b, o, token) if length == FULL else 0
-    if length == LTP:
-        return 0
-    q.high = paise(word(b, o + np.uint64(8)), token)
-    q.low = paise(word(b, o + np.uint64(12)), token)
-    q.open = paise(word(b, o + np.uint64(16)), token)
-    q.close = paise(word(b, o + np.uint64(20)), token)
+def touch(b: Any, o: Any) -> Any:
+    """The last byte of a packet: after it none of the others can be out of bounds, and none is tested."""
+    return b[o]
+
+
+def day_so_far(q: Any, b: Any, o: Any) -> Any:
+    """What a quote tells besides the price, into the row; the day's volume."""
+    q.last_qty = word(b, o + np.uint64(8))
+    q.average = word(b, o + np.uint64(12))
+    q.buy_qty = word(b, o + np.uint64(20))
+    q.sell_qty = word(b, o + np.uint64(24))
+    q.open = word(b, o + np.uint64(28))
+    q.high = word(b, o + np.uint64(32))
+    q.low = word(b, o + np.uint64(36))
+    q.close = word(b, o + np.uint64(40))
+    return word(b, o + np.uint64(16))
+
+
+def index(q: Any, b: Any, o: Any, length: int) -> Any:
+    """What a packet of an index tells besides the price; the exchange's time, 0 where it does not tell."""
+    q.high = word(b, o + np.uint64(8))
+    q.low = word(b, o + np.uint64(12))
+    q.open = word(b, o + np.uint64(16))
+    q.close = word(b, o + np.uint64(20))
     return word(b, o + np.uint64(28)) * SECOND if length == INDEX_FULL else 0
 
 
-def full(q: Any, b: Any, o: Any, token: int) -> Any:
-    """What only a full packet tells, with the best of each side."""
+def full(q: Any, b: Any, o: Any) -> Any:
+    """What only a full packet tells, with the best of each side; the exchange's time."""
     q.last_trade_ts = word(b, o + np.uint64(44)) * SECOND
     q.oi = word(b, o + np.uint64(48))
     q.oi_high = word(b, o + np.uint64(52))
     q.oi_low = word(b, o + np.uint64(56))
     q.bid_qty = word(b, o + np.uint64(64))
-    q.bid = paise(word(b, o + np.uint64(68)), token)
+    q.bid = word(b, o + np.uint64(68))
     q.ask_qty = word(b, o + np.uint64(124))
-    q.ask = paise(word(b, o + np.uint64(128)), token)
+    q.ask = word(b, o + np.uint64(128))
     return word(b, o + np.uint64(60)) * SECOND
 
 
-def levels(d: Any, b: Any, o: Any, token: int) -> None:
+def levels(d: Any, b: Any, o: Any, unit: int) -> None:
     """All ten levels of the order book."""
     at = o + np.uint64(64)
     for i in range(10):
         d.qty[i] = word(b, at)
-        d.price[i] = paise(word(b, at + np.uint64(4)), token)
+        d.price[i] = paise(word(b, at + np.uint64(4)), unit)
         d.orders[i] = short(b, at + np.uint64(8))
         at += np.uint64(LEVEL)
 
 
-def paise(price: int, token: int) -> int:
-    """Half up, exact."""
+def to_paise(q: Any, length: int, unit: int) -> None:
+    """The prices of the packet that has just been kept as it came."""
+    if length != LTP:
+        q.open = paise(q.open, unit)
+        q.high = paise(q.high, unit)
+        q.low = paise(q.low, unit)
+        q.close = paise(q.close, unit)
+    if length >= QUOTE:
+        q.average = paise(q.average, unit)
+    if length == FULL:
+        q.bid = paise(q.bid, unit)
+        q.ask = paise(q.ask, unit)
+
+
+def unit_of(token: int) -> int:
+    """What a rupee is in prices of this token's segment."""
     segment = token & 0xFF
     if segment == CDS:
-        return (price * 100 + 5_000_000) // 10_000_000
-    if segment == BCD or segment == NCO:
-        return (price * 100 + 5_000) // 10_000
-    return price
+        return 10_000_000
+    return 10_000 if segment == BCD or segment == NCO else HUNDRED
+
+
+def paise(price: int, unit: int) -> int:
+    """Half up, exact."""
+    return price if unit == HUNDRED else (price * HUNDRED + unit // 2) // unit
 
 
 def word(b: Any, o: Any) -> Any:
