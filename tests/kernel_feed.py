@@ -11,7 +11,7 @@ from kernel_desk import MINUTE, SECOND, Array, Desk, np
 from otrade_bot.brokers.kite.ticks import ticks_of
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.compile import Kernel
-from otrade_bot.kernel.tokens import slots_for
+from otrade_bot.kernel.tokens import keys_for, slots_for
 
 Tick = tuple[int, int, int, int]  #: row, moment, price, the day's volume
 Happened = tuple[str, Any]
@@ -20,6 +20,11 @@ SNAPSHOT = 5 * SECOND
 
 def framed(*bodies: bytes) -> bytes:
     return struct.pack(">H", len(bodies)) + b"".join(struct.pack(">H", len(body)) + body for body in bodies)
+
+
+def key_of(token: int) -> str:
+    """What Upstox calls a token here; 0 is none."""
+    return f"NSE_EQ|INE{token}" if token else ""
 
 
 class Feed:
@@ -31,7 +36,8 @@ class Feed:
         self.quotes, self.depth = k.new(abi.QUOTE, max(quotes, len(tokens))), k.new(abi.DEPTH, len(tokens))
         self.slots, self.feed, self.tape = slots_for(k, tokens), k.new(abi.FEED, 1), k.new(abi.TAPED, tape)
         self.feed[0]["snapshot"] = SNAPSHOT
-        self.taped: list[Tick] = []
+        self.keys, self.names = keys_for(k, [key_of(token) for token in tokens])
+        self.part, self.taped = k.new(abi.PART, 1), list[Tick]()
 
     def __getitem__(self, name: str) -> int:
         """Of FEED."""
@@ -44,6 +50,11 @@ class Feed:
         """All that one frame leads to, in its order."""
         return self._all(now, lambda head, tail: self.kernel.kite_frame(*head, self.depth, self.slots, self.feed, frame,
                                                                         *tail))  # fmt: skip
+
+    def upstox(self, frame: bytes, now: int) -> list[Happened]:
+        """Of Upstox's."""
+        mine = self.keys, self.names, self.feed, frame, self.part
+        return self._all(now, lambda head, tail: self.kernel.upstox_frame(*head, *mine, *tail))
 
     def heard(self, prices: Sequence[Tick], now: int) -> list[Happened]:
         """``prices``: row, price, volume, the exchange's time."""
@@ -155,4 +166,4 @@ class ByHand:
         return max(0, told + self.base[row])
 
 
-__all__ = ["Array", "ByHand", "Feed", "Happened", "Kernel", "Tick", "framed", "np", "offer"]
+__all__ = ["Array", "ByHand", "Feed", "Happened", "Kernel", "Tick", "framed", "key_of", "np", "offer"]

@@ -45,6 +45,7 @@ ENTRIES = (
     "charge_one",
     "kite_frame",
     "heard_batch",
+    "upstox_frame",
     "replay_day",
     "sweep_sets",
     "replay_tape",
@@ -88,6 +89,9 @@ def arguments(row: np.dtype[Any], params: np.dtype[Any]) -> dict[str, np.dtype[A
         "slots": abi.SLOT,
         "feed": abi.FEED,
         "frame": None,
+        "names": None,
+        "keys": abi.KEY,
+        "part": abi.PART,
         "heard": abi.HEARD,
         "tape": abi.TAPED,
         "offered": abi.TAPED,
@@ -137,6 +141,7 @@ class Kernel:
     charge_one: Entry
     kite_frame: Entry
     heard_batch: Entry
+    upstox_frame: Entry
     replay_day: Entry
     sweep_sets: Entry
     replay_tape: Entry

@@ -15,6 +15,7 @@ from otrade_bot.kernel.retrace import retrace
 from otrade_bot.kernel.state import LIVE, TICK
 from otrade_bot.kernel.step import on_timer, step
 from otrade_bot.kernel.sweep import sweep
+from otrade_bot.kernel.wire import read_upstox
 
 
 def accept_one(state: Any, acct: Any, params: Any, row: int, ts: int, price: int, volume: int) -> int:
@@ -92,3 +93,9 @@ def heard_batch(state: Any, acct: Any, params: Any, quotes: Any, feed: Any, hear
                 tape: Any) -> int:  # fmt: skip
     """See ``frames.hear``."""
     return hear(state, acct, params, quotes, feed, heard, ev, out, tape)
+
+
+def upstox_frame(state: Any, acct: Any, params: Any, quotes: Any, keys: Any, names: bytes, feed: Any, frame: bytes,
+                 part: Any, ev: Any, out: Any, tape: Any) -> int:  # fmt: skip
+    """See ``wire.read_upstox``."""
+    return read_upstox(state, acct, params, quotes, keys, names, feed, frame, part, ev, out, tape)

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 HERE = Path(__file__).parent
 #: Execution order: each file may use names of those before it.
 SOURCES = (
-    "calculations", "charges", "fills", "hooks", "bars", "limits", "step", "frames", "replay", "sweep", "retrace",
-    "entries",
+    "calculations", "charges", "fills", "hooks", "bars", "limits", "step", "frames", "wire", "replay", "sweep",
+    "retrace", "entries",
 )  # fmt: skip
 PACKAGE = "otrade_bot.kernel."
 #: Files whose functions LLVM may inline but need not: forcing it there multiplies the code.
-LARGE = (".step", ".replay")
+LARGE = (".step", ".replay", ".wire")
 #: Functions in those files that every tick passes through: inlined all the same. A call that is not carries
 #: each array as seven words, which costs more than most ticks' work; measured, this doubles a replay's speed.
 EVERY_TICK = frozenset(

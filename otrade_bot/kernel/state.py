@@ -188,7 +188,8 @@ given to the newest price, never twice the same. last, last_ts, volume: the pric
 were acted on last; first, ticks: the day's first such price and how many. told: the day's volume as the broker counts
 it (0 = not yet); more, where has_more: what it is more here. attend: not 0 = Python sees this row's prices before the
 kernel does. depth: where its ten levels go in DEPTH, plus one; 0 = nobody asks. close: the day before's. mode: bytes
-of the last packet. From ``last_qty`` on: 0 until a packet has told, kept where one does not."""
+of the last packet; with Upstox, its place in its frame. From ``last_qty`` on: 0 until a packet has told, kept where
+one does not."""
 
 _LEVELS = 10
 #: Five bids, then five asks, best first; where somebody asks for them.
@@ -196,6 +197,12 @@ DEPTH = np.dtype([(name, _I, (_LEVELS,)) for name in "price qty orders".split()]
 
 #: The rows by a broker's token: open addressing over a power of two, at most half full. key 0 = free.
 SLOT = np.dtype([(name, _I) for name in "key row".split()])
+
+#: The same by a broker's instrument key: its hash, where its bytes are among all keys', how many (0 = free), the row.
+KEY = np.dtype([(name, _I) for name in "hashed start length row".split()])
+
+#: Scratch of the protobuf decoder: the field read last; what an instrument's feed has told (doubles as their bits).
+PART = np.dtype([(name, _I) for name in "number wire value start end kind full ltp ltt ltq cp vtt".split()])
 
 FEED = np.dtype(
     [

@@ -111,8 +111,8 @@ def test_kernel_names_are_refused_as_state() -> None:
 def lean(*args: Any, **entries: Any) -> Kernel:
     """A kernel that can only ``run``: the other entries would take as long again to compile."""
     missing = (
-        "accept_one", "tick_one", "timer_all", "charge_one", "kite_frame", "heard_batch", "replay_day", "sweep_sets",
-        "replay_tape",
+        "accept_one", "tick_one", "timer_all", "charge_one", "kite_frame", "heard_batch", "upstox_frame",
+        "replay_day", "sweep_sets", "replay_tape",
     )  # fmt: skip
     entries.update(dict.fromkeys(missing, _absent))
     return Kernel(*args, **entries)
