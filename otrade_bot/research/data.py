@@ -1,7 +1,7 @@
 """Recorded prices of many symbols and days, as the compiled replay takes them.
 
-``load_files`` reads ticks and bars, CSV and Parquet, files and folders; ``Market.events(day)`` gives a day's EVENT
-records over the rows of its symbols, in the order in which a live feed would have told them.
+``load_files`` reads ticks and bars, CSV, Parquet and tapes, files and folders; ``Market.events(day)`` gives a day's
+EVENT records over the rows of its symbols, in the order in which a live feed would have told them.
 
 A bar is known by its start here, whichever end the file names: ``label`` says it, or it is seen from the data (bars
 that begin the day at 9:15 are named by their start, at 9:15 and one length by their end). Days on which the exchange
@@ -10,6 +10,7 @@ was closed are left out and counted, unless they are asked for.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ Progress = Callable[[str, int, int], None]  #: what, how many of, how many
 
 _OPEN, _CLOSE = 555 * MINUTE, 930 * MINUTE  # 9:15 and 15:30 from midnight
 _EPOCH = date(1970, 1, 1)
-_SUFFIXES = (".csv", ".parquet", ".pq")
+_SUFFIXES = (".csv", ".parquet", ".pq", ".tape")
 #: A cumulative volume falls now and then where a feed is dirty; one that falls this often counts each tick's own.
 _FALLS = 0.2
 
@@ -164,6 +165,8 @@ def load_files(
         progress("", len(files), len(files))
     notes: list[str] = []
     prices = tuple(_joined(symbol, group, label, dropped, notes) for symbol, group in _by_symbol(parts).items())
+    if not prices:
+        raise DataException(f"{files[0]}: no price in {'it' if len(files) == 1 else 'these files'}")
     days, closed = _sessions(prices, calendar or Calendar(), all_days)
     if not days:
         told = ", ".join(f"{day} ({why})" for day, why in list(closed.items())[:3])
@@ -179,15 +182,20 @@ def files_of(paths: Sequence[str | Path]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(one for one in path.rglob("*") if one.suffix.lower() in _SUFFIXES and one.is_file())
+            inside = [one for one in path.rglob("*") if one.suffix.lower() in _SUFFIXES and one.is_file()]
             if not inside:
                 raise DataException(f"{path}: no price file in this folder; allowed: *{', *'.join(_SUFFIXES)}")
-            found += inside
+            found += sorted(inside, key=_in_order)
         else:
             found.append(path)
     if not found:
         raise DataException("no price file given")
     return list(dict.fromkeys(found))
+
+
+def _in_order(path: Path) -> tuple[list[str], list[int]]:
+    """By name; numbers in it by their size, so that the tenth part of a day comes after the second."""
+    return re.split(r"\d+", str(path)), [int(number) for number in re.findall(r"\d+", str(path))]
 
 
 # --- one symbol ---

@@ -119,7 +119,7 @@ class _Run:
 
     def left_over(self, ts: int) -> int:
         """What intraday rows still hold at the day's end, the broker squares off at the last price; returns how many
-        rungs. Their trades have reason 0: by the broker."""
+        rungs. Their trades have the reason of the exit that was being tried; 0, by the broker, where there was none."""
         count = 0
         for row in self.replay.rows:
             if not row.product.intraday:
@@ -134,6 +134,7 @@ class _Run:
         filled, entered, entry_ts = (int(s[name][rung]) for name in ("filled", "entry_value", "entry_ts"))
         left = filled - int(s["exited"][rung])
         value = int(s["exit_value"][rung]) + left * int(s["price"])
+        reason = int(s["exit_pending"][rung])
         w["entry_left"][rung] = w["exit_kind"][rung] = w["stopped"][rung] = 0
         self._event(abi.DONE, row, ts=ts, rung=rung, cycle=cycle, leg=abi.ENTRY)
         if not left:
@@ -147,7 +148,7 @@ class _Run:
             self.tally[0]["overflow"] += 1
             return 1
         self.trades[at] = (
-            row, rung, cycle, side, filled, entry_ts, entered, ts, value, 0, side * (value - entered), charged,
+            row, rung, cycle, side, filled, entry_ts, entered, ts, value, reason, side * (value - entered), charged,
         )  # fmt: skip
         self.tally[0]["trades"] = at + 1
         return 1

@@ -1,8 +1,8 @@
 """A file of prices to columns: which column is what, and one file's lines by symbol.
 
-CSV by ourselves; Parquet by polars (extra ``research``). Both end as the same columns, so what is read of a file
-does not depend on its format. Bad lines are counted by reason and left out, as the live feed does
-(``brokers/feeds/files``); a file that is no price file at all is a DataException that names it.
+CSV by ourselves; Parquet by polars (extra ``research``); tapes by ``research.tape``. CSV and Parquet end as the same
+columns, so what is read of a file does not depend on its format. Bad lines are counted by reason and left out, as the
+live feed does (``brokers/feeds/files``); a file that is no price file at all is a DataException that names it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from otrade_bot.brokers.feeds import cells, symbol_of
 from otrade_bot.brokers.feeds.ticks import Ints
 from otrade_bot.core.errors import DataException
 from otrade_bot.research.stamps import DAILY, instants
+from otrade_bot.research.tape import ticks_of
 
 __all__ = ["Columns", "Part", "read_parts"]
 
@@ -91,6 +92,8 @@ class Part:
 
 def read_parts(path: Path) -> tuple[list[Part], Columns]:
     """The symbols of a file, in the order in which it names them. Raises DataException."""
+    if path.suffix == ".tape":
+        return _tape(path)
     table = _parquet(path) if _head(path).startswith(PARQUET) else _csv(path)
     bars = all(table.find(name) >= 0 for name in _OHLC)
     price = -1 if bars and "ltp" not in (name.lower() for name in table.names) else table.find("ltp")
@@ -113,6 +116,17 @@ def read_parts(path: Path) -> tuple[list[Part], Columns]:
 
 
 Numbers = tuple[NDArray[np.bool_], Ints, NDArray[np.bool_], list[Ints], Ints]
+
+
+def _tape(path: Path) -> tuple[list[Part], Columns]:
+    """What the service has recorded of a day: the prices as they were offered."""
+    _head(path)
+    files = ticks_of(path)
+    parts = [
+        Part(one.symbol, str(path), False, one.ts, one.price, one.price, one.price, one.price, one.volume)
+        for one in files
+    ]  # fmt: skip
+    return parts, Columns(path, (), [], sum(one.lines for one in files))
 
 
 def _numbers(table: Columns, bars: bool, price: int) -> Numbers:

@@ -14,6 +14,8 @@ from otrade_bot.core.errors import DataException
 from otrade_bot.kernel import state as abi
 from otrade_bot.research.data import load_files
 from otrade_bot.research.replay import bar_events, tick_events
+from tests.harness.bench import Bench
+from tests.unit.tape_room import ended, record
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the recorded prices are not beside the project")
@@ -258,6 +260,23 @@ def test_an_empty_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
         load_files([tmp_path])
     with pytest.raises(DataException, match="no such file"):
         load_files([tmp_path / "none.csv"])
+
+
+# --- tapes ---
+
+
+def test_a_tape_is_the_prices_that_were_offered_and_parts_of_a_day_follow_each_other(tmp_path: Path) -> None:
+    bench = Bench.paper(tmp_path / "paper.jsonl")
+    prices = [100, 101, 102, 103]
+    for part, price in enumerate(prices):
+        recorder = record(bench, tmp_path / "tape")
+        bench.price(price * 100)
+        path = ended(recorder)
+        path.rename(path.with_name(f"{bench.day}.{(2, 9, 10, 11)[part]}.tape"))
+    market = load_files([tmp_path / "tape"])
+    assert (market.days, market.lines) == ((bench.day,), 4)
+    assert market.symbols == (bench.engine.table[0].instrument.symbol,)
+    assert market.events(bench.day)["price"].tolist() == [price * 100 for price in prices]
 
 
 # --- Parquet ---
