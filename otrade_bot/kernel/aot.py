@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from otrade_bot.kernel import state as abi
-from otrade_bot.kernel.compile import StrategySource, signature, source_key, union_fields
+from otrade_bot.kernel.compile import StrategySource, signature, source_key, union_fields, with_paths
 from otrade_bot.kernel.link import helpers, link
 
 __all__ = ["main"]
@@ -71,7 +71,7 @@ def _build(request: dict[str, Any], say: Any) -> None:
     try:
         builder.compile_all(lambda name, i: say(at=name, of=i / len(request["entries"])))
     except NumbaError as error:
-        say(complaint=str(error))
+        say(complaint=with_paths(str(error), strategies))
         return
     except KeyError as error:
         say(missing=str(error.args[0]) if error.args else "")

@@ -42,8 +42,8 @@ def module(
     name = f"_otrade_{key}_{part}"
     if (path := find(folder, part)) is not None:
         return _loaded(name, path), True
-    if why := missing(folder):
-        raise Unavailable(why)
+    if lack := missing(folder):
+        raise Unavailable(lack[0])
     with turn(folder) as alone:
         if (path := find(folder, part)) is not None:  # built while we waited
             return _loaded(name, path), True
@@ -53,21 +53,22 @@ def module(
     return _loaded(name, path), False
 
 
-def missing(folder: Path) -> str:
-    """What this machine lacks to build a module in that folder, in words; "" where nothing."""
+def missing(folder: Path) -> tuple[str, str] | None:
+    """What this machine lacks to build a module in that folder, and the cure; None where nothing."""
     import sysconfig
 
     if find_spec("setuptools") is None:
-        return "setuptools is not installed"
-    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
-    if shutil.which(compiler.split()[0]) is None:
-        return f"no C compiler ({compiler.split()[0]})"
+        return "setuptools is not installed", "pip install setuptools"
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None:
+        return f"no C compiler ({compiler})", f"install {compiler}: apt install gcc python3-dev, or your system's like"
     header = Path(sysconfig.get_path("include")) / "Python.h"
     if not header.exists():
-        return f"no headers of Python ({header})"
+        return f"no headers of Python ({header})", "install them: apt install python3-dev, or your system's like"
     if os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
-        return f"{folder} is on a disk that nothing may be run from"
-    return ""
+        cure = "set OTRADE_CACHE_DIR to a folder on another disk"
+        return f"{folder} is on a disk that nothing may be run from", cure
+    return None
 
 
 def _loaded(name: str, path: Path) -> Any:

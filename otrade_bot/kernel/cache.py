@@ -80,8 +80,9 @@ def doubt(path: Path) -> str:
 
 def _ours(path: Path) -> Path:
     """That folder, made where it is missing. OSError where it cannot be written, or not by us alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.mkdir(mode=0o700, exist_ok=True)
+    for folder in (*reversed(path.parents), path):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
     real = path.resolve()
     if found := doubt(real):
         raise PermissionError(found)

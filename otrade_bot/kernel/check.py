@@ -22,7 +22,7 @@ def checked(
         raise TypeError(f"{name}: records of another kind than the kernel's: {_difference(array.dtype, dtype)}")
     if array.ndim != 1:
         raise TypeError(f"{name}: one dimension is wanted, not {array.ndim}")
-    if not (array.flags.c_contiguous and array.flags.aligned):
+    if not array.flags.c_contiguous:
         raise TypeError(f"{name}: its records must follow each other without gaps")
     if writable and not array.flags.writeable:
         raise TypeError(f"{name}: must be writable")

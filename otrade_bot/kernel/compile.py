@@ -27,13 +27,13 @@ import numpy as np
 import numpy.typing as npt
 
 from otrade_bot.kernel import state as abi
-from otrade_bot.kernel.cache import cache_root, place, subfolder, turn, write_once
+from otrade_bot.kernel.cache import cache_root, find, place, subfolder, turn, write_once
 from otrade_bot.kernel.check import checked
 from otrade_bot.kernel.link import SOURCES, helpers, hooks_source, link, plain
 
 __all__ = [
-    "AHEAD", "ENTRIES", "INTERPRETED", "IN_PROCESS", "LATER", "SOURCES", "Complaint", "Kernel", "StrategySource",
-    "Unavailable", "arguments", "cache_root", "load", "source_key", "union_fields",
+    "AHEAD", "COSTS_MB", "ENTRIES", "INTERPRETED", "IN_PROCESS", "LATER", "SOURCES", "Complaint", "Kernel", "Outlook",
+    "StrategySource", "Unavailable", "arguments", "cache_root", "load", "outlook", "source_key", "union_fields",
 ]  # fmt: skip
 
 HERE = Path(__file__).parent
@@ -53,6 +53,8 @@ ENTRIES = (
 #: Compiled when one of them is first called: a day that is traded needs no replay, and it takes longer than the rest.
 LATER = frozenset({"replay_day", "sweep_sets"})
 AHEAD, IN_PROCESS, INTERPRETED = "ahead of time", "in process", "interpreted"
+#: MB that a process with the compiler in it holds more: numba and LLVM, and what they have read back.
+COSTS_MB = 120
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, float], None]
@@ -268,6 +270,30 @@ def load(
     return Kernel(row, params, sids, key, True, was_cached, **given, executor=IN_PROCESS, why=why)
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """What a start would do. ``ready``: it is compiled already. ``why``, ``cure``: as of ``Kernel``, and what helps."""
+
+    executor: str
+    ready: bool
+    folder: Path
+    why: str = ""
+    cure: str = ""
+
+
+def outlook(strategies: Iterable[StrategySource]) -> Outlook:
+    """Which kernel ``load`` would give; nothing is compiled."""
+    from otrade_bot.kernel.aot_module import missing
+
+    kept, key = place(), source_key(tuple(strategies))
+    cure = "make it a folder that the service's user owns and alone may write to" if kept.why else ""
+    if find(kept.path / key, "live") is not None:
+        return Outlook(AHEAD, True, kept.path, kept.why, cure)
+    if lack := missing(kept.path):
+        return Outlook(IN_PROCESS, False, kept.path, *lack)
+    return Outlook(AHEAD, False, kept.path, kept.why, cure)
+
+
 def _ahead(
     sources: tuple[StrategySource, ...],
     row: np.dtype[Any],
@@ -337,7 +363,7 @@ def _compile(
         try:
             entry: Entry = wrap(function)
         except numba.core.errors.NumbaError as error:
-            raise Complaint(str(error)) from error
+            raise Complaint(with_paths(str(error), sources)) from error
         return entry
 
     entries: dict[str, Entry] = {}
@@ -365,6 +391,13 @@ def signature(numba: Any, function: Any, row: np.dtype[Any], params: np.dtype[An
 
 def array(numba: Any, dtype: np.dtype[Any]) -> Any:
     return numba.types.Array(numba.from_dtype(dtype), 1, "C")
+
+
+def with_paths(text: str, strategies: Iterable[StrategySource]) -> str:
+    """The compiler names files as seen from where it runs; here as the strategies do."""
+    for one in strategies:
+        text = text.replace(f'File "{os.path.relpath(one.path)}"', f'File "{one.path}"')
+    return text
 
 
 class _Later:

@@ -28,7 +28,7 @@ from otrade_bot.core.lang import t
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.model import Block
 from otrade_bot.core.session import Calendar
-from otrade_bot.kernel.compile import Kernel
+from otrade_bot.kernel.compile import IN_PROCESS, Kernel
 from otrade_bot.service import garbage
 from otrade_bot.service.accounts import Account, PaperAccount
 from otrade_bot.service.audit import Audits
@@ -464,6 +464,9 @@ class Service:
         closed = not self.calendar.is_trading_day(ist_date(self.clock.now_ns())) and state != "stopped"
         following = f"No session today. {self.jobs.next_session_text()}" if closed else ""
         words = "; ".join(filter(None, (why, restored, following)))
+        kernel = self.setting.kernel
+        if state == "started" and kernel.executor == IN_PROCESS and kernel.why:
+            more["in_process"] = kernel.why
         self.engine.emit(Event(EventKind.RUN, self.clock.now_ns(), text=words, data={
             "state": state, "mode": trading.mode, "broker": engine.broker.name, "feed": engine.feed,
             "version": __version__, "resumed": self.setting.resumed, "rehearsal": self.setting.rehearsal is not None,

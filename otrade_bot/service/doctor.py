@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from otrade_bot.brokers.instruments import InstrumentStore
+from otrade_bot.config import config_dir
 from otrade_bot.config.models import Config
 from otrade_bot.config.secrets import Secrets
 from otrade_bot.control.words import ago
@@ -26,9 +27,12 @@ from otrade_bot.core.clock import SECOND, Clock, from_iso, ist_date, to_ist
 from otrade_bot.core.errors import BrokerException, TradingException
 from otrade_bot.core.masking import mask_text
 from otrade_bot.core.session import DaySession, Segment, day_session
+from otrade_bot.kernel.compile import AHEAD, COSTS_MB, outlook
+from otrade_bot.service.desk import with_shipped
 from otrade_bot.service.health import DISK_MB, SILENT_S
 from otrade_bot.service.health import FILE as HEARTBEAT
 from otrade_bot.service.mode import missing_variables
+from otrade_bot.trading.setup import load_strategies, user_strategies
 
 __all__ = [
     "NOT_NEEDED",
@@ -72,6 +76,10 @@ class Doubt(Exception):  # noqa: N818 - a word of the card, not an error of the 
         self.cure = cure
 
 
+class Advice(Doubt):
+    """It is well, and could be better."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patient:
     """What is looked at."""
@@ -106,6 +114,8 @@ async def _one(name: str, check: Check, seconds: float) -> Finding:
     try:
         async with asyncio.timeout(seconds):
             return Finding(name, True, mask_text(await check()))
+    except Advice as advice:
+        return Finding(name, True, mask_text(str(advice)), mask_text(advice.cure))
     except Doubt as doubt:
         return Finding(name, False, mask_text(str(doubt)), mask_text(doubt.cure))
     except TimeoutError:
@@ -154,6 +164,7 @@ def local_checks(patient: Patient) -> list[tuple[str, Check, float]]:
         ("OTRADE_LIVE", lambda: _switch(patient), PATIENCE),
         ("session", lambda: _session(patient), PATIENCE),
         ("disk", lambda: _disk(patient), PATIENCE),
+        ("kernel", lambda: _kernel(patient), PATIENCE),
     ]
 
 
@@ -205,6 +216,19 @@ async def _disk(patient: Patient) -> str:
         cure = f"make room, at least {DISK_MB} MB: without a journal nothing is entered"
         raise Doubt(f"{free:,.0f} MB free in {there}", cure)
     return f"{free / 1000:,.1f} GB free"
+
+
+async def _kernel(patient: Patient) -> str:
+    """Which one a start would take; nothing is compiled here."""
+    strategies = with_shipped(load_strategies(patient.config, user_strategies(patient.config, config_dir())))
+    found = outlook(one.source for one in strategies.values())
+    if found.executor != AHEAD:
+        said = f"compiled in process, about {COSTS_MB} MB more memory: {found.why}"
+        raise Advice(said, f"{found.cure}; then start again")
+    said = f"ahead of time, {'in' if found.ready else 'at the next start, into'} {found.folder}"
+    if found.why:
+        raise Advice(f"{said}: {found.why}", found.cure)
+    return said
 
 
 async def paper_instruments(patient: Patient) -> str:

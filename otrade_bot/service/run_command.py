@@ -16,6 +16,7 @@ from otrade_bot.config.secrets import Secrets, load_secrets
 from otrade_bot.core.clock import SystemClock, at_ist, to_ist
 from otrade_bot.core.errors import ConfigException, TradingException
 from otrade_bot.core.masking import mask_text
+from otrade_bot.kernel.compile import COSTS_MB, IN_PROCESS, Kernel
 from otrade_bot.service import logs
 from otrade_bot.service.app import Service, Setting, first_cause
 from otrade_bot.service.broker_setup import LIVE_FEEDS, broker_parts, check_live
@@ -66,6 +67,7 @@ def _run(
             strategies = load_strategies(config, folder)
             with logs.timed("kernel"):
                 kernel = kernel_for(strategies, progress)
+            _say_kernel(kernel)
             start, resumed = rehearsal.begin(state, time.time_ns()) if rehearsal else (0, False)
 
             def setting() -> Setting:
@@ -79,6 +81,15 @@ def _run(
             return asyncio.run(_attend(setting, secrets))
         finally:
             logs.shutdown()
+
+
+def _say_kernel(kernel: Kernel) -> None:
+    """Which one it is; aloud where it is not the one that was meant."""
+    logs.get_logger().info("kernel", executor=kernel.executor, was_cached=kernel.was_cached, why=kernel.why)
+    if kernel.why:
+        costs = "" if kernel.executor != IN_PROCESS else f", about {COSTS_MB} MB more memory"
+        said = f"kernel compiled {kernel.executor}{costs}: {kernel.why}; otrade-bot doctor has the cure"
+        print(f"otrade-bot: {said}", file=sys.stderr)
 
 
 async def _attend(make: Callable[[], Setting], secrets: Secrets) -> int:

@@ -135,7 +135,7 @@ async def test_a_live_morning_is_green_all_over(broker: str, tmp_path: Path, mon
         assert "within 1 s" in found["clock"].said
         assert [path.name for path in at.state.iterdir()] == ["instruments"]
         assert set(found) == {
-            "secrets", "OTRADE_LIVE", "session", "disk", "token", "clock", "instruments", "feed", "funds",
+            "secrets", "OTRADE_LIVE", "session", "disk", "kernel", "token", "clock", "instruments", "feed", "funds",
             "egress address", "Telegram", "authenticators", "other channels", "other instance", "delivery",
         }  # fmt: skip
 
@@ -468,6 +468,31 @@ async def test_a_folder_that_is_not_ours_to_write_is_red(tmp_path: Path, monkeyp
     monkeypatch.setattr("os.access", lambda *_: False)
     found = {one.name: one for one in await examine(local_checks(replace(patient)))}
     assert "cannot be written" in found["disk"].said
+
+
+async def test_a_kernel_without_a_c_compiler_is_well_and_says_what_it_costs_and_how_to_mend_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTRADE_CACHE_DIR", str(tmp_path / "cache"))
+    patient = Patient(ConfigManager(tmp_path).load(create=False), load_secrets(None), tmp_path, ManualClock(0))
+
+    async def kernel() -> Finding:
+        return next(one for one in await examine(local_checks(patient)) if one.name == "kernel")
+
+    with monkeypatch.context() as patch:
+        patch.setenv("CC", "no-such-compiler")
+        found = await kernel()
+        assert found.well
+        assert found.said == "compiled in process, about 120 MB more memory: no C compiler (no-such-compiler)"
+        assert found.cure.startswith("install no-such-compiler: apt install gcc python3-dev")
+    found = await kernel()
+    folder = tmp_path / "cache" / "otrade-bot" / "kernel"
+    assert (found.said, found.cure) == (f"ahead of time, at the next start, into {folder}", "")
+    folder.chmod(0o777)
+    found = await kernel()
+    assert found.well
+    assert f"{folder} can be written by others" in found.said
+    assert "alone may write to" in found.cure
 
 
 # --- not only live at one broker ----------------------------------------------------------------------

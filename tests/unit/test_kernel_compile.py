@@ -122,12 +122,13 @@ def _absent(*args: Any) -> int:
     raise NotImplementedError
 
 
-Built = tuple[Kernel, Kernel, Kernel, list[list[str]]]
+Built = tuple[Kernel, Kernel, Kernel, Kernel, list[list[str]]]
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    """A strategy on an empty disk, the same again, and the same file edited; what each one told of progress."""
+    """A strategy on an empty disk, the same again, the same without a C compiler, and the same file edited; what each
+    one told of progress."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTRADE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(build, "ENTRIES", ("run",))
@@ -137,15 +138,25 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
             said: list[str] = []
             kernels.append(build.load([user(source)], progress=lambda what, _, said=said: said.append(what)))  # type: ignore[misc]
             told.append(said)
-        yield kernels[0], kernels[1], kernels[2], told
+        patch.setenv("OTRADE_CACHE_DIR", str(tmp_path_factory.mktemp("bare")))
+        patch.setenv("CC", "no-such-compiler")
+        kernels.append(build.load([user()]))
+        yield kernels[0], kernels[1], kernels[3], kernels[2], told
 
 
 def test_the_second_start_compiles_nothing_and_says_so(built: Built) -> None:
-    first, second, _, told = built
+    first, second, _, _, told = built
     assert (first.was_cached, second.was_cached) == (False, True)
     assert (told[0], told[1]) == (["run", "done"], [])
     assert first.key == second.key
     assert first.compiled
+    assert (first.executor, first.why) == (build.AHEAD, "")
+
+
+def test_without_a_c_compiler_it_is_compiled_in_process_and_says_why(built: Built) -> None:
+    assert (built[2].executor, built[2].why) == (build.IN_PROCESS, "no C compiler (no-such-compiler)")
+    assert built[2].compiled
+    assert built[2].key == built[0].key
 
 
 def desk_of(kernel: Kernel, window: int = 5) -> Desk:
@@ -162,7 +173,7 @@ def play(desk: Desk) -> list[Any]:
 
 
 def test_an_edited_strategy_is_not_taken_from_disk(built: Built) -> None:
-    first, _, edited, told = built
+    first, _, _, edited, told = built
     assert not edited.was_cached
     assert told[2] == ["run", "done"]
     entries = [sum(i.kind == abi.ENTER for said in play(desk_of(k))[:-1] for i in said) for k in (first, edited)]
@@ -170,17 +181,18 @@ def test_an_edited_strategy_is_not_taken_from_disk(built: Built) -> None:
     assert entries[1] == 0
 
 
-def test_a_users_strategy_is_the_same_compiled_from_disk_and_interpreted(built: Built) -> None:
+def test_a_users_strategy_is_the_same_ahead_of_time_from_disk_in_process_and_interpreted(built: Built) -> None:
     twin = build.load([user()], interpreted=True)
     expected = play(desk_of(twin))
-    assert play(desk_of(built[0])) == expected
-    assert play(desk_of(built[1])) == expected
+    for kernel in built[:3]:
+        assert play(desk_of(kernel)) == expected
 
 
-@pytest.mark.parametrize("which", ["compiled", "interpreted"])
+@pytest.mark.parametrize("which", ["ahead", "in process", "interpreted"])
 def test_a_window_longer_than_the_ring_raises_and_reads_nothing_beyond_it(which: str, built: Built) -> None:
     """A window that only PARAMS decides cannot be checked before: it surfaces as ValueError at the first bar."""
-    kernel = built[0] if which == "compiled" else build.load([user()], interpreted=True)
+    compiled = {"ahead": built[0], "in process": built[2]}
+    kernel = compiled[which] if which in compiled else build.load([user()], interpreted=True)
     play(desk_of(kernel, window=64))
     with pytest.raises(ValueError, match="a window must"):
         desk_of(kernel, window=65).tick(OPEN, 10_000)

@@ -41,6 +41,8 @@ def run_lines(data: Data) -> Iterator[Part]:
         )
         for name, symbols in mapping(data, "strategies").items():
             yield f"{name}: {_names(symbols)}"
+        if why := word(data, "in_process"):
+            yield t("Kernel compiled in process, which costs memory: {why}. otrade-bot doctor has the cure", why=why)
     held = objects(data, "positions")
     if word(data, "unread"):
         yield bold(t("What is open is NOT KNOWN"))
