@@ -7,7 +7,7 @@ A row that cannot be read costs itself alone, and asks for the books: it may hav
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -19,7 +19,7 @@ from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.model import Instrument
 from otrade_bot.core.money import Paise
 
-__all__ = ["BrokerStreams", "Ears", "KiteStreams", "Listed", "LivePrice", "UpstoxStreams"]
+__all__ = ["BrokerStreams", "Ears", "KiteStreams", "Listed", "LivePrice", "UpstoxStreams", "Wanted"]
 
 K = TypeVar("K", bound=Hashable)
 Row = Mapping[str, Any]
@@ -50,9 +50,15 @@ def _nothing(*_: object) -> None:
 
 @dataclass(slots=True)
 class Ears:
-    """Who hears of a stream. ``order`` raises for a row that it cannot read; nothing else here raises."""
+    """Who hears of a stream. ``order`` raises for a row that it cannot read; nothing else here raises.
+
+    ``frame`` and ``ticks`` are offered what comes, by the broker's own tokens or keys, before it becomes ``prices``:
+    they say whether they have taken it.
+    """
 
     prices: Callable[[list[LivePrice]], None] = _nothing
+    frame: Callable[[bytes], bool] = lambda frame: False
+    ticks: Callable[[Sequence[KeyTick]], bool] = lambda ticks: False
     order: Callable[[Row], None] = _nothing
     state: Callable[[str, StreamState, str], None] = _nothing  #: "prices" or "orders", state, why
     books_due: Callable[[], None] = _nothing
@@ -65,6 +71,10 @@ class BrokerStreams(Protocol):
 
     @property
     def prices(self) -> StreamState: ...
+    @property
+    def wanted(self) -> Wanted:
+        """Which symbols the broker's tokens or keys stand for."""
+
     @property
     def orders(self) -> StreamState: ...
     def learn(self, listing: Listed) -> None:
@@ -84,6 +94,15 @@ class BrokerStreams(Protocol):
         """Until cancelled."""
 
 
+class Wanted(Protocol):
+    """``turn`` is another one after each change."""
+
+    @property
+    def turn(self) -> int: ...
+    @property
+    def symbols(self) -> Mapping[Any, tuple[str, ...]]: ...
+
+
 class _Wanted(Generic[K]):
     """Which symbols a broker's token or key stands for: an index, or a share with ``-EQ``, may go by two names."""
 
@@ -91,6 +110,11 @@ class _Wanted(Generic[K]):
         self._broker = broker
         self._known: Mapping[str, K] = {}
         self._symbols: dict[K, tuple[str, ...]] = {}
+        self.turn = 0
+
+    @property
+    def symbols(self) -> Mapping[K, tuple[str, ...]]:
+        return self._symbols
 
     def find(self, symbols: Iterable[str]) -> dict[str, K]:
         """Raises ConfigException for one that is not listed today."""
@@ -102,6 +126,7 @@ class _Wanted(Generic[K]):
         return found
 
     def add(self, found: Mapping[str, K]) -> None:
+        self.turn += 1
         for symbol, key in found.items():
             others = [name for name in self.names(key) if name != symbol]
             self._symbols[key] = (*others, symbol)
@@ -127,8 +152,12 @@ class KiteStreams:
         self._wanted = _Wanted[int]("kite")
         self._stream = KiteStream(
             api_key, token, root=root, settings=settings, on_ticks=self._ticks, on_order_update=self._order,
-            on_state=self._state, on_dropped=self._dropped, **options,
+            on_state=self._state, on_dropped=self._dropped, on_frame=lambda frame: self.ears.frame(frame), **options,
         )  # fmt: skip
+
+    @property
+    def wanted(self) -> Wanted:
+        return self._wanted
 
     @property
     def prices(self) -> StreamState:
@@ -204,6 +233,10 @@ class UpstoxStreams:
         )  # fmt: skip
 
     @property
+    def wanted(self) -> Wanted:
+        return self._wanted
+
+    @property
     def prices(self) -> StreamState:
         return self._prices.wire.state
 
@@ -239,6 +272,8 @@ class UpstoxStreams:
             both.create_task(self._orders.run())
 
     def _ticks(self, ticks: list[KeyTick]) -> None:
+        if self.ears.ticks(ticks):
+            return
         names = self._wanted.names
         found = [
             LivePrice(symbol, tick.ltp_paise, tick.volume, tick.exchange_ts_ns)

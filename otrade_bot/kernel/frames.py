@@ -124,7 +124,7 @@ def tell(state: Any, acct: Any, params: Any, q: Any, f: Any, row: int, price: in
         return 0
     volume = days_volume(p, q, f.now, volume)
     f.row = row
-    if q.attend != 0:
+    if wanted(q, f, ts):
         f.ts = ts
         f.price = price
         f.volume = volume
@@ -142,6 +142,11 @@ def tell(state: Any, acct: Any, params: Any, q: Any, f: Any, row: int, price: in
         f.volume = volume
         f.stop = S_INTENTS
     return n
+
+
+def wanted(q: Any, f: Any, ts: int) -> bool:
+    """Python is to see this price first."""
+    return bool(q.attend != 0 or (q.until != 0 and ts >= q.until) or (f.until != 0 and ts >= f.until))
 
 
 def moment(q: Any, f: Any, price: int, stamp: int) -> Any:
@@ -185,6 +190,13 @@ def days_volume(p: Any, q: Any, now: int, told: int) -> Any:
 def used(q: Any, f: Any, ts: int, price: int, volume: int) -> None:
     """The price is acted on."""
     f.used += 1
+    q.before = q.volume
+    q.before_ts = q.last_ts
+    q.minute_close = price
+    q.minute_high = max(q.minute_high, price)
+    if q.minute_low == 0 or price < q.minute_low:
+        q.minute_low = price
+    q.minute_volume = max(q.minute_volume, volume)
     q.last = price
     q.last_ts = ts
     q.volume = volume

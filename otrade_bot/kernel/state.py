@@ -178,18 +178,21 @@ QUOTE = np.dtype(
     [
         (name, _I)
         for name in (
-            "ltp ts exchange_ts heard last last_ts volume told more has_more first ticks attend depth token last_qty "
+            "ltp ts exchange_ts heard last last_ts volume before before_ts told more has_more first ticks attend until "
+            "minute_high minute_low minute_close minute_volume depth token last_qty "
             "average buy_qty sell_qty open high low close last_trade_ts oi oi_high oi_low bid bid_qty ask ask_qty mode"
         ).split()
     ]
 )
 """Paise, ns UTC. ltp, exchange_ts, heard (by our clock): as the stream told last, fit to act on or not; ts: the moment
 given to the newest price, never twice the same. last, last_ts, volume: the price, its moment and the day's volume that
-were acted on last; first, ticks: the day's first such price and how many. told: the day's volume as the broker counts
+were acted on last, before and before_ts: volume and moment of the one before that; first, ticks: the day's first such
+price and how many. told: the day's volume as the broker counts
 it (0 = not yet); more, where has_more: what it is more here. attend: not 0 = Python sees this row's prices before the
-kernel does. depth: where its ten levels go in DEPTH, plus one; 0 = nobody asks. close: the day before's. mode: bytes
-of the last packet; with Upstox, its place in its frame. From ``last_qty`` on: 0 until a packet has told, kept where
-one does not."""
+kernel does; until: those at or after this moment too (0 = no such moment). minute_...: of the prices that Python has
+not seen since it put these to 0. depth: where its ten levels go in DEPTH, plus one; 0 = nobody asks. close: the day
+before's. mode: bytes of the last packet; with Upstox, its place in its frame. From ``last_qty`` on: 0 until a packet
+has told, kept where one does not."""
 
 _LEVELS = 10
 #: Five bids, then five asks, best first; where somebody asks for them.
@@ -208,15 +211,16 @@ FEED = np.dtype(
     [
         (name, _I)
         for name in (
-            "now snapshot record at left stop row ts price volume taped frames packets unknown misshapen torn told used"
+            "now snapshot record until at left stop row ts price volume taped frames packets unknown misshapen torn "
+            "told used"
         ).split()
     ]
 )
-"""now: ns UTC; snapshot: a stamp older than this many ns is the price's moment; record: not 0 = write TAPED. at: 0 = a
-new frame, else where to go on; left: packets to come. stop: why the call returned (S_*); row, ts, price, volume: the
-tick it is about. taped: how many TAPED it wrote. Since the start: frames (no heartbeats), packets, of them unknown (no
-such token) and misshapen (of no documented length); torn frames, of which nothing is used; prices told; of them used,
-without those that Python attended to."""
+"""now: ns UTC; snapshot: a stamp older than this many ns is the price's moment; record: not 0 = write TAPED. until:
+as in QUOTE, of every row. at: 0 = a new frame, else where to go on; left: packets to come. stop: why the call returned
+(S_*); row, ts, price, volume: the tick it is about. taped: how many TAPED it wrote. Since the start: frames (no
+heartbeats), packets, of them unknown (no such token) and misshapen (of no documented length); torn frames, of which
+nothing is used; prices told; of them used, to which Python adds those that it has attended to."""
 
 # Why a call over a frame has returned: all is done; the row's step intends something; Python is to take the row's
 # price, which was not yet looked at; no room in TAPED.

@@ -139,7 +139,8 @@ class PaperAccount:
 
     def bind(self, engine: LiveTradingEngine) -> None:
         self._engine = engine
-        engine.add_price_listener(self.broker.on_price, self.broker.resume)
+        self.broker.follow(engine.quote_of)
+        engine.add_price_listener(self.broker.on_price, self.broker.resume, self.broker.restless)
 
     def start_day(self, day: date) -> None:
         self.broker.start_day(day)

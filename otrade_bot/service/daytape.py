@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from otrade_bot.core.clock import MINUTE
 from otrade_bot.core.money import Paise
 from otrade_bot.kernel.candles import Candle, CandleAgg
+from otrade_bot.kernel.quotes import Quote
 from otrade_bot.research.drawings import Average
 from otrade_bot.service.logs import get_logger
 from otrade_bot.trading.engine import LiveTradingEngine
@@ -25,27 +26,38 @@ class _Track:
     of the minute that is being built; ``volume`` is the day's, ``before`` what of it earlier minutes had."""
 
     __slots__ = (
-        "_columns", "before", "close", "day_open", "end", "high", "lines", "low", "moments", "names", "open", "row",
-        "volume",
+        "_columns", "before", "close", "day_open", "end", "high", "lines", "low", "moments", "names", "open", "quote",
+        "row", "volume",
     )  # fmt: skip
 
-    def __init__(self, row: int, day_open: int, names: Sequence[str]) -> None:
-        self.row, self.day_open, self.names = row, day_open, names
+    def __init__(self, row: int, day_open: int, names: Sequence[str], quote: Quote) -> None:
+        self.row, self.day_open, self.names, self.quote = row, day_open, names, quote
         self._columns = tuple(array("q") for _ in range(6))
         self.end = self.open = self.high = self.low = self.close = self.volume = self.before = 0
         self.moments, self.lines = array("q"), tuple(array("d") for _ in names)
 
     def turn(self, ts: int, price: Paise, volume: int) -> None:
         """The minute ends, and another one begins with this price; bounded as ``CandleAgg`` does it."""
+        self.gather()
         for candle in self._standing():
             for column, value in zip(self._columns, candle, strict=True):
                 column.append(value)
         self.before, self.volume = self.volume, max(self.volume, volume)
         self.end = max(self.end, self.day_open + (ts - self.day_open) // MINUTE * MINUTE) + MINUTE
         self.open = self.high = self.low = self.close = price
+        self.quote.until = self.end
+
+    def gather(self) -> None:
+        """What has passed unheard since the minute began, or since this was asked last."""
+        q = self.quote
+        if q.minute_close:
+            self.high, self.low = max(self.high, q.minute_high), min(self.low, q.minute_low)
+            self.close, self.volume = q.minute_close, max(self.volume, q.minute_volume)
+            q.minute_high = q.minute_low = q.minute_close = q.minute_volume = 0
 
     def minutes(self) -> Iterator[Candle]:
         """All of them, the last as far as it has come."""
+        self.gather()
         yield from zip(*self._columns, strict=True)
         yield from self._standing()
 
@@ -63,15 +75,19 @@ class DayTape:
         self._moments, self._nets = array("q"), array("q")
         self._due = 0  #: when the net is to be noted next
         self._broken = False
-        engine.add_price_listener(self.price, past=self.price)
+        for row in engine.table:
+            row.quote.until = 1
+        engine.add_price_listener(self.price, past=self.price, restless=tuple)
 
     def price(self, symbol: str, ts: int, price: Paise, volume: int) -> None:
         """Never raises: a price listener that does stops entries. Most prices change one bar, and cost nearly
-        nothing."""
+        nothing; those within a minute may pass unheard."""
         track = self._tracks.get(symbol)
         if track is None or ts >= track.end or ts >= self._due:
             self._slowly(symbol, ts, price, volume)
             return
+        if track.quote.minute_close:
+            track.gather()
         if price > track.high:
             track.high = price
         elif price < track.low:
@@ -95,6 +111,8 @@ class DayTape:
             self._look(track, ts - 1)  # the strategy has not seen this price yet
         except Exception as error:
             self._broken = True
+            for row in self._engine.table:
+                row.quote.until = 0
             get_logger("error").error("there are no more charts today", error=repr(error))
 
     def candles(self, symbol: str, minutes: int) -> tuple[Candle, ...]:
@@ -127,7 +145,8 @@ class DayTape:
         engine = self._engine
         row = engine.by_symbol[symbol]
         strategy = engine.strategies.get(engine.table[row].strategy)
-        track = _Track(row, engine.sessions[row].open, strategy.drawn if strategy else ())
+        drawn = strategy.drawn if strategy else ()
+        track = _Track(row, engine.sessions[row].open, drawn, engine.table[row].quote)
         self._tracks[symbol] = track
         return track
 

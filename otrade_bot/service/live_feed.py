@@ -7,21 +7,26 @@ gives way again when the primary has been steady for a while. Orders have nothin
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from otrade_bot.brokers.feeds.minutes import Heard
 from otrade_bot.brokers.ltp import LTPStore
 from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
 from otrade_bot.brokers.stream import StreamState
-from otrade_bot.brokers.streams import LivePrice
+from otrade_bot.brokers.streams import LivePrice, Wanted
 from otrade_bot.control.views_checks import Check
 from otrade_bot.core.clock import MINUTE, SECOND, Clock, ist_date
 from otrade_bot.core.lang import t
 from otrade_bot.core.session import Calendar, Segment, day_session
+from otrade_bot.trading.deck import SPARE
 from otrade_bot.trading.engine import LiveTradingEngine
+
+if TYPE_CHECKING:
+    from otrade_bot.brokers.upstox.stream import KeyTick
 
 __all__ = ["FeedAge", "LiveFeed"]
 
@@ -99,9 +104,8 @@ class LiveFeed:
         self._active = self._lines[0]
         self._engine: LiveTradingEngine | None = None
         self._rows: dict[str, int] = {}
-        self._last: dict[str, int] = {}  #: moment of the newest price by symbol
-        self._told: dict[str, int] = {}  #: the day's volume as the active broker told it last
-        self._base: dict[str, int] = {}  #: what the day's volume is more here than at the active broker
+        self._seats: tuple[Wanted, int] | None = None  #: whose tokens the engine's deck knows, and their turn
+        self._by_key: dict[Any, int] = {}  #: rows of the quotes by token or key; empty where prices come one by one
         self._tape: list[_Kept] = []  #: what has come while a day is being opened
         self._taken = 0  #: so many of it are in that day already
         self._recording = True
@@ -110,6 +114,8 @@ class LiveFeed:
         self._untold: list[str] = []
         for line in self._lines:
             line.broker.on_prices = partial(self._prices, line)
+            line.broker.on_frame = partial(self._frame, line)
+            line.broker.on_ticks = partial(self._ticks, line)
             line.broker.on_state = partial(self._state, line)
 
     @property
@@ -134,12 +140,13 @@ class LiveFeed:
         if not self._recording:
             self._recording, self._taken = True, 0
             self._tape.clear()
-            self._last.clear()  # the clock may have been set back
+            self.ltp.forget_moments()  # the clock may have been set back
             self._begin()
 
     def release(self) -> None:
         """The desk is closed: prices wait for the next one."""
-        self._engine = None
+        self._engine, self._seats = None, None
+        self.ltp.leave()
         self.record()
 
     def take(self, day: date) -> dict[str, list[Heard]]:
@@ -158,10 +165,13 @@ class LiveFeed:
 
     def bind(self, engine: LiveTradingEngine) -> None:
         """The recovered engine of the desk that is open: first of all it gets what has come since ``take``."""
-        self._rows, self._base, self._told = dict(engine.by_symbol), {}, {}
+        self._rows, self._seats = dict(engine.by_symbol), None
+        self.ltp.leave()
         for row in engine.table:
-            symbol = row.instrument.symbol
-            self._last[symbol] = max(self._last.get(symbol, 0), row.ts_ns)
+            self.ltp.seat(row.instrument.symbol, row.quote)
+            row.quote.ts = max(row.quote.ts, row.ts_ns)
+        self.ltp.count_anew()
+        engine.deck.head.snapshot = SNAPSHOT
         self._engine, waiting = engine, self._tape[self._taken :]
         self._recording, self._taken = False, 0
         self._tape.clear()
@@ -172,6 +182,64 @@ class LiveFeed:
             self._give(kept.symbol, kept.heard)
 
     # --- what comes ---
+
+    def _frame(self, line: _Line, frame: bytes) -> bool:
+        """A frame of Kite's, all at once, where nothing else than the engine wants its prices. A torn one is left to
+        the decoder, which says what is wrong with it."""
+        engine = self._quick(line)
+        if engine is None:
+            return False
+        now, before = self._clock.now_ns(), engine.deck.head.told
+        try:
+            return engine.on_frame(frame, now)
+        finally:
+            self._heard(line, now, engine.deck.head.told - before)
+
+    def _ticks(self, line: _Line, ticks: Sequence[KeyTick]) -> bool:
+        """The same with prices of Upstox's, which are decoded already."""
+        engine = self._quick(line)
+        if engine is None:
+            return False
+        rows, now, before = self._by_key, self._clock.now_ns(), engine.deck.head.told
+        found = [
+            (rows[tick.key], tick.ltp_paise, tick.volume, tick.exchange_ts_ns) for tick in ticks if tick.key in rows
+        ]
+        try:
+            engine.on_heard(found, now)
+        finally:
+            self._heard(line, now, engine.deck.head.told - before)
+        return True
+
+    def _heard(self, line: _Line, now: int, prices: int) -> None:
+        if prices:
+            line.heard_ns, line.renewals = now, 0
+            line.prices += prices
+
+    def _quick(self, line: _Line) -> LiveTradingEngine | None:
+        """The engine, where frames may go to it as they are."""
+        engine = self._engine
+        if engine is None or engine.retired or self._recording or line is not self._active:
+            return None
+        wanted = line.broker.streams.wanted
+        if self._seats != (wanted, wanted.turn):
+            self._seats = wanted, wanted.turn
+            self._by_key = self._seated(engine, wanted.symbols)
+            engine.deck.listen({key: row for key, row in self._by_key.items() if isinstance(key, int)})
+        return engine if self._by_key else None
+
+    def _seated(self, engine: LiveTradingEngine, symbols: Mapping[Any, tuple[str, ...]]) -> dict[Any, int]:
+        """A row of the quotes for each token or key; none at all where one stands for two names, or there are too
+        many that are not traded."""
+        others = sorted({name for names in symbols.values() for name in names} - self._rows.keys())
+        if any(len(names) > 1 for names in symbols.values()) or len(others) > SPARE:
+            return {}
+        places = {name: place for place, name in enumerate(others, start=len(engine.table))}
+        for name in others:
+            self.ltp.quote(name).leave()
+        for name, place in places.items():
+            engine.deck.seat(self.ltp.quote(name), place)
+        rows = self._rows | places
+        return {key: rows[name] for key, (name,) in symbols.items()}
 
     def _prices(self, line: _Line, prices: list[LivePrice]) -> None:
         now = self._clock.now_ns()
@@ -190,8 +258,8 @@ class LiveFeed:
     def _price(self, told: LivePrice, now: int) -> None:
         stamp = told.exchange_ts_ns
         moment = stamp if stamp and now - stamp > SNAPSHOT else now
-        moment = max(moment, self._last.get(told.symbol, 0) + 1)
-        self._last[told.symbol] = moment
+        quote = self.ltp.quote(told.symbol)
+        quote.ts = moment = max(moment, quote.ts + 1)
         heard = Heard(moment, told.ltp, told.volume)
         if self._recording:
             self._keep(_Kept(now, told.symbol, heard))
@@ -209,33 +277,34 @@ class LiveFeed:
 
     def _give(self, symbol: str, heard: Heard) -> None:
         engine, row = self._engine, self._rows.get(symbol)
-        if engine is not None and row is not None and not self._no_trade(engine, row, symbol, heard):
-            engine.on_price(row, heard.ts, heard.price, self._volume(engine, row, symbol, heard.volume))
+        if engine is not None and row is not None and not self._no_trade(engine, row, heard):
+            engine.on_price(row, heard.ts, heard.price, self._volume(engine, row, heard.volume))
 
-    def _no_trade(self, engine: LiveTradingEngine, row: int, symbol: str, heard: Heard) -> bool:
+    def _no_trade(self, engine: LiveTradingEngine, row: int, heard: Heard) -> bool:
         """Yesterday's price, before anything is traded; or a change of the order book at the last price, where that
         would begin a bar: an exchange's candle begins with a trade."""
-        known, before = engine.table[row], self._told.get(symbol)
+        known = engine.table[row]
+        before = known.quote.told
         if heard.volume:
-            self._told[symbol] = heard.volume
+            known.quote.told = heard.volume
         if not known.instrument.tradable:
             return False  # an index has no volume
         if not heard.volume:
-            return before is None and not known.volume
-        if heard.price != known.ltp or before not in (None, heard.volume) or not known.timeframe_ns:
+            return not before and not known.volume
+        if heard.price != known.ltp or before not in (0, heard.volume) or not known.timeframe_ns:
             return False
         state = engine.state[row]
         return not state["bar_ticks"] or heard.ts >= int(state["bar_end"])
 
-    def _volume(self, engine: LiveTradingEngine, row: int, symbol: str, told: int) -> int:
+    def _volume(self, engine: LiveTradingEngine, row: int, told: int) -> int:
         """The day's, going on from what the engine has: candles and the other broker count a little differently."""
-        known = engine.table[row].volume
+        quote = engine.table[row].quote
         if not told:
-            return known
-        if symbol not in self._base:
+            return quote.volume
+        if not quote.has_more:
             early = self._clock.now_ns() < engine.sessions[row].open + MINUTE  # then all of it is the first bar's
-            self._base[symbol] = 0 if early and not known else known - told
-        return max(0, told + self._base[symbol])
+            quote.has_more, quote.more = 1, 0 if early and not quote.volume else quote.volume - told
+        return max(0, told + quote.more)
 
     def _state(self, line: _Line, stream: str, state: StreamState, why: str) -> None:
         if stream == "prices":
@@ -278,7 +347,8 @@ class LiveFeed:
                     return
 
     def _turn_to(self, line: _Line, text: str) -> None:
-        self._active, self._base, self._told = line, {}, {}
+        self._active = line
+        self.ltp.count_anew()
         self._begin()
         self._tell(text)
 

@@ -6,7 +6,7 @@ the day listens at this door; nothing else of trading calls the kernel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,8 +15,15 @@ import numpy.typing as npt
 from otrade_bot.core.money import Paise
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.compile import Kernel
+from otrade_bot.kernel.quotes import FeedHead, Quote, cells
+from otrade_bot.kernel.tokens import slots_for
 
-__all__ = ["Deck", "TapeHook"]
+__all__ = ["SPARE", "Deck", "TapeHook"]
+
+#: Rows of QUOTE behind those of the state: instruments that are heard and not traded.
+SPARE = 256
+#: Ticks of a call that are told to a tape at once.
+TOLD = 1024
 
 Array = npt.NDArray[Any]
 _FIELDS = tuple(abi.EVENT.names or ())
@@ -34,7 +41,8 @@ class TapeHook(Protocol):
         """It is on the deck from now on: the state as it is."""
 
     def ticks(self, records: Array) -> None:
-        """TAPED records, oldest first; scratch of the deck's, valid during the call."""
+        """TAPED records, oldest first; scratch of the deck's, valid during the call. Those of a frame are told when
+        they have been stepped, up to one that intended something; none of them: a frame comes after ``changed``."""
 
     def event(self, kind: int, row: int, fields: Mapping[str, int]) -> None:
         """One EVENT; what is not among ``fields`` is 0."""
@@ -59,8 +67,13 @@ class Deck:
         self.kernel, self.rows = kernel, rows
         self.state, self.account, self.params = kernel.new_rows(rows), kernel.new_account(), kernel.new_params(rows)
         self.events, self.out = kernel.new_event(), kernel.new_intents(rows)
-        self._taped = np.zeros(1, abi.TAPED)
+        self.quotes, self.feed = kernel.new(abi.QUOTE, rows + SPARE), kernel.new(abi.FEED, 1)
+        self.depth, self.slots = kernel.new(abi.DEPTH, 1), slots_for(kernel, ())
+        self._taped, self._offered = kernel.new(abi.TAPED, 1), kernel.new(abi.TAPED, TOLD)
+        self._cells, self.head = cells(self.quotes), FeedHead()
+        self.head.move(cells(self.feed), 0)
         self._tape: TapeHook | None = None
+        self._touched = False
         self.check()
 
     def check(self) -> None:
@@ -71,6 +84,11 @@ class Deck:
             ("params", self.params, self.kernel.params, self.rows),
             ("events", self.events, abi.EVENT, 1),
             ("out", self.out, abi.INTENT, 12 * self.rows + 64),
+            ("quotes", self.quotes, abi.QUOTE, self.rows + SPARE),
+            ("feed", self.feed, abi.FEED, 1),
+            ("offered", self._offered, abi.TAPED, TOLD),
+            ("depth", self.depth, abi.DEPTH, max(1, len(self.depth))),
+            ("slots", self.slots, abi.SLOT, 1 << (len(self.slots) - 1).bit_length()),
         ):
             _check(name, array, dtype, length, exact=self.kernel.compiled)
 
@@ -138,8 +156,73 @@ class Deck:
             tape.intents(self.out, n)
         return n
 
+    # --- frames ---
+
+    def seat(self, quote: Quote, row: int) -> None:
+        """That row of QUOTE is read and written through ``quote``, which brings what it holds."""
+        quote.move(self._cells, row)
+
+    def listen(self, tokens: Mapping[int, int]) -> None:
+        """Rows of QUOTE by the broker's tokens; others are unknown from now on."""
+        by_row = {row: token for token, row in tokens.items()}
+        self.slots = slots_for(self.kernel, [by_row.get(row, 0) for row in range(max(by_row, default=-1) + 1)])
+        self.check()
+
+    def want_depth(self, row: int) -> Array:
+        """From now on full packets' ten levels go to the DEPTH record that is returned, a view of it."""
+        q = self.quotes[row : row + 1]["depth"]
+        if not q[0]:
+            q[0] = 1 + int((self.quotes["depth"] > 0).sum())
+            more = self.kernel.new(abi.DEPTH, self.rows + SPARE)
+            more[: len(self.depth)] = self.depth
+            self.depth = more if len(self.depth) < len(more) else self.depth
+            self.check()
+        return self.depth[int(q[0]) - 1 : int(q[0])]
+
+    def begin(self, now: int) -> None:
+        """A new frame comes, heard at ``now``."""
+        self.head.now, self.head.at_byte = now, 0
+        self.head.record = int(self._tape is not None)
+
+    def kite_frame(self, frame: bytes) -> int:
+        """From where ``head`` stands up to where Python is wanted: ``head.stop`` says why. As ``tick``.
+
+        The frame's own row is ``head.row``, also where a strategy raises: called again, it goes on behind it."""
+        return self._through(lambda: self.kernel.kite_frame(
+            self.state, self.account, self.params, self.quotes, self.depth, self.slots, self.feed, frame, self.events,
+            self.out, self._offered,
+        ))  # fmt: skip
+
+    def heard_batch(self, heard: Array) -> int:
+        """The same over prices decoded elsewhere, in HEARD records."""
+        return self._through(lambda: self.kernel.heard_batch(
+            self.state, self.account, self.params, self.quotes, self.feed, heard, self.events, self.out, self._offered,
+        ))  # fmt: skip
+
+    def _through(self, call: Callable[[], int]) -> int:
+        if self._touched and self._tape is not None:
+            self._tape.ticks(self._offered[:0])  # what was written is told before the first of these prices
+        self._touched = False
+        while True:
+            try:
+                n = call()
+            except Exception:
+                self._tell_offered()
+                self._failed(self.left())
+                raise
+            self._tell_offered()
+            if n and self._tape is not None:
+                self._tape.intents(self.out, n)
+            if self.head.stop != abi.S_TAPE_FULL:
+                return n
+
+    def _tell_offered(self) -> None:
+        if self._tape is not None and (many := self.head.taped):
+            self._tape.ticks(self._offered[:many])
+
     def changed(self) -> None:
         """Python has written to ``state``, ``account`` or ``params``."""
+        self._touched = True
         if self._tape is not None:
             self._tape.changed(self)
 

@@ -28,6 +28,7 @@ from otrade_bot.core.ports import Journal
 from otrade_bot.core.session import Calendar, DaySession, Phase, order_fault
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.compile import Kernel
+from otrade_bot.kernel.quotes import FeedHead, Quote
 from otrade_bot.strategies.loader import TradingStrategy
 from otrade_bot.trading import closing, hands, later, levels, setup
 from otrade_bot.trading.adopt import RungNumbers
@@ -82,6 +83,8 @@ LIMIT_WORDS = {
 #: After a fill of somebody else's the net is compared at once, and again as positions may lag.
 FOREIGN = (0, 2 * SECOND, 5 * SECOND, 15 * SECOND)
 PriceListener = Callable[[str, int, Paise, int], None]
+#: The symbols of which each price must be heard as it comes.
+Restless = Callable[[], Iterable[str]]
 #: Puts on the disk what a human decided, before anyone is told; returns why it could not, '' if it is there.
 Keeper = Callable[[Event], str]
 #: A limit says the same no at each look of a strategy: it is told again after so long, the journal has each.
@@ -97,10 +100,14 @@ _DURABLE = frozenset({
 class Counters:
     """What happened today."""
 
+    head: FeedHead  #: counts prices, for compiled code takes most of them
     signals: int = 0
-    ticks: int = 0
     refusals: int = 0
     dropped: dict[str, int] = field(default_factory=dict)  #: lines that never became ticks
+
+    @property
+    def ticks(self) -> int:
+        return self.head.used
 
 
 class LiveTradingEngine:
@@ -122,11 +129,13 @@ class LiveTradingEngine:
         self.config, self.table, self.strategies = config, rows, dict(strategies)
         self.broker, self.clock, self.calendar, self.journal, self.feed = broker, clock, calendar, journal, feed
         self.deck = Deck(kernel, len(rows))
+        for row in rows:
+            self.deck.seat(row.quote, row.index)
         self.by_symbol = {row.instrument.symbol: row.index for row in rows}
         setup.account_limits(self.account, config)
         self.sessions: dict[int, DaySession] = {}
         self.day: date | None = None
-        self.counters = Counters()
+        self.counters = Counters(self.deck.head)
         self.trade_log: list[Trade] = []
         self.book = SignalBook()  #: looks, signals and what became of them
         self.external: dict[tuple[str, str], int] = {}
@@ -147,6 +156,8 @@ class LiveTradingEngine:
         self.keeper: Keeper | None = None  #: is given blocks and flattens first of all
         self._observers: list[Observer] = [self.book.take]
         self._listeners: list[PriceListener] = []
+        self._restless: list[Restless] = []  #: of each listener
+        self._stirred = True  #: which rows' prices come to Python has to be found out anew
         self.past_listeners: list[PriceListener] = []
         self._inbox: deque[Callable[[], None]] = deque()
         self._busy = False
@@ -197,11 +208,17 @@ class LiveTradingEngine:
         """Every event from now on, in order. An observer that raises is reported and does not stop trading."""
         self._observers.append(observer)
 
-    def add_price_listener(self, listener: PriceListener, past: PriceListener | None = None) -> None:
+    def add_price_listener(
+        self, listener: PriceListener, past: PriceListener | None = None, restless: Restless | None = None
+    ) -> None:
         """Called with (symbol, ts, price in paise, day's volume) for each accepted price, before the kernel.
 
-        ``past`` is called with those that a recovery plays again."""
+        ``past`` is called with those that a recovery plays again. With ``restless`` only the prices of the symbols
+        that it names are sure to be heard, and those at or after a quote's ``until``: what has passed unheard is in
+        ``quote_of``."""
         self._listeners.append(listener)
+        self._restless.append(restless or (lambda: self.by_symbol))
+        self._stirred = True
         if past is not None:
             self.past_listeners.append(past)
 
@@ -255,11 +272,11 @@ class LiveTradingEngine:
     def start_day(self, day: date) -> None:
         """Hours, charges and counters of a day. Positions and indicators carry on."""
         self.prepare(day)
-        self.counters, self.ended_at = Counters(), 0
+        self.counters, self.ended_at, self.deck.head.used = Counters(self.deck.head), 0, 0
         self.state["drops"] = 0
         self.deck.changed()
         for row in self.table:
-            row.volume = row.ticks = row.first = 0
+            row.quote.start_day()
             opened = self.sessions[row.index].open
             self._kernel(abi.PHASE, row.index, ts=opened, code=abi.PHASE_DAY, value=day.toordinal())
         self._boundaries = deque(self.boundaries)
@@ -325,41 +342,110 @@ class LiveTradingEngine:
 
     # --- inputs ------------------------------------------------------------------------------------------
 
+    def quote_of(self, symbol: str) -> Quote | None:
+        """What was told of it last; None where it is not in the table."""
+        row = self.by_symbol.get(symbol)
+        return None if row is None else self.table[row].quote
+
+    def on_frame(self, frame: bytes, now: int) -> bool:
+        """A frame of Kite's, heard at ``now``, handled as if each of its prices came by ``on_price``; those with
+        which nothing can happen never leave the kernel. False where it is torn: then nothing of it was used."""
+        torn = self.deck.head.torn
+        self._stream(lambda: self.deck.kite_frame(frame), now)
+        return self.deck.head.torn == torn
+
+    def on_heard(self, prices: Sequence[tuple[int, Paise, int, int]], now: int) -> None:
+        """The same with prices that were decoded elsewhere, HEARD records whose rows are those of the quotes."""
+        heard = self.deck.kernel.new(abi.HEARD, len(prices))
+        heard[:] = prices
+        self._stream(lambda: self.deck.heard_batch(heard), now)
+
+    def _stream(self, call: Callable[[], int], now: int) -> None:
+        if self.retired:
+            return
+        deck, head = self.deck, self.deck.head
+        deck.begin(now)
+        self._busy = True
+        try:
+            while not self.retired:
+                self._settle_attention()
+                at = head.at_byte
+                try:
+                    n = call()
+                except Exception as error:
+                    if head.at_byte == at:
+                        raise  # not a strategy's: no row was stepped
+                    self._strategy_failed(head.row, error)
+                    self._stepped(head.row)
+                    continue
+                if head.stop == abi.S_DONE:
+                    return
+                if head.stop == abi.S_INTENTS:
+                    self._carry_out(n)
+                    self._stepped(head.row)
+                elif self.deck.accept(head.row, head.ts, head.price, head.volume):
+                    self._one_price(head.row, head.ts, head.price, head.volume)
+        finally:
+            self._busy = False
+
+    def _stepped(self, row: int) -> None:
+        self._drain()
+        self.approvals.gone(row)
+
+    def _settle_attention(self) -> None:
+        """Which prices Python has to see before the kernel does: see ``kernel.state.QUOTE``."""
+        boundary = self._boundaries[0][0] if self._boundaries else 0
+        self.deck.head.until = 1 if self._unsettled else boundary
+        if not self._stirred:
+            return
+        self._stirred = False
+        self.deck.quotes["attend"][: len(self.table)] = 0
+        rows = {life.row for life in self.manager.lives.values() if not life.closed}
+        rows |= self.numbers.waiting.keys() | self.approvals.skipped.keys()
+        for restless in self._restless:
+            rows |= {self.by_symbol[symbol] for symbol in restless() if symbol in self.by_symbol}
+        self.deck.quotes["attend"][list(rows)] = 1
+
+    @property
+    def _unsettled(self) -> bool:
+        """Something waits for whatever price comes next."""
+        return bool(self.manager.leftovers) or self.flattener.listening
+
     def on_price(self, row: int, ts: int, price: Paise, volume: int) -> bool:
         """A price of one instrument; ``volume`` is the day's so far. False if it was not fit to act on."""
         if self.retired or not self.deck.accept(row, ts, price, volume):
             return False
         self._busy = True
         try:
-            self._notice(ts)
-            self._mark(row, ts, price, volume)
-            symbol = self.table[row].instrument.symbol
-            for listener in self._listeners:
-                try:
-                    listener(symbol, ts, price, volume)
-                except Exception as error:
-                    self._listener_failed(listener, error)
-            self._drain()
-            self.manager.chase(ts, row)
-            self._drain()
-            try:
-                n = self.deck.tick(row, ts, price, volume)
-            except Exception as error:
-                self._strategy_failed(row, error)
-            else:
-                self._carry_out(n)
-            self._drain()
-            self.approvals.gone(row)
+            self._one_price(row, ts, price, volume)
         finally:
             self._busy = False
         return True
 
+    def _one_price(self, row: int, ts: int, price: Paise, volume: int) -> None:
+        """An accepted one."""
+        self._notice(ts)
+        self._mark(row, ts, price, volume)
+        symbol = self.table[row].instrument.symbol
+        for listener in self._listeners:
+            try:
+                listener(symbol, ts, price, volume)
+            except Exception as error:
+                self._listener_failed(listener, error)
+        self._drain()
+        self.manager.chase(ts, row)
+        self._drain()
+        try:
+            n = self.deck.tick(row, ts, price, volume)
+        except Exception as error:
+            self._strategy_failed(row, error)
+        else:
+            self._carry_out(n)
+        self._stepped(row)
+
     def _mark(self, row: int, ts: int, price: Paise, volume: int) -> None:
-        r = self.table[row]
-        r.ltp, r.ts_ns, r.volume = price, ts, volume
-        r.first = r.first or price
-        r.ticks += 1
-        self.counters.ticks += 1
+        self.table[row].quote.mark(ts, price, volume)
+        self.deck.head.used += 1
         if self.numbers.waiting:
             self.numbers.settle(row)
 
@@ -512,6 +598,7 @@ class LiveTradingEngine:
         """Handle an input now, or behind the one that is being handled."""
         if self.retired:
             return
+        self._stirred = True
         self._inbox.append(call)
         if self._busy:
             return
@@ -584,6 +671,7 @@ class LiveTradingEngine:
             self._do(self.deck.taken(n))
 
     def _do(self, intents: npt.NDArray[Any]) -> None:
+        self._stirred = self._stirred or bool((intents["kind"] != abi.EVALUATED).any())
         for intent in intents:
             self._INTENTS[int(intent["kind"])](self, _Intent(*(int(v) for v in intent.item())))
 

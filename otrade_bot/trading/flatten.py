@@ -45,6 +45,11 @@ class Flattener:
         self._task: asyncio.Task[str] | None = None
         self._news: asyncio.Event | None = None
 
+    @property
+    def listening(self) -> bool:
+        """It wants to see each thing that is handled."""
+        return self._news is not None
+
     def progress(self) -> None:
         """The engine has handled something: see whether we are done."""
         if self._news is not None:

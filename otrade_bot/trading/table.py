@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from otrade_bot.core.model import Instrument, Product
 from otrade_bot.core.money import Paise
+from otrade_bot.kernel.quotes import Quote
 from otrade_bot.strategies.base import StrategyParams
 
 __all__ = ["Row"]
@@ -21,9 +22,37 @@ class Row:
     params: StrategyParams = field(default_factory=StrategyParams)
     timeframe_ns: int = 0
     product: Product = Product.MIS
-    ltp: Paise = 0
-    first: Paise = 0  #: the day's first accepted price
-    ts_ns: int = 0
-    volume: int = 0
-    ticks: int = 0
     entry: int = -1  #: which of the settings' strategies it is of; -1 = of none
+    quote: Quote = field(default_factory=Quote, repr=False, compare=False)  #: compiled code writes there too
+
+    @property
+    def ltp(self) -> Paise:
+        """The last accepted price."""
+        return self.quote.last
+
+    @ltp.setter
+    def ltp(self, price: Paise) -> None:
+        self.quote.last = price
+
+    @property
+    def volume(self) -> int:
+        """The day's."""
+        return self.quote.volume
+
+    @volume.setter
+    def volume(self, volume: int) -> None:
+        self.quote.volume = volume
+
+    @property
+    def first(self) -> Paise:
+        """The day's first accepted price."""
+        return self.quote.first
+
+    @property
+    def ts_ns(self) -> int:
+        return self.quote.last_ts
+
+    @property
+    def ticks(self) -> int:
+        """Accepted prices of the day."""
+        return self.quote.ticks

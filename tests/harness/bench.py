@@ -55,6 +55,9 @@ def shipped(names: tuple[str, ...]) -> dict[str, TradingStrategy]:
     return {name: load_strategy(name) for name in names}
 
 
+_kernel = kernel
+
+
 class Diary:
     """A journal in memory. ``broken`` makes it refuse."""
 
@@ -105,22 +108,24 @@ class Bench:
     def __init__(
         self, make: Callable[[Bench], BrokerInterface], settings: Config | None = None,
         instruments: Iterable[Instrument] = (SHARE,), start: bool = True, day: date = DAY,
+        kernel: Kernel | None = None, strategies: dict[str, TradingStrategy] | None = None,
     ) -> None:  # fmt: skip
         self.config = settings or config()
         self.instruments = {i.symbol: i for i in instruments}
         self.day = day
         self.clock = ManualClock(at_ist(day, 9, 15))
         self.diary = Diary()
-        strategies = dict(shipped(tuple(given.name for given in self.config.trading.strategies)))
+        strategies = strategies or dict(shipped(tuple(given.name for given in self.config.trading.strategies)))
         self.rows = setup.build_rows(self.config, strategies, self.instruments.__getitem__, self.instruments)
         self.broker: Any = make(self)
         self.engine = LiveTradingEngine(
-            config=self.config, kernel=kernel(), rows=self.rows, strategies=strategies, broker=self.broker,
+            config=self.config, kernel=kernel or _kernel(), rows=self.rows, strategies=strategies, broker=self.broker,
             clock=self.clock, calendar=self.config.calendar, journal=self.diary,
         )  # fmt: skip
         self.manager = self.engine.manager
         if isinstance(self.broker, PaperBroker):
-            self.engine.add_price_listener(self.broker.on_price, self.broker.resume)
+            self.broker.follow(self.engine.quote_of)
+            self.engine.add_price_listener(self.broker.on_price, self.broker.resume, self.broker.restless)
         if start:
             if isinstance(self.broker, PaperBroker):
                 self.broker.start_day(day)

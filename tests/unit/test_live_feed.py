@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -14,11 +14,14 @@ from price_room import DAY, INFY, RELIANCE, Room, room
 from stream_room import running, until
 
 from otrade_bot.brokers.feeds.minutes import Heard
+from otrade_bot.brokers.kite.stream import ticks_of
 from otrade_bot.brokers.listing import Listings
 from otrade_bot.brokers.ltp import LTPStore
+from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
 from otrade_bot.brokers.stream import StreamState
 from otrade_bot.brokers.streams import LivePrice
 from otrade_bot.brokers.upstox.assets import UpstoxAssets
+from otrade_bot.brokers.upstox.stream import KeyTick
 from otrade_bot.core.clock import MINUTE, SECOND, at_ist
 from otrade_bot.core.model import Instrument, InstrumentKind
 from otrade_bot.service import live_feed
@@ -30,6 +33,17 @@ from tests.venues.upstox_stream import PRICES
 SETTINGS = config("momentum_ladder", (RELIANCE, INFY), "1m", risk={"spike_percent": 5.0, "spike_confirmations": 3})
 SHARES = (Instrument(RELIANCE, 738561), Instrument(INFY, 408065))
 TOKEN = 738561
+
+
+class Way:
+    """How prices get to the engine: in frames that compiled code takes, or one by one, which must be the same."""
+
+    frames = True
+
+
+@pytest.fixture(autouse=True, params=["in frames", "one by one"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Way, "frames", request.param == "in frames")
 
 
 class Desk:
@@ -48,7 +62,7 @@ class Desk:
         self.bench.engine.pause("the test")
         self.seen: list[tuple[str, int, int, int]] = []
         self.bench.engine.add_price_listener(lambda *told: self.seen.append(told))
-        self.heard = 0
+        self.heard = self.taken = 0
         self.last: dict[tuple[str, str], tuple[int, int]] = {}
         self._count()
 
@@ -63,6 +77,32 @@ class Desk:
                 self.last |= {(name, told.symbol): (told.ltp, told.volume) for told in prices}
 
             broker.on_prices = count
+            self._count_frames(broker)
+
+    def _count_frames(self, broker: UnifiedBrokerMiddleware) -> None:
+        frame, ticks, symbols = broker.on_frame, broker.on_ticks, broker.streams.wanted
+
+        def note(told: Iterable[tuple[int | str, int, int]]) -> None:
+            self.heard += 1
+            self.taken += 1
+            self.last |= {
+                (broker.name, symbol): (paise, volume)
+                for key, paise, volume in told for symbol in symbols.symbols.get(key, ())
+            }  # fmt: skip
+
+        def count_frame(data: bytes) -> bool:
+            if not Way.frames or not frame(data):
+                return False
+            note((one.token, one.ltp_paise, one.volume) for one in ticks_of(data))
+            return True
+
+        def count_ticks(told: Sequence[KeyTick]) -> bool:
+            if not Way.frames or not ticks(told):
+                return False
+            note((one.key, one.ltp_paise, one.volume) for one in told)
+            return True
+
+        broker.on_frame, broker.on_ticks = count_frame, count_ticks
 
     def bind(self) -> None:
         self.feed.bind(self.bench.engine)
@@ -240,14 +280,14 @@ async def test_what_was_traded_before_anybody_looked_is_no_bars_volume(tmp_path:
 async def test_what_the_engine_raises_ends_the_connection_it_came_over(tmp_path: Path) -> None:
     """A stream would call it a frame that cannot be read, and trading would go on half alive."""
 
-    def broken(*_: object) -> bool:
+    def broken(ts: int) -> None:
         raise ZeroDivisionError("the kernel")
 
     async with room(10) as made:
         one = Desk(made, tmp_path, backup=False)
         await one.source.learn(DAY, [RELIANCE])
         one.bind()
-        one.bench.engine.on_price = broken  # type: ignore[method-assign]
+        one.bench.engine._notice = broken  # type: ignore[method-assign]
         made.trade(RELIANCE, 100_000)
         with pytest.raises(ZeroDivisionError):
             await made.kite.run()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,59 +16,9 @@ from otrade_bot import service, trading
 from otrade_bot.kernel import state as abi
 from otrade_bot.trading.deck import Deck
 from tests.harness.bench import DAY, OPEN, OTHER, SHARE, Bench, config, kernel
+from tests.harness.recorder import Recorder, again, copies
 
 PRICES = (9_995, 9_990, 9_980, 9_970, 9_960, 10_000, 10_010, 10_200, 10_400, 10_390)
-
-
-class Recorder:
-    """Copies of all that is told, and of the arrays where they were written to by hand."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[Any, ...]] = []
-        self.intents_told: list[tuple[int, ...]] = []
-
-    def begin(self, deck: Deck) -> None:
-        self.told.append(("begin", *_copies(deck)))
-
-    def ticks(self, records: Any) -> None:
-        self.told += [("tick", *one.item()) for one in records]
-
-    def event(self, kind: int, row: int, fields: Mapping[str, int]) -> None:
-        self.told.append(("event", kind, row, dict(fields)))
-
-    def timer(self, ts: int, scan: int, code: int) -> None:
-        self.told.append(("timer", ts, scan, code))
-
-    def changed(self, deck: Deck) -> None:
-        self.told.append(("changed", *_copies(deck)))
-
-    def intents(self, out: Any, n: int) -> None:
-        self.intents_told += [one.item() for one in out[:n]]
-
-    def failed(self, out: Any, n: int) -> None:
-        self.told.append(("failed", n))
-
-
-def _copies(deck: Deck) -> tuple[Any, ...]:
-    return deck.state.copy(), deck.account.copy(), deck.params.copy()
-
-
-def again(told: list[tuple[Any, ...]]) -> tuple[Deck, Recorder]:
-    """Everything that was told, into a deck of its own."""
-    deck, listening = Deck(kernel(), 2), Recorder()
-    for what, *given in told:
-        if what in ("begin", "changed"):
-            deck.state[:], deck.account[:], deck.params[:] = given
-            if what == "begin":
-                deck.tape = listening
-        elif what == "tick":
-            if deck.accept(*given):
-                deck.tick(*given)
-        elif what == "event":
-            deck.event(given[0], given[1], **given[2])
-        else:
-            deck.timer(*given)
-    return deck, listening
 
 
 def test_what_was_recorded_leads_to_the_same_state_and_the_same_intents(tmp_path: Path) -> None:
@@ -88,9 +37,10 @@ def test_what_was_recorded_leads_to_the_same_state_and_the_same_intents(tmp_path
     bench.engine.exits_only(1)
     bench.prices(*PRICES)
     bench.engine.start_day(DAY + timedelta(days=1))
+    bench.engine.on_time(bench.now)
     assert bench.engine.trades()
-    deck, listening = again(heard.told)
-    for then, now in zip(_copies(bench.engine.deck), _copies(deck), strict=True):
+    deck, listening = again(heard.told, kernel(), 2)
+    for then, now in zip(copies(bench.engine.deck), copies(deck), strict=True):
         assert then.tobytes() == now.tobytes()
     assert listening.intents_told == heard.intents_told
     assert {one[0] for one in heard.intents_told} >= {abi.ENTER, abi.EXIT, abi.STOP}
@@ -157,7 +107,7 @@ def test_a_field_that_no_event_has_is_an_error_and_not_a_zero() -> None:
 
 def test_nothing_else_of_trading_and_service_calls_the_kernel() -> None:
     """``desk`` asks copies which prices the engine will take."""
-    calls = re.compile(r"\.(accept_one|tick_one|timer_all|kite_frame|heard_batch)\(|kernel\.run\(")
+    calls = re.compile(r"kernel\.(accept_one|tick_one|timer_all|run|kite_frame|heard_batch|replay_day)\(")
     folders = [Path(inspect.getfile(one)).parent for one in (trading, service)]
     found = {file.name for folder in folders for file in folder.glob("*.py") if calls.search(file.read_text())}
     assert found == {"deck.py", "desk.py", "setup.py"}, "setup shows strategies a made-up market"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 from otrade_bot.brokers.kite.client import Token
-from otrade_bot.brokers.kite.ticks import Tick, ticks_of
+from otrade_bot.brokers.kite.ticks import HEARTBEAT, Tick, ticks_of
 from otrade_bot.brokers.outcomes import said
 from otrade_bot.brokers.stream import Address, Hooks, Stream, StreamSettings, StreamState
 from otrade_bot.core.errors import BrokerException, TokenException
@@ -35,7 +35,7 @@ class KiteStream:
     """One connection of one account. ``run`` ends by cancellation only.
 
     ``on_ticks`` gets the ticks of each frame, ``on_order_update`` each order as KiteBroker's takes it, ``on_dropped``
-    each frame that could not be read.
+    each frame that could not be read. ``on_frame`` is asked first, and may take a frame of prices as it is: true.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class KiteStream:
         on_order_update: Callable[[Mapping[str, Any]], None] = _nothing,
         on_state: Callable[[StreamState, str], None] = _nothing,
         on_dropped: Callable[[str | bytes], None] = _nothing,
+        on_frame: Callable[[bytes], bool] = lambda frame: False,
         mode: Mode = "full",
         root: str = ROOT,
         settings: StreamSettings | None = None,
@@ -55,7 +56,7 @@ class KiteStream:
     ) -> None:
         register_secret(api_key)
         self._key, self._token, self._root, self._mode = api_key, Token(access_token), root, mode
-        self._on_ticks, self._on_order_update = on_ticks, on_order_update
+        self._on_ticks, self._on_order_update, self._on_frame = on_ticks, on_order_update, on_frame
         hooks = Hooks(self._ask, self._give_up, self._binary, self._text, on_state, on_dropped)
         self.wire = Stream(self._address, hooks, settings, sleep=sleep, clock=clock)
         self.told = ""  #: the last error or message of Kite's own, masked
@@ -95,6 +96,8 @@ class KiteStream:
         return [_frame("unsubscribe", list(tokens))]
 
     def _binary(self, frame: bytes) -> None:
+        if len(frame) <= HEARTBEAT or self._on_frame(frame):
+            return
         ticks = ticks_of(frame)
         if ticks:
             self._on_ticks(ticks)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from otrade_bot.core.clock import SECOND
 from otrade_bot.core.money import Paise
 
-__all__ = ["Tick", "ticks_of"]
+__all__ = ["HEARTBEAT", "Tick", "ticks_of"]
 
 HEARTBEAT = 1  #: bytes
 _SHORT = struct.Struct(">H")

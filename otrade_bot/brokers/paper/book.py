@@ -56,6 +56,7 @@ class Book:
         self.gtts: dict[str, PaperGtt] = {}
         self.desks: dict[str, Desk] = {}
         self.lines = 0
+        self.fresh: Callable[[str, Desk], None] | None = None  #: brings a desk up to the newest price
         self._kinds: dict[str, Callable[[Line], None]] = {
             "open": self._open, "day": self._day, "order": self._order, "modify": self._modify,
             "cancel": self._cancel, "trigger": self._trigger, "met": self._met, "fill": self._fill,
@@ -84,6 +85,8 @@ class Book:
         desk = self.desks.get(symbol)
         if desk is None:
             desk = self.desks[symbol] = Desk()
+        if self.fresh is not None:
+            self.fresh(symbol, desk)
         return desk
 
     def net(self, symbol: str, product: Product) -> int:

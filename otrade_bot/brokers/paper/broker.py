@@ -10,7 +10,7 @@ from pathlib import Path
 from otrade_bot.brokers.base import BrokerInterface, Done, Write
 from otrade_bot.brokers.paper.account import funds, margin, opening, sellable
 from otrade_bot.brokers.paper.book import Line
-from otrade_bot.brokers.paper.exchange import Exchange, resting_status
+from otrade_bot.brokers.paper.exchange import Exchange, QuoteOf, resting_status
 from otrade_bot.brokers.paper.records import STOPS, PaperGtt, PaperOrder
 from otrade_bot.brokers.paper.rules import Terms, fault, gtt_fault
 from otrade_bot.brokers.paper.settings import CanPlace, ChargeOf, InstrumentOf, PaperSettings
@@ -92,6 +92,16 @@ class PaperBroker(BrokerInterface):
         """
         self._exchange.on_price(symbol, ts, price, volume, self._place_leg)
 
+    def follow(self, quote_of: QuoteOf) -> None:
+        """From now on ``on_price`` may leave out prices of symbols that are not ``restless``."""
+        self._exchange.follow(quote_of)
+
+    def restless(self) -> set[str]:
+        """Symbols of which every price may set something off."""
+        book = self.book
+        waiting = {gtt.symbol for gtt in book.gtts.values() if gtt.status is GttStatus.ACTIVE}
+        return waiting | {order.symbol for order in book.working.values()}
+
     def resume(self, symbol: str, ts: int, price: Paise, volume: int = 0) -> None:
         """After a restart: a price that came before it. It fills nothing; the volume counts from there."""
         self._exchange.resume(symbol, ts, price, volume)
@@ -128,7 +138,8 @@ class PaperBroker(BrokerInterface):
             return
         if self.book.day is not None or self.book.orders:
             self.end_day()
-        closes = {symbol: desk.price for symbol, desk in self.book.desks.items() if desk.price > 0}
+        desks = {symbol: self.book.desk(symbol) for symbol in self.book.desks}
+        closes = {symbol: desk.price for symbol, desk in desks.items() if desk.price > 0}
         line: Line = {"k": "day", "day": day.isoformat(), "ts": self._clock.now_ns(), "closes": closes}
         self._exchange.commit(line)
 

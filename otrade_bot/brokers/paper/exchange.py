@@ -13,11 +13,13 @@ from otrade_bot.core.jsonlines import LineLog
 from otrade_bot.core.model import BrokerOrder, Instrument, InstrumentKind, OrderStatus, OrderType
 from otrade_bot.core.money import Paise
 from otrade_bot.kernel.fills import fill_price, protected, protection_ppm, takeable, triggered
+from otrade_bot.kernel.quotes import Quote
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "QuoteOf"]
 
 UNBOUNDED = 1 << 60
 PlaceLeg = Callable[[PaperGtt, int, int], None]
+QuoteOf = Callable[[str], Quote | None]
 
 
 class Exchange:
@@ -50,6 +52,7 @@ class Exchange:
         self._charge = charge
         self._tell = tell
         self._desks = self.book.desks
+        self._quote_of: QuoteOf = lambda symbol: None
 
     def instrument(self, symbol: str) -> Instrument:
         """Looked up once. Raises what the given look-up raises."""
@@ -65,18 +68,46 @@ class Exchange:
         if order_id:
             self._tell(self.book.orders[order_id].row())
 
+    def follow(self, quote_of: QuoteOf) -> None:
+        """Prices that meet no order here need not be told: they are read there, where somebody asks."""
+        self._quote_of, self.book.fresh = quote_of, self._look
+
+    def _look(self, symbol: str, desk: Desk) -> None:
+        """What has passed unheard since, if anything has."""
+        q = self._quote_of(symbol)
+        if q is None or q.last_ts == desk.seen:
+            return
+        if q.before_ts != desk.seen:  # more than one
+            desk.volume = q.before
+            desk.base = desk.base or q.first
+        desk.seen = q.last_ts
+        self._see(desk, q.last_ts, q.last, q.volume)
+
+    def _know(self, symbol: str, desk: Desk) -> None:
+        """The price that is told now is in the table already; what was there before it may have passed unheard."""
+        q = self._quote_of(symbol)
+        if q is None:
+            return
+        if q.before_ts != desk.seen:
+            desk.volume = q.before
+            if not desk.live:
+                desk.live, desk.base = True, desk.base or q.first
+        desk.seen = q.last_ts
+
     def on_price(self, symbol: str, ts: int, price: Paise, volume: int, trigger: PlaceLeg) -> None:
         """One accepted tick; ``volume`` is the day's so far, 0 where the day has none."""
         desk = self._desks.get(symbol)
         if desk is None:
-            desk = self.book.desk(symbol)
+            desk = self.book.desks[symbol] = Desk()
+        self._know(symbol, desk)
         self._see(desk, ts, price, volume)
         if desk.orders or desk.gtts:
             self._work(desk, ts, price, trigger)
 
     def resume(self, symbol: str, ts: int, price: Paise, volume: int) -> None:
         """A price of the past that this book has lived through already: known again, met by nothing."""
-        desk = self.book.desk(symbol)
+        desk = self.book.desks.setdefault(symbol, Desk())
+        self._know(symbol, desk)
         if ts > desk.ts:  # else the book itself tells what was left of that moment's volume
             self._see(desk, ts, price, volume)
         desk.live = True

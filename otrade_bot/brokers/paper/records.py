@@ -179,6 +179,7 @@ class Desk:
     available: int = 0  #: what of the traded volume our orders may still take
     base: Paise = 0  #: previous close, else the day's first price
     live: bool = False  #: a price has come today, in this process
+    seen: int = 0  #: moment of the newest price in the engine's table that is known here
     orders: list[PaperOrder] = field(default_factory=list)
     gtts: list[PaperGtt] = field(default_factory=list)
 
