@@ -147,10 +147,11 @@ def _ask(request: Mapping[str, Any], work: str, progress: Progress | None) -> di
                 answer = json.loads(line)
                 if "at" in answer and progress is not None:
                     progress(answer["at"], answer["of"])
+        except BaseException:
+            child.kill()
+            raise
         finally:
             late.cancel()
-            if sys.exc_info()[0] is not None:
-                child.kill()
             code = _end(child)
         if code or "at" in answer or not answer:
             errors.seek(0)
