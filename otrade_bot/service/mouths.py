@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from otrade_bot import __version__
@@ -22,6 +24,7 @@ from otrade_bot.control.news.outbox import Outbox
 from otrade_bot.control.news.pushes import Pushes
 from otrade_bot.control.phone.gate import Caller, Gate, Knock, headed
 from otrade_bot.control.phone.pace import Pace
+from otrade_bot.control.phone.state import PhoneState
 from otrade_bot.control.reply import Reply, Told, bold, italic, lines, worded
 from otrade_bot.control.screen.terminal import PlainPrinter, PlainTerminal, TerminalUI, terminal
 from otrade_bot.control.views import label
@@ -33,6 +36,7 @@ from otrade_bot.service.authenticators import authenticators_for
 from otrade_bot.service.current import CurrentView
 from otrade_bot.service.daycard import DayCards
 from otrade_bot.service.extras import Extras, extras_for
+from otrade_bot.service.garbage import keep
 from otrade_bot.service.health import Line, Queue
 from otrade_bot.service.logs import get_logger, tail
 from otrade_bot.service.mode import ModeSwitch
@@ -43,7 +47,6 @@ from otrade_bot.service.preferences import Preferences
 if TYPE_CHECKING:
     from otrade_bot.control.phone.card import Cards
     from otrade_bot.control.phone.phone import Phone
-    from otrade_bot.control.phone.poller import PhoneState
     from otrade_bot.service.app import Service
 
 __all__ = ["Mouths", "Phones", "Terminals", "introduction", "mouths_for"]
@@ -51,6 +54,8 @@ __all__ = ["Mouths", "Phones", "Terminals", "introduction", "mouths_for"]
 Task = tuple[str, Callable[[], Awaitable[None]]]
 #: A command waits so long for a desk that is being opened again: what it told the old one nobody would remember.
 OPENS = 15.0
+#: s after the day was opened that the phone is.
+FIRST = 0.05
 AGAIN = phrase("Stops stay at the broker. Send it once more in a moment.")
 
 
@@ -207,17 +212,45 @@ class Phones:
     outbox: Outbox
     pushes: Pushes
     gate: Gate
-    phone: Phone
+    connect: Callable[[], tuple[Phone, Cards]]  #: called once
     printer: PlainPrinter
     label: Callable[[], str]
     extras: Extras = field(init=False)
     cards: DayCards
-    pinned: Cards
     ending: Callable[[Caller], Reply]  #: the last word on a card
+    starting: PhoneState = field(default_factory=lambda: PhoneState(since=time.time()))
 
     def tasks(self) -> list[Task]:
-        own = [("phone", self.phone.run), ("outbox", lambda: self.outbox.run(self.phone)), ("cards", self.pinned.run)]
+        own: list[Task] = [
+            ("phone", self._later(lambda: self.phone.run())),
+            ("outbox", self._later(lambda: self.outbox.run(self.phone))),
+            ("cards", self._later(lambda: self.pinned.run())),
+        ]
         return [*own, *self.extras.tasks()]
+
+    def _later(self, run: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """The library is loaded, a tenth of a second, when the first price has been decided."""
+
+        async def made() -> None:
+            if "made" not in vars(self):
+                await asyncio.sleep(FIRST)
+            await run()
+
+        return made
+
+    @cached_property
+    def made(self) -> tuple[Phone, Cards]:
+        found = self.connect()
+        keep()
+        return found
+
+    @property
+    def phone(self) -> Phone:
+        return self.made[0]
+
+    @property
+    def pinned(self) -> Cards:
+        return self.made[1]
 
     def observers(self) -> list[Observer]:
         return [self.pushes.on_event, self.printer.on_event, self.cards.on_event, *self.extras.observers()]
@@ -232,13 +265,14 @@ class Phones:
 
     @property
     def state(self) -> PhoneState:
-        return self.phone.state
+        """Not connected before somebody is."""
+        return self.phone.state if "made" in vars(self) else self.starting
 
     def queue(self) -> Queue:
         return self.outbox
 
     def line(self) -> Line:
-        return self.phone.state
+        return self.state
 
     async def farewell(self, seconds: float) -> None:
         await self.pinned.end(self.ending, min(seconds, 2.0))
@@ -327,11 +361,6 @@ def _people(service: Service, secrets: Secrets) -> People:
 
 
 def _phones(service: Service, secrets: Secrets, answers: Answers, people: People, out: TextIO) -> Phones:
-    telegram_library()
-    from otrade_bot.control.phone.card import Cards
-    from otrade_bot.control.phone.phone import Phone
-
-    assert secrets.telegram_token is not None
     settings = service.config.telegram
 
     def error(what: str, problem: Exception) -> None:
@@ -359,25 +388,33 @@ def _phones(service: Service, secrets: Secrets, answers: Answers, people: People
         settings.users, tell=outbox.put, log=knocked, audit=answers.heard, met=met, welcome=people.welcome,
         label=answers.label, spoken=answers.spoken,
     )  # fmt: skip
-    phone = Phone(
-        secrets.telegram_token.get_secret_value(), gate, answers.by_phone, outbox,
-        base_url=secrets.telegram_base_url, base_file_url=secrets.telegram_base_file_url,
-        menu=answers.menu, speaking=lambda caller: answers.preferences.speaking(caller.user_id),
-        acts=COMMANDS.acts, may=lambda caller, line: COMMANDS.may(caller.role, line),
-        symbols=answers.symbols, shelf=service.control,
-        awaits=lambda caller: people.stepup.awaits(caller.session),
-        label=answers.label, log=phoned, log_error=error, audit=answers.heard,
-        delivered=answers.delivered, stale_s=settings.stale_seconds,
-    )  # fmt: skip
+
+    def connect() -> tuple[Phone, Cards]:
+        telegram_library()
+        from otrade_bot.control.phone.card import Cards
+        from otrade_bot.control.phone.phone import Phone
+
+        assert secrets.telegram_token is not None
+        phone = Phone(
+            secrets.telegram_token.get_secret_value(), gate, answers.by_phone, outbox,
+            base_url=secrets.telegram_base_url, base_file_url=secrets.telegram_base_file_url,
+            menu=answers.menu, speaking=lambda caller: answers.preferences.speaking(caller.user_id),
+            acts=COMMANDS.acts, may=lambda caller, line: COMMANDS.may(caller.role, line),
+            symbols=answers.symbols, shelf=service.control,
+            awaits=lambda caller: people.stepup.awaits(caller.session),
+            label=answers.label, log=phoned, log_error=error, audit=answers.heard,
+            delivered=answers.delivered, stale_s=settings.stale_seconds,
+        )  # fmt: skip
+        return phone, Cards(
+            phone.bot, phone.offers, service.control, (lambda: gate.callers) if settings.card else tuple, answers.card,
+            listening=lambda: phone.state.word == "polling", log=phoned,
+        )  # fmt: skip
+
     pushes = Pushes(outbox, settings.users, settings.notifications, answers.label, people=answers.preferences)
     cards = DayCards(service.pictures, lambda: service.engine, pushes.beside, lambda: service.journal.head)
-    pinned = Cards(
-        phone.bot, phone.offers, service.control, (lambda: gate.callers) if settings.card else tuple, answers.card,
-        listening=lambda: phone.state.word == "polling", log=phoned,
-    )  # fmt: skip
-    phones = Phones(outbox, pushes, gate, phone, printer, answers.label, cards, pinned, answers.ending)
+    phones = Phones(outbox, pushes, gate, connect, printer, answers.label, cards, answers.ending)
     phones.extras = extras_for(service, secrets, phones)
-    answers.changed = phone.show_menus
+    answers.changed = lambda: phones.phone.show_menus()
     return phones
 
 
@@ -393,7 +430,7 @@ def _follow(service: Service, people: People, answers: Answers, phones: Phones) 
         phones.outbox.restrict({user.chat_id for user in active(users)})
         for person in gone:
             answers.preferences.forget(person)
-        if phones.phone.state.last_ok:
+        if phones.state.last_ok:
             phones.phone.show_menus()
 
     answers.still = phones.gate.current

@@ -17,6 +17,7 @@ from typing import Any
 from telegram import Bot, Update, error
 
 from otrade_bot.control.phone.errors import judge
+from otrade_bot.control.phone.state import PhoneState
 from otrade_bot.core.lang import phrase
 from otrade_bot.core.masking import mask_text
 
@@ -24,18 +25,6 @@ __all__ = ["FAULTS", "Fault", "Line", "Patience", "PhoneState", "Poller", "fault
 
 #: Only these are asked for: edited messages, channel posts and reactions are nobody's command.
 KINDS = ("message", "callback_query")
-
-
-@dataclass(frozen=True, slots=True)
-class PhoneState:
-    """How it stands with Telegram. Times are wall seconds since the epoch; ``last_ok`` is 0 before the first answer."""
-
-    word: str = "starting"  #: starting, polling, offline, throttled, refused (401, 403, 404), conflict (409)
-    since: float = 0.0
-    last_ok: float = 0.0
-    error: str = ""  #: masked
-    cure: str = ""
-    times: int = 0  #: errors in a row in this state
 
 
 @dataclass(frozen=True, slots=True)
