@@ -341,10 +341,10 @@ atexit.register(told)
 #: Parts of the service in the order of loading, so that each is charged with what it brings.
 _LOADED = {
     "numpy": "import numpy",
-    "numba": "import numba",
     "settings": "import otrade_bot.config, otrade_bot.config.secrets",
-    "calendar": "import holidays; holidays.financial_holidays('XNSE', years=2026).items()",
-    "telegram": "import telegram, telegram.request",
+    "calendar": "from datetime import date; from otrade_bot.core.session import Calendar;"
+                "Calendar().holiday_name(date(2026, 1, 26))",
+    "telegram": "from otrade_bot.core.imports import telegram_library; telegram_library()",
     "scheduler": "import apscheduler.schedulers.asyncio",
     "service": "import otrade_bot.service.run_command",
     "kernel": "from otrade_bot.service.desk import kernel_for; kernel = kernel_for({})",

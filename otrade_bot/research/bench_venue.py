@@ -32,6 +32,8 @@ __all__ = ["symbols", "token_of"]
 FRAMES = 10  #: a second
 ME = {"id": 1, "is_bot": True, "first_name": "b", "username": "b_bot"}
 CHAT = {"id": 7, "type": "private", "first_name": "o"}
+_KINDS = ("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription", "gifts_from_channels")
+GIFTS = dict.fromkeys(_KINDS, False)
 PROFILE = {"user_id": "AB1234", "user_name": "A B", "broker": "ZERODHA", "exchanges": ["NSE", "NFO"]}
 CASH = {"cash": 1e7, "live_balance": 1e7, "collateral": 0}
 FUNDS = {"enabled": True, "net": 1e7, "available": CASH, "utilised": {"debits": 0}}
@@ -111,6 +113,8 @@ class Venue:
             return []
         if method == "getMe":
             return ME
+        if method == "getChat":
+            return {**CHAT, "accent_color_id": 0, "max_reaction_count": 1, "accepted_gift_types": GIFTS}
         self.messages += 1
         message = {"message_id": self.messages, "date": self._now(), "chat": CHAT, "text": "x"}
         return message if method.startswith(("send", "edit")) else True
