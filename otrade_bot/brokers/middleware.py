@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from otrade_bot.brokers.base import BrokerInterface
 from otrade_bot.brokers.budget import Budget
@@ -39,9 +39,6 @@ from otrade_bot.core.model import (
 )
 from otrade_bot.core.money import Paise
 
-if TYPE_CHECKING:
-    from otrade_bot.brokers.upstox.stream import KeyTick
-
 __all__ = ["UNSENT", "LivePrice", "UnifiedBrokerMiddleware"]
 
 T = TypeVar("T")
@@ -58,10 +55,6 @@ TOO_MANY = frozenset({"NetworkException", "UDAPI10005"})
 
 def _nothing(*_: object) -> None:
     return None
-
-
-def _not_taken(_: object) -> bool:
-    return False
 
 
 class UnifiedBrokerMiddleware(BrokerInterface):
@@ -91,8 +84,7 @@ class UnifiedBrokerMiddleware(BrokerInterface):
         self.modification_limit = broker.modification_limit
         self.gtt_distance_percent, self.gtt_pace_seconds = broker.gtt_distance_percent, broker.gtt_pace_seconds
         self.on_prices: Callable[[list[LivePrice]], None] = _nothing
-        self.on_frame: Callable[[bytes], bool] = _not_taken  #: Kite's, as they come: true where it is taken
-        self.on_ticks: Callable[[Sequence[KeyTick]], bool] = _not_taken  #: Upstox's, by key
+        self.on_frame: Callable[[bytes], bool] = lambda frame: False  #: of prices, as it comes: true where it is taken
         self.on_state: Callable[[str, StreamState, str], None] = _nothing
         self.on_books_due: Callable[[], None] = _nothing
         self.on_token_fault: Callable[[str], None] = _nothing
@@ -113,8 +105,7 @@ class UnifiedBrokerMiddleware(BrokerInterface):
         broker.pace = Pace.of(broker.name, rates, sleep)
         streams.ears = Ears(
             prices=lambda prices: self._say(self.on_prices, prices),
-            frame=lambda frame: self._offer(self.on_frame, frame),
-            ticks=lambda ticks: self._offer(self.on_ticks, ticks),
+            frame=self._offer,
             order=broker.on_order_update,
             state=self._stream_state,
             books_due=self._books_due,
@@ -189,15 +180,14 @@ class UnifiedBrokerMiddleware(BrokerInterface):
             self._error = self._error or error
             self._erred.set()
 
-    def _offer(self, listener: Callable[[T], bool], what: T) -> bool:
+    def _offer(self, frame: bytes) -> bool:
         """As ``_say``; what a listener has raised over is taken."""
-        taken = [True]
-
-        def ask() -> None:
-            taken[0] = listener(what)
-
-        self._say(ask)
-        return taken[0]
+        try:
+            return self.on_frame(frame)
+        except Exception as error:
+            self._error = self._error or error
+            self._erred.set()
+            return True
 
     def _books_due(self) -> None:
         """At once, and then once a second at most: a stream full of rows that cannot be read asks once for all."""

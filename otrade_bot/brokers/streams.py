@@ -7,7 +7,7 @@ A row that cannot be read costs itself alone, and asks for the books: it may hav
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -52,13 +52,11 @@ def _nothing(*_: object) -> None:
 class Ears:
     """Who hears of a stream. ``order`` raises for a row that it cannot read; nothing else here raises.
 
-    ``frame`` and ``ticks`` are offered what comes, by the broker's own tokens or keys, before it becomes ``prices``:
-    they say whether they have taken it.
+    ``frame`` is offered each frame of prices as it comes, and says whether it has taken it: else it becomes ``prices``.
     """
 
     prices: Callable[[list[LivePrice]], None] = _nothing
     frame: Callable[[bytes], bool] = lambda frame: False
-    ticks: Callable[[Sequence[KeyTick]], bool] = lambda ticks: False
     order: Callable[[Row], None] = _nothing
     state: Callable[[str, StreamState, str], None] = _nothing  #: "prices" or "orders", state, why
     books_due: Callable[[], None] = _nothing
@@ -225,8 +223,9 @@ class UpstoxStreams:
         if settings is not None:
             options["settings"] = settings
         self._prices = UpstoxPrices(
-            token, root=root, on_ticks=self._ticks, on_state=partial(self._state, "prices"), **options
-        )
+            token, root=root, on_ticks=self._ticks, on_state=partial(self._state, "prices"),
+            on_frame=lambda frame: self.ears.frame(frame), **options,
+        )  # fmt: skip
         self._orders = UpstoxOrders(
             token, root=root, on_order_update=self._order, on_state=partial(self._state, "orders"),
             on_dropped=self._dropped, **options,
@@ -272,8 +271,6 @@ class UpstoxStreams:
             both.create_task(self._orders.run())
 
     def _ticks(self, ticks: list[KeyTick]) -> None:
-        if self.ears.ticks(ticks):
-            return
         names = self._wanted.names
         found = [
             LivePrice(symbol, tick.ltp_paise, tick.volume, tick.exchange_ts_ns)

@@ -7,11 +7,11 @@ gives way again when the primary has been steady for a while. Orders have nothin
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from otrade_bot.brokers.feeds.minutes import Heard
 from otrade_bot.brokers.ltp import LTPStore
@@ -24,9 +24,6 @@ from otrade_bot.core.lang import t
 from otrade_bot.core.session import Calendar, Segment, day_session
 from otrade_bot.trading.deck import SPARE
 from otrade_bot.trading.engine import LiveTradingEngine
-
-if TYPE_CHECKING:
-    from otrade_bot.brokers.upstox.stream import KeyTick
 
 __all__ = ["FeedAge", "LiveFeed"]
 
@@ -105,7 +102,8 @@ class LiveFeed:
         self._engine: LiveTradingEngine | None = None
         self._rows: dict[str, int] = {}
         self._seats: tuple[Wanted, int] | None = None  #: whose tokens the engine's deck knows, and their turn
-        self._by_key: dict[Any, int] = {}  #: rows of the quotes by token or key; empty where prices come one by one
+        self._whole = False  #: frames can be taken whole
+        self._keyed = False  #: they are Upstox's, by key
         self._tape: list[_Kept] = []  #: what has come while a day is being opened
         self._taken = 0  #: so many of it are in that day already
         self._recording = True
@@ -115,7 +113,6 @@ class LiveFeed:
         for line in self._lines:
             line.broker.on_prices = partial(self._prices, line)
             line.broker.on_frame = partial(self._frame, line)
-            line.broker.on_ticks = partial(self._ticks, line)
             line.broker.on_state = partial(self._state, line)
 
     @property
@@ -184,31 +181,16 @@ class LiveFeed:
     # --- what comes ---
 
     def _frame(self, line: _Line, frame: bytes) -> bool:
-        """A frame of Kite's, all at once, where nothing else than the engine wants its prices. A torn one is left to
-        the decoder, which says what is wrong with it."""
+        """A frame of prices, all at once, where nothing else than the engine wants them. A torn one is left to the
+        decoder, which says what is wrong with it."""
         engine = self._quick(line)
         if engine is None:
             return False
         now, before = self._clock.now_ns(), engine.deck.head.told
         try:
-            return engine.on_frame(frame, now)
+            return engine.on_frame(frame, now, upstox=self._keyed)
         finally:
             self._heard(line, now, engine.deck.head.told - before)
-
-    def _ticks(self, line: _Line, ticks: Sequence[KeyTick]) -> bool:
-        """The same with prices of Upstox's, which are decoded already."""
-        engine = self._quick(line)
-        if engine is None:
-            return False
-        rows, now, before = self._by_key, self._clock.now_ns(), engine.deck.head.told
-        found = [
-            (rows[tick.key], tick.ltp_paise, tick.volume, tick.exchange_ts_ns) for tick in ticks if tick.key in rows
-        ]
-        try:
-            engine.on_heard(found, now)
-        finally:
-            self._heard(line, now, engine.deck.head.told - before)
-        return True
 
     def _heard(self, line: _Line, now: int, prices: int) -> None:
         if prices:
@@ -223,9 +205,10 @@ class LiveFeed:
         wanted = line.broker.streams.wanted
         if self._seats != (wanted, wanted.turn):
             self._seats = wanted, wanted.turn
-            self._by_key = self._seated(engine, wanted.symbols)
-            engine.deck.listen({key: row for key, row in self._by_key.items() if isinstance(key, int)})
-        return engine if self._by_key else None
+            rows = self._seated(engine, wanted.symbols)
+            engine.deck.listen(rows)
+            self._whole, self._keyed = bool(rows), isinstance(next(iter(rows), 0), str)
+        return engine if self._whole else None
 
     def _seated(self, engine: LiveTradingEngine, symbols: Mapping[Any, tuple[str, ...]]) -> dict[Any, int]:
         """A row of the quotes for each token or key; none at all where one stands for two names, or there are too

@@ -16,7 +16,7 @@ from otrade_bot.core.money import Paise
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.kernel.quotes import FeedHead, Quote, cells
-from otrade_bot.kernel.tokens import slots_for
+from otrade_bot.kernel.tokens import keys_for, slots_for
 
 __all__ = ["SPARE", "Deck", "TapeHook"]
 
@@ -69,6 +69,7 @@ class Deck:
         self.events, self.out = kernel.new_event(), kernel.new_intents(rows)
         self.quotes, self.feed = kernel.new(abi.QUOTE, rows + SPARE), kernel.new(abi.FEED, 1)
         self.depth, self.slots = kernel.new(abi.DEPTH, 1), slots_for(kernel, ())
+        (self.keys, self._names), self._part = keys_for(kernel, ()), kernel.new(abi.PART, 1)
         self._taped, self._offered = kernel.new(abi.TAPED, 1), kernel.new(abi.TAPED, TOLD)
         self._cells, self.head = cells(self.quotes), FeedHead()
         self.head.move(cells(self.feed), 0)
@@ -89,6 +90,8 @@ class Deck:
             ("offered", self._offered, abi.TAPED, TOLD),
             ("depth", self.depth, abi.DEPTH, max(1, len(self.depth))),
             ("slots", self.slots, abi.SLOT, 1 << (len(self.slots) - 1).bit_length()),
+            ("keys", self.keys, abi.KEY, 1 << (len(self.keys) - 1).bit_length()),
+            ("part", self._part, abi.PART, 1),
         ):
             _check(name, array, dtype, length, exact=self.kernel.compiled)
 
@@ -162,10 +165,16 @@ class Deck:
         """That row of QUOTE is read and written through ``quote``, which brings what it holds."""
         quote.move(self._cells, row)
 
-    def listen(self, tokens: Mapping[int, int]) -> None:
-        """Rows of QUOTE by the broker's tokens; others are unknown from now on."""
-        by_row = {row: token for token, row in tokens.items()}
-        self.slots = slots_for(self.kernel, [by_row.get(row, 0) for row in range(max(by_row, default=-1) + 1)])
+    def listen(self, rows: Mapping[int | str, int]) -> None:
+        """Rows of QUOTE by Kite's tokens and by Upstox's keys; others are unknown from now on."""
+        tokens, keys = [0] * len(self.quotes), [""] * len(self.quotes)
+        for name, row in rows.items():
+            if isinstance(name, str):
+                keys[row] = name
+            else:
+                tokens[row] = name
+        self.slots = slots_for(self.kernel, tokens)
+        self.keys, self._names = keys_for(self.kernel, keys)
         self.check()
 
     def want_depth(self, row: int) -> Array:
@@ -193,10 +202,11 @@ class Deck:
             self.out, self._offered,
         ))  # fmt: skip
 
-    def heard_batch(self, heard: Array) -> int:
-        """The same over prices decoded elsewhere, in HEARD records."""
-        return self._through(lambda: self.kernel.heard_batch(
-            self.state, self.account, self.params, self.quotes, self.feed, heard, self.events, self.out, self._offered,
+    def upstox_frame(self, frame: bytes) -> int:
+        """The same with a frame of Upstox's."""
+        return self._through(lambda: self.kernel.upstox_frame(
+            self.state, self.account, self.params, self.quotes, self.keys, self._names, self.feed, frame, self._part,
+            self.events, self.out, self._offered,
         ))  # fmt: skip
 
     def _through(self, call: Callable[[], int]) -> int:

@@ -347,18 +347,12 @@ class LiveTradingEngine:
         row = self.by_symbol.get(symbol)
         return None if row is None else self.table[row].quote
 
-    def on_frame(self, frame: bytes, now: int) -> bool:
-        """A frame of Kite's, heard at ``now``, handled as if each of its prices came by ``on_price``; those with
-        which nothing can happen never leave the kernel. False where it is torn: then nothing of it was used."""
-        torn = self.deck.head.torn
-        self._stream(lambda: self.deck.kite_frame(frame), now)
+    def on_frame(self, frame: bytes, now: int, *, upstox: bool = False) -> bool:
+        """A frame of Kite's, or of Upstox's, heard at ``now``, handled as if each of its prices came by ``on_price``;
+        those with which nothing can happen never leave the kernel. False where it is torn: nothing of it was used."""
+        read, torn = self.deck.upstox_frame if upstox else self.deck.kite_frame, self.deck.head.torn
+        self._stream(lambda: read(frame), now)
         return self.deck.head.torn == torn
-
-    def on_heard(self, prices: Sequence[tuple[int, Paise, int, int]], now: int) -> None:
-        """The same with prices that were decoded elsewhere, HEARD records whose rows are those of the quotes."""
-        heard = self.deck.kernel.new(abi.HEARD, len(prices))
-        heard[:] = prices
-        self._stream(lambda: self.deck.heard_batch(heard), now)
 
     def _stream(self, call: Callable[[], int], now: int) -> None:
         if self.retired:

@@ -15,6 +15,7 @@ import pytest
 from harness.bench import DAY, Bench, config, kernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from upstox_client.feeder.proto.MarketDataFeedV3_pb2 import FeedResponse
 
 from otrade_bot.brokers.factory import BrokerFactory
 from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
@@ -74,25 +75,27 @@ class Listing:
 
     @property
     def keys(self) -> dict[str, str]:
-        return {}
+        return {symbol: f"NSE|{one.token}" for symbol, one in self.instruments.items()}
 
 
 @cache
-def account() -> UnifiedBrokerMiddleware:
+def account(name: str) -> UnifiedBrokerMiddleware:
     """A real one, of whose connection only the frames are needed."""
-    secrets = Secrets(_env_file=None, kite_api_key="key", kite_root="http://127.0.0.1:9")  # type: ignore[call-arg]
-    return BrokerFactory.create_broker("kite", secrets, access_token="token", clock=ManualClock(0))
+    given = {"kite_api_key": "key", "kite_root": "http://127.0.0.1:9", "upstox_root": "http://127.0.0.1:9"}
+    secrets = Secrets(_env_file=None, **given)  # type: ignore[arg-type]
+    return BrokerFactory.create_broker(name, secrets, access_token="token", clock=ManualClock(0))
 
 
 class World:
     """A day's engine on paper behind a feed, by one way or the other."""
 
     def __init__(self, folder: Path, way: str, given: Config, *, of: Kernel | None = None,
-                 strategies: dict[str, TradingStrategy] | None = None, tape: bool = True) -> None:  # fmt: skip
+                 strategies: dict[str, TradingStrategy] | None = None, tape: bool = True,
+                 broker: str = "kite") -> None:  # fmt: skip
         self.bench = Bench.paper(
             folder / way, given, instruments=ALL, kernel=of or kernel(), strategies=strategies, start=False
         )
-        self.line = account()
+        self.line = account(broker)
         self.streams: Any = self.line.streams
         self.streams.learn(Listing({one.symbol: one for one in ALL}))
         self.streams.subscribe([one.symbol for one in ALL])
@@ -106,7 +109,7 @@ class World:
         self.feed.bind(self.bench.engine)
         self.recorder = Recorder()
         self.bench.engine.deck.tape = self.recorder
-        self.wire = self.streams._stream.wire
+        self.wire = (self.streams._stream if broker == "kite" else self.streams._prices).wire
         self.wire.dropped = 0
         self.python = 0  #: prices that came to Python
         inner = self.bench.engine._one_price
@@ -306,6 +309,33 @@ def test_a_strategy_that_raises_amid_a_frame_costs_its_row_alone(steps: list[Cal
     quick, _ = both(given_, [fatal, *steps, fatal], of=of, strategies=strategies, tape=False)
     assert [int(sid) for sid in quick.bench.engine.params["sid"][:3]][1] == 0
     assert any("moody failed" in text for text in quick.bench.alerts)
+
+
+def _upstox(seed: int) -> Callable[[World], None]:
+    """Prices of Upstox's, an instrument a frame: of several the official class does not keep the order."""
+
+    def step(world: World) -> None:
+        chance, now, drift = Random(seed), world.bench.now, Random(seed).choice([-8, 0, 8])
+        for turn in range(chance.randrange(5, 40)):
+            world.bench.clock.advance_to(now := now + chance.choice([1, SECOND // 2, 2 * SECOND, 9 * SECOND]))
+            told, one = FeedResponse(), chance.choice(ALL)
+            body = told.feeds[f"NSE|{one.token}"].fullFeed
+            known = body.indexFF if one is INDEX else body.marketFF
+            known.ltpc.ltp = (10_000 + drift * turn + chance.randrange(-15, 16)) / 100
+            known.ltpc.ltt = chance.choice([0, now // 1_000_000, now // 1_000_000 - 25_000])
+            if one is not INDEX:
+                known.vtt = max(0, traded(now) + chance.randrange(-5, 30))
+            frame = told.SerializeToString()
+            world.hears(frame[: len(frame) - chance.choice([0] * 9 + [3])])
+
+    return step
+
+
+@given(st.lists(st.one_of(st.integers(0, 1 << 30).map(_upstox), st.sampled_from(OTHERS[:2])), min_size=1, max_size=5))
+@settings(max_examples=20, deadline=None)
+def test_frames_of_upstox_lead_to_what_their_prices_lead_to_one_by_one(steps: list[Callable[[World], None]]) -> None:
+    quick, slow = both(config(symbols=SYMBOLS, timeframe="tick"), steps, broker="upstox")
+    assert quick.python <= slow.python
 
 
 # --- what stays in compiled code --------------------------------------------------------------------------------

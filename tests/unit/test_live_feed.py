@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -21,7 +21,7 @@ from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
 from otrade_bot.brokers.stream import StreamState
 from otrade_bot.brokers.streams import LivePrice
 from otrade_bot.brokers.upstox.assets import UpstoxAssets
-from otrade_bot.brokers.upstox.stream import KeyTick
+from otrade_bot.brokers.upstox.stream import ticks_of as upstox_ticks_of
 from otrade_bot.core.clock import MINUTE, SECOND, at_ist
 from otrade_bot.core.model import Instrument, InstrumentKind
 from otrade_bot.service import live_feed
@@ -62,7 +62,7 @@ class Desk:
         self.bench.engine.pause("the test")
         self.seen: list[tuple[str, int, int, int]] = []
         self.bench.engine.add_price_listener(lambda *told: self.seen.append(told))
-        self.heard = self.taken = 0
+        self.heard = 0
         self.last: dict[tuple[str, str], tuple[int, int]] = {}
         self._count()
 
@@ -80,29 +80,22 @@ class Desk:
             self._count_frames(broker)
 
     def _count_frames(self, broker: UnifiedBrokerMiddleware) -> None:
-        frame, ticks, symbols = broker.on_frame, broker.on_ticks, broker.streams.wanted
+        listener, wanted = broker.on_frame, broker.streams.wanted
 
-        def note(told: Iterable[tuple[int | str, int, int]]) -> None:
-            self.heard += 1
-            self.taken += 1
-            self.last |= {
-                (broker.name, symbol): (paise, volume)
-                for key, paise, volume in told for symbol in symbols.symbols.get(key, ())
-            }  # fmt: skip
-
-        def count_frame(data: bytes) -> bool:
-            if not Way.frames or not frame(data):
+        def count(frame: bytes) -> bool:
+            if not Way.frames or not listener(frame):
                 return False
-            note((one.token, one.ltp_paise, one.volume) for one in ticks_of(data))
+            if broker.name == "kite":
+                told: Any = [(one.token, one.ltp_paise, one.volume) for one in ticks_of(frame)]
+            else:
+                told = [(one.key, one.ltp_paise, one.volume) for one in upstox_ticks_of(frame)]
+            found = {(broker.name, name): (paise, volume) for key, paise, volume in told
+                     for name in wanted.symbols.get(key, ())}  # fmt: skip
+            self.last |= found
+            self.heard += bool(found)
             return True
 
-        def count_ticks(told: Sequence[KeyTick]) -> bool:
-            if not Way.frames or not ticks(told):
-                return False
-            note((one.key, one.ltp_paise, one.volume) for one in told)
-            return True
-
-        broker.on_frame, broker.on_ticks = count_frame, count_ticks
+        broker.on_frame = count
 
     def bind(self) -> None:
         self.feed.bind(self.bench.engine)

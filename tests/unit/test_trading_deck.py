@@ -107,7 +107,7 @@ def test_a_field_that_no_event_has_is_an_error_and_not_a_zero() -> None:
 
 def test_nothing_else_of_trading_and_service_calls_the_kernel() -> None:
     """``desk`` asks copies which prices the engine will take."""
-    calls = re.compile(r"kernel\.(accept_one|tick_one|timer_all|run|kite_frame|heard_batch|replay_day)\(")
+    calls = re.compile(r"kernel\.(accept_one|tick_one|timer_all|run|kite_frame|upstox_frame|heard_batch|replay_day)\(")
     folders = [Path(inspect.getfile(one)).parent for one in (trading, service)]
     found = {file.name for folder in folders for file in folder.glob("*.py") if calls.search(file.read_text())}
     assert found == {"deck.py", "desk.py", "setup.py"}, "setup shows strategies a made-up market"

@@ -92,7 +92,10 @@ def _no_frames(keys: Sequence[Any]) -> list[bytes]:
 
 
 class UpstoxPrices:
-    """Prices of the instruments subscribed to, by key. ``run`` ends by cancellation only."""
+    """Prices of the instruments subscribed to, by key. ``run`` ends by cancellation only.
+
+    ``on_frame`` is asked first, and may take a frame as it is: true.
+    """
 
     def __init__(
         self,
@@ -100,13 +103,15 @@ class UpstoxPrices:
         *,
         on_ticks: Callable[[list[KeyTick]], None],
         on_state: Callable[[StreamState, str], None] = _nothing,
+        on_frame: Callable[[bytes], bool] = lambda frame: False,
         mode: Mode = "full",
         root: str = ROOT,
         settings: StreamSettings = _UNWATCHED,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._bearer, self._mode, self._on_ticks = _Bearer(root + PRICES, token), mode, on_ticks
+        self._bearer, self._mode = _Bearer(root + PRICES, token), mode
+        self._on_ticks, self._on_frame = on_ticks, on_frame
         hooks = Hooks(self._ask, self._give_up, on_binary=self._binary, on_state=on_state)
         self.wire = Stream(self._bearer.address, hooks, settings, sleep=sleep, clock=clock)
 
@@ -138,6 +143,8 @@ class UpstoxPrices:
         return [_request("unsub", {"instrumentKeys": list(keys)})]
 
     def _binary(self, frame: bytes) -> None:
+        if self._on_frame(frame):
+            return
         ticks = ticks_of(frame)
         if ticks:
             self._on_ticks(ticks)
