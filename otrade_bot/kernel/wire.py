@@ -86,7 +86,7 @@ def begun(quotes: Any, keys: Any, names: Any, f: Any, w: Any, b: Any) -> bool:
         start = at
         at = field(b, at, end, w)
         if w.number == FEEDS and w.wire == BYTES:
-            row = entry(keys, names, b, w)
+            row = whose(keys, names, b, w)
             if row < 0:
                 f.unknown += 1
             else:
@@ -108,6 +108,17 @@ def entry(keys: Any, names: Any, b: Any, w: Any) -> Any:
             name, size = w.start, w.end - w.start
         elif w.wire == BYTES and w.number == VALUE and not feed_of(b, w.start, w.end, w):
             return BAD - 1
+    return row_of(keys, names, b, name, size)
+
+
+def whose(keys: Any, names: Any, b: Any, w: Any) -> Any:
+    """The row of an entry that can be read; -1 for a stranger's."""
+    at, end = w.start, w.end
+    name, size = 0, 0
+    while at < end:
+        at = field(b, at, end, w)
+        if w.wire == BYTES and w.number == KEY:
+            name, size = w.start, w.end - w.start
     return row_of(keys, names, b, name, size)
 
 
@@ -230,6 +241,11 @@ def field(b: Any, at: int, end: int, w: Any) -> Any:
 
 def varint(b: Any, at: int, end: int, w: Any) -> Any:
     """Into ``w.value``, as a signed number of 64 bits; what comes after it, -1 where it does not end."""
+    if at < end:
+        short = np.int64(b[np.uint64(at)])
+        if short < 0x80:  # as most are
+            w.value = short
+            return at + 1
     low, high = np.int64(0), np.int64(0)
     for i in range(10):
         if at >= end:
