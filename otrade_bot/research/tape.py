@@ -1,6 +1,6 @@
 """A day's tape: every input that the kernel was given, and what it was when the recording began.
 
-``state/tape/YYYY-MM-DD.N.tape``, one file a segment: a start, a restart and a day that is opened again begin the next.
+``state/tape/YYYY-MM-DD.NNN.tape``, one file a segment: a start, a restart and a day that is opened again begin the next.
 A line of JSON says what was traded with which kernel, blocks follow (``research.tape_blocks``): BEGIN has the arrays,
 INPUTS the prices, events and intents, CHANGE what Python has written, MARK fingerprints to compare with.
 """
@@ -43,7 +43,8 @@ def tape_folder(state_dir: Path) -> Path:
 
 
 def file_name(day: date, number: int) -> str:
-    return f"{day.isoformat()}.{number}.tape"
+    """Filled up with zeros, so that names stand in the order of their segments."""
+    return f"{day.isoformat()}.{number:03}.tape"
 
 
 def tapes(folder: Path, day: date | None = None) -> list[tuple[date, int, Path]]:

@@ -49,7 +49,7 @@ async def test_both_halves_of_a_day_that_was_killed_come_out_the_same_and_one_pa
     assert (code, found["well"], found["compared"]) == (0, True, 2)
     assert found["inputs"] >= said["inputs"]
 
-    second = room.state / "tape" / "2026-09-16.2.tape"
+    second = room.state / "tape" / "2026-09-16.002.tape"
     assert {file.symbol for file in ticks_of(second)} == {"NSE:DEMOCHARLIE", "NSE:DEMOALPHA"}
     written_again(second, with_price(_first_that_decides(second), 1), honest=True)
     code, text = await selfcheck(room)

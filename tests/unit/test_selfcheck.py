@@ -233,7 +233,7 @@ def test_segments_are_numbered_and_joined(tmp_path: Path) -> None:
         busy(bench, seed, 2)
         ended(recorder)
     assert sorted(path.name for path in (tmp_path / "tape").iterdir()) == [
-        f"2026-09-16.{number}.tape" for number in (1, 2, 3)
+        f"2026-09-16.00{number}.tape" for number in (1, 2, 3)
     ]
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in (tmp_path / "tape").iterdir())
     verdict = checked(tmp_path / "tape", bench)
