@@ -207,7 +207,8 @@ class _Replay:
         walk[:] = np.zeros(1, abi.WALK)
         seen = 0
         while int(walk["place"][0]) < len(inputs) and self.verdict.difference is None:
-            kept = (self.state.copy(), self.account.copy()) if every[int(walk["place"][0])] else None
+            begin = int(walk["place"][0])
+            kept = (self.state.copy(), self.account.copy()) if every[begin] else None
             walk["n"] = 0
             self.out["kind"] = 0
             try:
@@ -215,7 +216,7 @@ class _Replay:
                     self.state, self.account, self.params, ticks, events, inputs.at, walk, self.event, self.out, self.of
                 )
             except Exception:
-                self._failed(kept)
+                self._failed(kept if int(walk["place"][0]) == begin + 1 else None)
             seen = self._compare(inputs, seen, int(walk["n"][0]))
         if self.verdict.difference is None and seen < len(inputs.intents):
             self._intents(inputs, seen, None)

@@ -179,7 +179,7 @@ def _check(at: Array, events: Array, of: Array, ticks: int, rows: int, where: st
     timer = events["kind"] == abi.TIMER
     rung_low = np.where((events["kind"] == abi.PHASE) & (events["code"] == abi.PHASE_EXIT), -1, 0)
     well = (
-        (events["kind"] > abi.TICK) & (events["kind"] <= abi.TIMER)
+        (events["kind"] >= abi.TICK) & (events["kind"] <= abi.TIMER)
         & (events["row"] >= np.where(timer, -1, 0)) & (events["row"] < rows)
         & (events["rung"] >= rung_low) & (events["rung"] < abi.RUNGS)
     )  # fmt: skip

@@ -203,7 +203,7 @@ def test_another_byte_makes_another_fingerprint_of_its_row_alone(seed: int, row:
 
 def test_what_the_kernel_could_not_take_is_refused() -> None:
     good = (abi.FILL, 1, 5, 1, 1, 0, 0, 0, 0, 0, 0, 0)
-    for place, value in ((0, 99), (0, abi.TICK), (1, -1), (1, ROWS), (8, 3), (8, -1)):
+    for place, value in ((0, 99), (0, 0), (1, -1), (1, ROWS), (8, 3), (8, -1)):
         event = list(good)
         event[place] = value
         bad = Inputs(np.zeros(0, abi.TAPED), records(abi.EVENT, [tuple(event)]), np.zeros(1, np.int64), *_none()[2:])
