@@ -18,6 +18,7 @@ from otrade_bot.kernel import state as abi
 from otrade_bot.research.selfcheck import check_day
 from otrade_bot.research.tape import read_segment, ticks_of
 from otrade_bot.research.tape_blocks import Inputs
+from otrade_bot.trading.adopt import adopt
 from tests.harness.bench import OTHER, SHARE, Bench, config, kernel
 from tests.unit.tape_room import checked, ended, record, with_price, written_again
 
@@ -178,8 +179,6 @@ def switched_off(bench: Bench) -> None:
 
 
 def new_settings(bench: Bench) -> None:
-    from otrade_bot.trading.adopt import adopt
-
     adopt(bench.engine, config(symbols=(SHARE.symbol, OTHER.symbol), timeframe="tick",
                                params={"stop_percent": 1.0, "target_percent": 1.5}, capital=9_000))  # fmt: skip
 
@@ -188,7 +187,31 @@ def later(bench: Bench) -> None:
     bench.engine.extend_square_off([SHARE.symbol], 5, "owner")
 
 
-SITES: list[Callable[[Bench], None]] = [paused, switched_off, new_settings, later]
+def held(bench: Bench) -> Any:
+    """Something of ours that is open; prices go on until there is."""
+    for seed in range(30):
+        found = [one for one in bench.engine.positions() if not one.external and one.quantity > 1]
+        if found:
+            return found[0]
+        busy(bench, seed, 1)
+    raise AssertionError("nothing was bought")
+
+
+def stop_by_hand(bench: Bench) -> None:
+    position = held(bench)
+    ltp = bench.engine.table[bench.engine.by_symbol[position.symbol]].ltp
+    level = int(ltp * (1 - 0.03 * int(position.side))) // 5 * 5
+    bench.engine.set_level(position.symbol, position.rung, "stop", level, "owner")
+    bench.engine.set_level(position.symbol, position.rung, "target", int(ltp * (1 + 0.05 * int(position.side))), "owner")
+
+
+def half_closed(bench: Bench) -> None:
+    position = held(bench)
+    bench.engine.close(position.symbol, position.rung, "half", "owner")
+    assert [trade for trade in bench.engine.trades() if trade.reason == "command"]
+
+
+SITES: list[Callable[[Bench], None]] = [paused, switched_off, new_settings, later, stop_by_hand, half_closed]
 
 
 @pytest.mark.parametrize("site", SITES, ids=lambda site: site.__name__)
