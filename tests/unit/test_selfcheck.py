@@ -200,9 +200,9 @@ def held(bench: Bench) -> Any:
 def stop_by_hand(bench: Bench) -> None:
     position = held(bench)
     ltp = bench.engine.table[bench.engine.by_symbol[position.symbol]].ltp
-    level = int(ltp * (1 - 0.03 * int(position.side))) // 5 * 5
-    bench.engine.set_level(position.symbol, position.rung, "stop", level, "owner")
-    bench.engine.set_level(position.symbol, position.rung, "target", int(ltp * (1 + 0.05 * int(position.side))), "owner")
+    stop, target = (int(ltp * (1 + part * int(position.side))) // 5 * 5 for part in (-0.03, 0.05))
+    bench.engine.set_level(position.symbol, position.rung, "stop", stop, "owner")
+    bench.engine.set_level(position.symbol, position.rung, "target", target, "owner")
 
 
 def half_closed(bench: Bench) -> None:
