@@ -1,8 +1,8 @@
 """A day's tape: every input that the kernel was given, and what it was when the recording began.
 
 ``state/tape/YYYY-MM-DD.NNN.tape``, one file a segment: a start, a restart and a day that is opened again begin the
-next. A line of JSON says what was traded with which kernel, blocks follow (``research.tape_blocks``): BEGIN has the arrays,
-INPUTS the prices, events and intents, CHANGE what Python has written, MARK fingerprints to compare with.
+next. A line of JSON says what was traded with which kernel, blocks follow (``research.tape_blocks``): BEGIN has the
+arrays, INPUTS the prices, events and intents, CHANGE what Python has written, MARK fingerprints to compare with.
 """
 
 from __future__ import annotations
