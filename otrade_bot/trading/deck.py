@@ -7,6 +7,7 @@ the day listens at this door; nothing else of trading calls the kernel.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from struct import Struct
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +29,7 @@ TOLD = 1024
 Array = npt.NDArray[Any]
 _FIELDS = tuple(abi.EVENT.names or ())
 _ZERO = dict.fromkeys(_FIELDS, 0)
+_TAPED = Struct("=4q")
 
 
 class TapeHook(Protocol):
@@ -71,6 +73,7 @@ class Deck:
         self.depth, self.slots = kernel.new(abi.DEPTH, 1), slots_for(kernel, ())
         (self.keys, self._names), self._part = keys_for(kernel, ()), kernel.new(abi.PART, 1)
         self._taped, self._offered = kernel.new(abi.TAPED, 1), kernel.new(abi.TAPED, TOLD)
+        self._taped_bytes = self._taped.view(np.uint8).data  # a third of the time of an assignment
         self._cells, self.head = cells(self.quotes), FeedHead()
         self.head.move(cells(self.feed), 0)
         self._tape: TapeHook | None = None
@@ -257,7 +260,7 @@ class Deck:
             self._tape.failed(self.out, n)
 
     def _tick(self, tape: TapeHook, row: int, ts: int, price: Paise, volume: int) -> None:
-        self._taped[0] = row, ts, price, volume
+        _TAPED.pack_into(self._taped_bytes, 0, row, ts, price, volume)
         tape.ticks(self._taped)
 
 

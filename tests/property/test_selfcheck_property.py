@@ -19,7 +19,8 @@ from otrade_bot.research.selfcheck import Verdict, check
 from otrade_bot.research.tape import Header, describe, read_segment
 from otrade_bot.service.recorder import Recorder
 from otrade_bot.trading.deck import Deck
-from tests.harness.bench import kernel
+from tests.harness.bench import config, kernel
+from tests.property.test_frames_property import STEPS, SYMBOLS, World
 
 
 def deck_of(desk: Desk, folder: Path) -> tuple[Deck, Recorder]:
@@ -146,3 +147,19 @@ def _minute(deck: Deck, ts: int) -> None:
             _tried(deck, row, lambda row=row: deck.event(abi.TIMER, row, ts=ts, qty=1))  # type: ignore[misc]
 
 
+
+
+@settings(max_examples=25, deadline=None)
+@given(STEPS, st.sampled_from(["tick", "1m"]))
+def test_a_live_day_that_came_in_frames_is_replayed_to_the_same(steps: list[Any], timeframe: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder), "in frames", config("ema_crossover", SYMBOLS, timeframe))
+        try:
+            deck = world.bench.engine.deck
+            recorder = Recorder(Path(folder) / "tape", header_of(deck.kernel, deck.rows), 30, lambda why: None)
+            deck.tape = recorder
+            world.play(steps)
+            verdict = verdict_of(recorder, deck.kernel)
+        finally:
+            world.bench.broker.close()
+    assert verdict.well, verdict.words()
