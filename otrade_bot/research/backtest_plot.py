@@ -117,8 +117,8 @@ def equity_picture(found: Outcome, *, dark: bool = False) -> Figure:
     """Equity above, drawdown below."""
     look, sessions = theme(dark), Sessions(found.days)
     figure = _canvas(look, 5.4)
-    _equity(figure, look, (0.03, 0.40, 0.88, 0.51), found, sessions)
-    _falls(figure, look, (0.03, 0.075, 0.88, 0.215), found, sessions)
+    _equity(figure, look, (0.03, 0.42, 0.88, 0.49), found, sessions)
+    _falls(figure, look, (0.03, 0.05, 0.88, 0.22), found, sessions)
     return figure
 
 
@@ -190,8 +190,8 @@ def _equity(figure: Figure, look: Theme, box: tuple[float, float, float, float],
               linewidth=1.1, linestyle=(0, (4, 3)), drawstyle="steps-post", zorder=3)  # fmt: skip
     start = found.capital / 100
     axes.axhline(start, color=look.faint, linewidth=1.0, zorder=2)
-    for above, colour in ((net >= start, look.up), (net <= start, look.down)):
-        axes.fill_between(xs, net, start, where=above, step="post", color=colour, alpha=0.14, linewidth=0)
+    for part, colour in ((np.maximum(net, start), look.up), (np.minimum(net, start), look.down)):
+        axes.fill_between(xs, part, start, step="post", color=colour, alpha=0.14, linewidth=0)
     axes.plot(xs, net, color=look.ink, linewidth=1.8, drawstyle="steps-post", zorder=4)
     _room(axes, [start, *net.tolist(), *(equity / 100 for _, equity in gross)])
     rupee_axis(axes, 6)

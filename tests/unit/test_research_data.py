@@ -125,7 +125,7 @@ def test_a_volume_that_falls_now_and_then_is_the_days_so_far(tmp_path: Path) -> 
 
 
 def test_several_symbols_may_share_a_file_and_each_keeps_its_own_seconds(tmp_path: Path) -> None:
-    rows = ("2021-06-01 09:15:00,TCS,5,1", "2021-06-01 09:15:00,infy,7,1", "2021-06-01 09:15:00,TCS,6,2",
+    rows = ("2021-06-01 09:15:00,TCS,5,1", "2021-06-01 09:15:00,infy.NS,7,1", "2021-06-01 09:15:00,TCS,6,2",
             "2021-06-01 09:15:00,?!,6,2")  # fmt: skip
     market = load_files([written(tmp_path, "timestamp,symbol,ltp,volume", *rows)])
     assert (market.symbols, market.dropped) == (("NSE:TCS", "NSE:INFY"), {"bad_symbol": 1})
