@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from otrade_bot.core.errors import BrokerException
 from otrade_bot.research.bench import Row
 from otrade_bot.research.bench_venue import symbols
 
-__all__ = ["Memory", "Run", "live_run", "rss_run_live"]
+__all__ = ["Memory", "Run", "live_run", "morning", "rss_run_live"]
 
 EARLY = 25  #: s before the session opens that the process starts
 PATIENCE = 400.0  #: s until the first price is decided
@@ -42,14 +42,18 @@ if ahead:
     time.time_ns, time.time = lambda: time_ns() + ahead * 10**9, lambda: now() + ahead
 def watch():
     from otrade_bot.trading.engine import LiveTradingEngine
-    decide = LiveTradingEngine.on_price
-    def first(self, row, ts, price, volume):
-        took = decide(self, row, ts, price, volume)
-        if took:
-            LiveTradingEngine.on_price = decide
-            print("first", time.monotonic_ns(), file=sys.stderr, flush=True)
+    taken = {name: getattr(LiveTradingEngine, name) for name in ("on_price", "on_frame")}
+    def first(name):
+        def took(self, *args):
+            done = taken[name](self, *args)
+            if self.counters.ticks:
+                for each, real in taken.items():
+                    setattr(LiveTradingEngine, each, real)
+                print("first", time.monotonic_ns(), file=sys.stderr, flush=True)
+            return done
         return took
-    LiveTradingEngine.on_price = first
+    for name in taken:
+        setattr(LiveTradingEngine, name, first(name))
 watch()
 sys.argv = ["otrade-bot", "run"]
 runpy.run_module("otrade_bot", run_name="__main__", alter_sys=True)
@@ -85,6 +89,7 @@ class Run:
     began: float
     first_s: float
     state: Path
+    quiet: Callable[[], int]  #: no more prices; how many were sent
 
     def memory(self) -> Memory:
         return Memory.of(self.pid, self.began)
@@ -109,9 +114,9 @@ def live_run(
     It starts just before the session, or so many minutes into it (``past``). ``state``: of a run before, which spares
     asking for the days before at the broker's pace, a minute for 200 shares. ``before``: Python that it runs first.
     """
-    opens = _morning(datetime.now(IST))
+    opens = morning(datetime.now(IST))
     ahead = round((opens - datetime.now(IST)).total_seconds()) + 60 * past - EARLY
-    with tempfile.TemporaryDirectory() as name, _venue(shares, rate, listed, ahead) as where:
+    with tempfile.TemporaryDirectory() as name, _venue(shares, rate, listed, ahead) as (where, quiet):
         folder = Path(name)
         _settings(folder / "config", shares, opens)
         began = time.monotonic()
@@ -121,7 +126,8 @@ def live_run(
                 env={**os.environ, **_environment(folder, state or folder / "state", where)}, cwd=folder,
             )  # fmt: skip
         try:
-            yield Run(child.pid, began, _first(child, folder / "said", began), state or folder / "state")
+            first = _first(child, folder / "said", began)
+            yield Run(child.pid, began, first, state or folder / "state", quiet)
         finally:
             child.terminate()
             try:
@@ -132,12 +138,20 @@ def live_run(
 
 
 @contextlib.contextmanager
-def _venue(*given: int) -> Iterator[dict[str, str]]:
+def _venue(*given: int) -> Iterator[tuple[dict[str, str], Callable[[], int]]]:
+    """Where it is, and what makes it stop its prices."""
     command = [sys.executable, "-m", "otrade_bot.research.bench_venue", *map(str, given)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603
-        assert child.stdout is not None
+        told, asked = child.stdout, child.stdin
+        assert told is not None
+        assert asked is not None
+
+        def quiet() -> int:
+            print("quiet", file=asked, flush=True)
+            return int(json.loads(told.readline())["sent"])
+
         try:
-            yield json.loads(child.stdout.readline())
+            yield json.loads(told.readline()), quiet
         finally:
             child.kill()
 
@@ -151,7 +165,7 @@ def _first(child: subprocess.Popen[bytes], said: Path, began: float) -> float:
     raise BrokerException(f"no price was decided within {PATIENCE:g} s: {said.read_text(errors='replace')[-2000:]}")
 
 
-def _morning(now: datetime) -> datetime:
+def morning(now: datetime) -> datetime:
     """The next ten o'clock that is at least an hour away."""
     day = now + timedelta(hours=15)
     return day.replace(hour=10, minute=0, second=0, microsecond=0)

@@ -3,7 +3,8 @@
     python -m otrade_bot.research.bench_venue SHARES RATE LISTED AHEAD
 
 Says where it is as one line of JSON, then streams ``RATE`` prices a second over ``SHARES`` shares, in full packets
-with depth and in frames of what is due every tenth of a second, until its input ends. Its list of instruments has
+with depth and in frames of what is due every tenth of a second, until its input ends or says ``quiet``: then it says
+how many prices it has sent, and stays. Its list of instruments has
 ``LISTED`` rows, as many as the real one if so asked; its clock is
 ``AHEAD`` seconds ahead. Orders are taken and never filled.
 """
@@ -13,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import random
 import struct
 import sys
 import time
@@ -22,6 +22,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import numpy as np
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
@@ -38,8 +39,10 @@ PROFILE = {"user_id": "AB1234", "user_name": "A B", "broker": "ZERODHA", "exchan
 CASH = {"cash": 1e7, "live_balance": 1e7, "collateral": 0}
 FUNDS = {"enabled": True, "net": 1e7, "available": CASH, "utilised": {"debits": 0}}
 COLUMNS = "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,"
-LEVEL = struct.Struct(">IIHH")
-HEAD = struct.Struct(">16I")
+#: A full packet with its length before it.
+LEVEL = np.dtype([("qty", ">u4"), ("price", ">u4"), ("rest", ">u2", (2,))])
+PACKET = np.dtype([("length", ">u2"), ("head", ">u4", (16,)), ("levels", LEVEL, (10,))])
+STEPS = 5 * np.arange(-5, 5)
 
 
 def symbols(count: int) -> list[str]:
@@ -57,10 +60,11 @@ class Venue:
 
     def __init__(self, shares: int, rate: int, listed: int, ahead: int) -> None:
         self.shares, self.rate, self.listed, self.ahead = shares, rate, listed, ahead
-        self.orders = self.messages = 0
-        self._dice = random.Random(7)  # noqa: S311 - prices
-        self._prices = [100_000 + 1_000 * number for number in range(shares)]
-        self._volumes = [1_000] * shares
+        self.orders = self.messages = self.sent = 0
+        self.quiet = False
+        self._dice = np.random.Generator(np.random.PCG64(7))
+        self._prices = 100_000 + 1_000 * (np.arange(shares) % 400)
+        self._volumes = np.full(shares, 1_000)
 
     # --- REST ---
 
@@ -142,27 +146,34 @@ class Venue:
         with contextlib.suppress(ConnectionClosed):
             await link.recv()
             due, began, sent = 0.0, time.monotonic(), 0
-            while True:
+            while not self.quiet:
                 due += self.rate / FRAMES
                 while int(due) > 0:
                     count = min(int(due), self.shares)
                     await link.send(self._frame(count))
+                    self.sent += count
                     due -= count
                 sent += 1
                 await asyncio.sleep(max(0.0, began + sent / FRAMES - time.monotonic()))
+            await link.wait_closed()
 
     def _frame(self, count: int) -> bytes:
-        body = b"".join(struct.pack(">H", 184) + self._packet(n) for n in self._dice.sample(range(self.shares), count))
-        return struct.pack(">H", count) + body
-
-    def _packet(self, number: int) -> bytes:
-        price = self._prices[number] = max(50_000, self._prices[number] + 5 * self._dice.randint(-4, 4))
-        volume = self._volumes[number] = (self._volumes[number] + 25) % 2**31
-        now = self._now()
-        head = HEAD.pack(
-            token_of(number), price, 25, price, volume, 9_000, 8_000, price, price, price, price, now, 0, 0, 0, now
-        )
-        return head + b"".join(LEVEL.pack(100, price + 5 * at, 3, 0) for at in range(-5, 5))
+        """Of so many shares, drawn anew; their prices have moved, their volumes grown."""
+        chosen = self._dice.choice(self.shares, count, replace=False)
+        self._prices[chosen] = np.maximum(50_000, self._prices[chosen] + 5 * self._dice.integers(-4, 5, count))
+        self._volumes[chosen] = (self._volumes[chosen] + 25) % 2**31
+        prices, now = self._prices[chosen], self._now()
+        found = np.zeros(count, PACKET)
+        found["length"] = 184
+        columns = (
+            (2_000 + chosen) * 256 + 1, prices, 25, prices, self._volumes[chosen], 9_000, 8_000, prices, prices, prices,
+            prices, now, 0, 0, 0, now,
+        )  # fmt: skip
+        for place, column in enumerate(columns):
+            found["head"][:, place] = column
+        found["levels"]["qty"], found["levels"]["rest"][..., 0] = 100, 3
+        found["levels"]["price"] = prices[:, None] + STEPS
+        return struct.pack(">H", count) + found.tobytes()
 
 
 def _row(token: int, name: str, kind: str, segment: str, exchange: str, expiry: str) -> str:
@@ -186,7 +197,9 @@ async def _main(shares: int, rate: int, listed: int, ahead: int) -> None:
     stream = await serve(venue.stream, "127.0.0.1", 0, compression=None, ping_interval=None)
     ports = [next(iter(server.sockets)).getsockname()[1] for server in (rest, stream)]
     print(json.dumps({"rest": f"http://127.0.0.1:{ports[0]}", "stream": f"ws://127.0.0.1:{ports[1]}"}), flush=True)
-    await asyncio.to_thread(sys.stdin.read)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        venue.quiet = line.strip() == "quiet"
+        print(json.dumps({"sent": venue.sent}), flush=True)
     rest.close()
     stream.close()
 
