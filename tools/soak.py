@@ -50,6 +50,10 @@ def _told():
     with open(path + ".new", "w") as file:
         json.dump(found, file)
     os.replace(path + ".new", path)
+def _trades():
+    """A price has been acted on: starting is over."""
+    engine = _feeds[-1]._engine if _feeds else None
+    return engine is not None and engine.counters.ticks > 0
 def _look():
     from otrade_bot.service.app import Service
     from otrade_bot.service.live_feed import LiveFeed
@@ -63,14 +67,16 @@ def _look():
         try:
             return frame(self, line, data)
         finally:
-            _frames.append(1e6 * (time.perf_counter() - began))
+            if _trades():
+                _frames.append(1e6 * (time.perf_counter() - began))
     async def lag():
         last = time.monotonic()
         while True:
             due = time.monotonic() + 0.02
             await asyncio.sleep(0.02)
             now = time.monotonic()
-            _lags.append(1e3 * max(0.0, now - due))
+            if _trades():
+                _lags.append(1e3 * max(0.0, now - due))
             if now - last > 2:
                 last = now
                 _told()
