@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ from hypothesis import strategies as st
 from otrade_bot.core.clock import SECOND
 from otrade_bot.core.errors import DataException
 from otrade_bot.kernel import state as abi
+from otrade_bot.kernel.compile import source_key
+from otrade_bot.research import selfcheck_run
 from otrade_bot.research.selfcheck import check_day
+from otrade_bot.research.selfcheck_run import kernels
 from otrade_bot.research.tape import read_segment, ticks_of
 from otrade_bot.research.tape_blocks import Inputs
+from otrade_bot.strategies.loader import load_strategy
 from otrade_bot.trading.adopt import adopt
 from tests.harness.bench import OTHER, SHARE, Bench, config, kernel
-from tests.unit.tape_room import checked, ended, record, with_price, written_again
+from tests.unit.tape_room import checked, ended, header_of, record, with_price, written_again
 
 
 def bench_of(folder: Path, **more: Any) -> Bench:
@@ -282,3 +287,30 @@ def test_no_tapes_are_nothing_replayed(tmp_path: Path) -> None:
     verdict = check_day([], lambda header: kernel(), bench_of(tmp_path).day)
     assert not verdict.well
     assert verdict.words() == "self-check: nothing was replayed"
+
+
+def test_an_edited_a_broken_and_a_missing_strategy_are_each_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(load_strategy("ema_crossover").path.read_text())
+    key = source_key([load_strategy("mine", tmp_path).source])
+    header = replace(header_of(bench_of(tmp_path)), sids=("mine",), kernel=key)
+    monkeypatch.setattr(selfcheck_run, "build_kernel", lambda chosen: kernel())
+    assert kernels({"mine": mine})(header) is kernel()
+    mine.write_text(mine.read_text() + "\n# another mind\n")
+    assert "a strategy or the program has been changed since" in str(kernels({"mine": mine})(header))
+    mine.write_text("def update(:\n")
+    assert "mine.py:1" in str(kernels({"mine": mine})(header))
+    assert "its file is not known here" in str(kernels({})(header))
+
+
+def test_a_tape_cannot_name_a_file_to_run(tmp_path: Path) -> None:
+    """Names are looked up among those that whoever asks knows."""
+    trap = tmp_path / "trap.py"
+    trap.write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')\n")
+    for name in ("trap", str(trap), str(trap.with_suffix("")), "../trap"):
+        header = replace(header_of(bench_of(tmp_path)), sids=(name,))
+        found = kernels({"ema_crossover": load_strategy("ema_crossover").path})(header)
+        assert "its file is not known here" in str(found)
+    assert not (tmp_path / "sprung").exists()
