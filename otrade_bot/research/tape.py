@@ -39,6 +39,7 @@ _CHANGE = struct.Struct("<I")
 
 
 def tape_folder(state_dir: Path) -> Path:
+    """Of a state folder."""
     return state_dir / "tape"
 
 

@@ -29,6 +29,7 @@ from otrade_bot.control.phone.gate import Knock
 from otrade_bot.core.clock import SECOND, SystemClock
 from otrade_bot.core.errors import StrategyException
 from otrade_bot.research import bench
+from otrade_bot.research.tape import tape_folder
 from otrade_bot.service import (
     authenticators,
     control_state,
@@ -334,7 +335,7 @@ def test_files_of_the_state_folder_are_those_that_the_service_writes() -> None:
     assert told == {
         "journal/YYYY-MM-DD.jsonl", "paper.jsonl", control_state.FILE, "outbox.jsonl", health.FILE, "logs/",
         UNOPENED, *map(mark_of, GUESTS), "lock", tokens.FILE, USERS, f"{listing.FOLDER}/", f"{past_bars.FOLDER}/",
-        authenticators.FILE, f"{WATCH}/", "past/", "pictures/",
+        authenticators.FILE, f"{WATCH}/", "past/", "pictures/", f"{tape_folder(Path()).name}/",
     }  # fmt: skip
 
 
