@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from harness.bench import DAY, Bench, config, kernel
@@ -158,7 +160,9 @@ def both(settings_: Config, steps: list[Callable[[World], None]], **more: Any) -
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             world = World(folder, way, settings_, **more)
             stack.callback(world.bench.broker.close)
-            world.play(steps)
+            names = (f"{number:06x}" for number in itertools.count())
+            with patch("otrade_bot.trading.approvals.secrets.token_hex", partial(next, names)):
+                world.play(steps)
             worlds.append(world)
         quick, slow = worlds
         one, other = quick.told, slow.told
@@ -241,6 +245,12 @@ def _market(seed: int) -> Callable[[World], None]:
     return step
 
 
+def _answer(world: World, how: str) -> None:
+    """Of a person, to the oldest question."""
+    for ref in list(world.bench.engine.approvals.waiting)[:1]:
+        (world.bench.engine.approve if how == "yes" else world.bench.engine.skip)(ref, "owner")
+
+
 def _flat(world: World) -> None:
     for row in range(3):
         world.bench.engine.exit_row(row)
@@ -263,7 +273,7 @@ OTHERS: list[Callable[[World], None]] = [
     lambda world: world.do(world.bench.engine.resume, "a"),
     lambda world: world.bench.engine.exits_only(1),
     lambda world: world.bench.clock.advance_to(at_ist(DAY, 15, 5)),
-    _flat, _buy_by_hand, _buy_by_hand,
+    _flat, _buy_by_hand, _buy_by_hand, partial(_answer, how="yes"), partial(_answer, how="no"),
 ]  # fmt: skip
 MARKETS = st.integers(0, 1 << 30).map(_market)
 STEPS = st.lists(st.one_of(frame_step(), MARKETS, MARKETS, st.sampled_from(OTHERS)), min_size=2, max_size=12)
@@ -272,16 +282,18 @@ SYMBOLS = tuple(one.symbol for one in SHARES)
 
 @given(
     STEPS, st.sampled_from(["tick", "1m"]), st.sampled_from(["ema_crossover", "momentum_ladder"]),
-    st.sampled_from([0, 300]), st.booleans(),
+    st.sampled_from([0, 300]), st.booleans(), st.booleans(),
 )  # fmt: skip
 @settings(max_examples=60, deadline=None)
 def test_any_frames_lead_to_what_their_prices_lead_to_one_by_one(
-    steps: list[Callable[[World], None]], timeframe: str, strategy: str, loss: int, tape: bool
+    steps: list[Callable[[World], None]], timeframe: str, strategy: str, loss: int, tape: bool, ask: bool
 ) -> None:
     risk = {"spike_percent": 5.0, "spike_confirmations": 3, "daily_loss_limit": loss}
     if strategy == "momentum_ladder":
         timeframe = "1m"
-    both(config(strategy, SYMBOLS, timeframe, risk=risk), steps, tape=tape)
+    given_ = config(strategy, SYMBOLS, timeframe, risk=risk)
+    wish = given_.trading.approval.model_copy(update={"ask": ask})
+    both(replace(given_, trading=given_.trading.model_copy(update={"approval": wish})), steps, tape=tape)
 
 
 @cache
