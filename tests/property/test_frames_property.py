@@ -378,6 +378,13 @@ def test_prices_of_quiet_rows_never_come_to_python(watching: World) -> None:
     assert all(row.ticks == 51 for row in watching.bench.engine.table)
 
 
+def test_what_python_has_written_is_recorded_before_the_frame_that_follows(watching: World) -> None:
+    quiet(watching, 2)
+    watching.bench.engine.exits_only(1)
+    assert quiet(watching, 2) == 0
+    recorded_whole(watching)
+
+
 def test_the_first_price_of_a_row_in_a_minute_comes_to_python_for_the_charts(watching: World) -> None:
     watching.bench.clock.advance_to(watching.bench.now + MINUTE)
     assert quiet(watching, 1) == len(ALL)
@@ -393,6 +400,9 @@ def test_prices_of_what_is_held_come_to_python_and_no_others(tmp_path: Path) -> 
         world.hears(framed(full(SHARES[0].token, price, traded(world.bench.now), 0)))
     assert world.bench.engine.positions()
     assert quiet(world, 10) == 10
+    with patch.object(world.bench.engine, "_restless", [tuple]):  # a broker that is no paper one asks for nothing
+        world.bench.engine.post(lambda: None)
+        assert quiet(world, 5) == 5
     world.bench.engine.pause("the test")
     world.bench.engine.exit_row(0)
     quiet(world, 1)
