@@ -52,6 +52,9 @@ ENTRIES = (
 )
 #: Compiled when one of them is first called: a day that is traded needs no replay, and it takes longer than the rest.
 LATER = frozenset({"replay_day", "sweep_sets"})
+#: Of these, what threads run side by side: always in process, since code that was compiled ahead of time keeps Python's
+#: lock. Who calls it is never what trades.
+BESIDE = frozenset({"sweep_sets"})
 AHEAD, IN_PROCESS, INTERPRETED = "ahead of time", "in process", "interpreted"
 #: MB that a process with the compiler in it holds more: numba and LLVM, and what they have read back.
 COSTS_MB = 120
@@ -80,6 +83,7 @@ def arguments(row: np.dtype[Any], params: np.dtype[Any]) -> dict[str, np.dtype[A
         "tally": abi.TALLY,
         "sets": params,
         "plan": params,
+        "past": abi.EVENT,
         "account": abi.ACCOUNT,
         "ticks_at": i8,
         "timer_at": i8,
@@ -306,10 +310,12 @@ def _ahead(
     from otrade_bot.kernel.aot_module import module
 
     now = tuple(name for name in ENTRIES if name not in LATER)
-    then = tuple(name for name in ENTRIES if name in LATER)
+    then = tuple(name for name in ENTRIES if name in LATER - BESIDE)
     live, was_cached = module(sources, key, folder, "live", now, progress)
 
     def later(name: str) -> Entry:
+        if name in BESIDE:
+            return _in_process(sources, row, params, key, folder, None, ())[0][name]
         try:
             entry: Entry = getattr(module(sources, key, folder, "replay", then)[0], name)
         except Unavailable:

@@ -69,12 +69,12 @@ def replay_day(state: Any, acct: Any, params: Any, work: Any, ticks: Any, timers
     return replay(state, acct, params, work, ticks, timers, venue, ev, out, trades, tally)
 
 
-def sweep_sets(sets: Any, plan: Any, account: Any, params: Any, state: Any, acct: Any, work: Any, ticks: Any,
+def sweep_sets(sets: Any, plan: Any, account: Any, params: Any, state: Any, acct: Any, work: Any, past: Any, ticks: Any,
                ticks_at: Any, timers: Any, timer_at: Any, dates: Any, venue: Any, ev: Any, out: Any, trades: Any,
                tally: Any, days: Any, scores: Any) -> int:  # fmt: skip
     """See ``sweep.sweep``."""
-    return sweep(sets, plan, account, params, state, acct, work, ticks, ticks_at, timers, timer_at, dates, venue, ev,
-                 out, trades, tally, days, scores)  # fmt: skip
+    return sweep(sets, plan, account, params, state, acct, work, past, ticks, ticks_at, timers, timer_at, dates, venue,
+                 ev, out, trades, tally, days, scores)  # fmt: skip
 
 
 def replay_tape(state: Any, acct: Any, params: Any, offered: Any, events: Any, event_at: Any, walk: Any, ev: Any,

@@ -235,9 +235,10 @@ TAPED = np.dtype([(name, _I) for name in "row ts price volume".split()])
 #: How far a tape has been replayed: the next input's place, its tick and event, and how many intents there are.
 WALK = np.dtype([(name, _I) for name in "place tick event n".split()])
 
-#: Of a sweep: a set's trades that ended on a day (paise; won and lost after charges), and the set as a whole.
-DAYSUM = np.dtype([(name, _I) for name in "trades wins gross charges won lost".split()])
-SCORE = np.dtype([(name, _I) for name in "ticks signals orders overflow open unrealised".split()])
+#: Of a sweep: what a day added to a set (``net``: booked and marked, after charges; paise) and its trades that ended
+#: then (won and lost after charges), and the set as a whole.
+DAYSUM = np.dtype([(name, _I) for name in "net trades wins gross charges won lost".split()])
+SCORE = np.dtype([(name, _I) for name in "ticks signals orders fills overflow open unrealised".split()])
 
 _KNOWN: dict[np.dtype[Any], np.dtype[Any]] = {}
 BASE_ROW = np.dtype(_ROW)

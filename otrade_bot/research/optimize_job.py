@@ -6,8 +6,8 @@ for it. What a set comes to is integers, and depends on nothing but the job and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -18,6 +18,7 @@ from otrade_bot.config.models import Config
 from otrade_bot.core.errors import DataException
 from otrade_bot.core.session import Calendar
 from otrade_bot.kernel import state as abi
+from otrade_bot.kernel.candles import Candle
 from otrade_bot.kernel.compile import Kernel, StrategySource
 from otrade_bot.strategies.base import StrategyParams
 from otrade_bot.strategies.loader import TradingStrategy
@@ -40,6 +41,7 @@ class Job:
     days: tuple[date, ...]
     plan: Array
     account: Array
+    past: Array
     feed: Array
     feed_at: Array
     timers: Array
@@ -51,6 +53,14 @@ class Job:
     @property
     def rows(self) -> int:
         return len(self.plan) // len(self.days)
+
+    def until(self, count: int) -> Job:
+        """The first ``count`` days alone."""
+        return replace(
+            self, days=self.days[:count], plan=self.plan[: count * self.rows], feed=self.feed[: self.feed_at[count]],
+            feed_at=self.feed_at[: count + 1].copy(), timers=self.timers[: self.timer_at[count]],
+            timer_at=self.timer_at[: count + 1].copy(), dates=self.dates[:count],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +75,20 @@ class Outcome:
 def job_of(
     config: Config, kernel: Kernel, rows: Sequence[Row], strategies: dict[str, TradingStrategy], calendar: Calendar,
     days: Sequence[tuple[date, Array]], *, latency_ns: int = 0, slip_ppm: int = 0,
-    participation_ppm: int = 1_000_000,
+    participation_ppm: int = 1_000_000, history: Mapping[int, Sequence[Candle]] | None = None,
+    morning: Callable[[date], None] | None = None,
 ) -> Job:  # fmt: skip
-    """The job over these days' events, in order. Raises DataException on a day without a session."""
+    """The job over these days' events, in order. ``history``: closed bars of earlier days by row, which warm the
+    indicators up; ``morning`` is called before each day and may change the rows' instruments. Raises DataException on a
+    day without a session."""
     if not days:
         raise DataException("there is no day of prices to try parameters on")
     plan, account = kernel.new_params(len(days) * len(rows)), kernel.new_account()
     setup.account_limits(account, config)
     timers: list[Array] = []
     for d, (day, _) in enumerate(days):
+        if morning is not None:
+            morning(day)
         part = plan[d * len(rows) : (d + 1) * len(rows)]
         sessions = []
         for row in rows:
@@ -90,11 +105,25 @@ def job_of(
     feeds = [events for _, events in days]
     return Job(
         strategies=tuple(strategies[name].source for name in kernel.sids),
-        days=tuple(day for day, _ in days), plan=plan, account=account,
+        days=tuple(day for day, _ in days), plan=plan, account=account, past=_past(kernel, history or {}),
         feed=_joined(kernel, feeds), feed_at=_offsets(feeds), timers=_joined(kernel, timers), timer_at=_offsets(timers),
         dates=np.array([day.toordinal() for day, _ in days], np.int64), venue=venue,
         trades=_room(config, len(rows), feeds),
     )  # fmt: skip
+
+
+def _past(kernel: Kernel, history: Mapping[int, Sequence[Candle]]) -> Array:
+    """Closed bars as WARM events, row after row."""
+    events = kernel.new_event(sum(map(len, history.values())))
+    events["kind"], events["code"] = abi.BAR, abi.WARM
+    names, at = ("ts", "value", "high", "low", "price", "qty"), 0
+    for row, bars in history.items():
+        part = events[at : at + len(bars)]
+        part["row"] = row
+        for name, column in zip(names, np.array(bars, np.int64).reshape(-1, len(names)).T, strict=True):
+            part[name] = column
+        at += len(bars)
+    return events
 
 
 def _joined(kernel: Kernel, parts: Sequence[Array]) -> Array:
@@ -167,7 +196,7 @@ class Sweeper:
         job = self.job
         days, scores = outcome
         self.kernel.sweep_sets(
-            sets, job.plan, job.account, self._params, self._state, self._acct, self._work, job.feed, job.feed_at,
-            job.timers, job.timer_at, job.dates, job.venue, self._event, self._out, self._trades, self._tally,
-            days.reshape(-1), scores,
+            sets, job.plan, job.account, self._params, self._state, self._acct, self._work, job.past, job.feed,
+            job.feed_at, job.timers, job.timer_at, job.dates, job.venue, self._event, self._out, self._trades,
+            self._tally, days.reshape(-1), scores,
         )  # fmt: skip

@@ -241,7 +241,7 @@ def grid_size(space: Space, most: int) -> int:
     sure = math.prod(len(d.given) for d in space.dimensions if d.given)
     if not open_ended:
         return 0
-    each = math.floor((most / sure) ** (1 / len(open_ended)) + 1e-9)
+    each: int = math.floor((most / sure) ** (1 / len(open_ended)) + 1e-9)
     if each < 2:
         raise ConfigException(
             f"a grid over {len(space.dimensions)} parameters has more than {most:,} points", key="--search grid",

@@ -42,7 +42,8 @@ def sums_of(run: Any, marks: list[int]) -> list[tuple[int, ...]]:
 
 
 def agree(outcome: Outcome, i: int, run: Any, marks: list[int]) -> None:
-    assert [tuple(map(int, day)) for day in outcome.days[i]] == sums_of(run, marks)
+    names = ["trades", "wins", "gross", "charges", "won", "lost"]
+    assert [tuple(int(day[n]) for n in names) for day in outcome.days[i]] == sums_of(run, marks)
     account, tally, score = run.account[0], run.tally[0], outcome.scores[i]
     assert [int(score[n]) for n in ("ticks", "signals", "orders", "overflow")] == [
         int(tally[n]) for n in ("ticks", "signals", "orders", "overflow")
