@@ -70,15 +70,16 @@ class Cluster:
 
     def __init__(self, address: str) -> None:
         try:
-            from distributed import Client
+            import distributed
         except ImportError:
             raise ConfigException(
                 "needs Dask", key="--cluster", value=address, allowed="pip install 'otrade-bot[cluster]'"
             ) from None
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it tells is told here, in one line
         self._address = address
+        connect: Any = distributed.Client
         try:
-            self._client: Any = Client(address, timeout=CONNECT, set_as_default=False)
+            self._client = connect(address, timeout=CONNECT, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise ConfigException(
                 f"no scheduler answers: {error or type(error).__name__}", key="--cluster", value=address,
@@ -106,14 +107,15 @@ class Cluster:
             raise ConfigException("the cluster has no worker", key="--cluster", value=self._address,
                                   allowed="a cluster with at least one worker") from None  # fmt: skip
         try:
-            answers = self._client.run(fingerprint)
+            answers = self._client.run(_reported)
         except ModuleNotFoundError as error:
             raise KernelException(
                 f"workers of {self._address} lack {error.name}: install this version of otrade-bot there"
             ) from None
         for worker, theirs in sorted(answers.items()):
             _same(worker, theirs, fingerprint())
-        return max(1, sum(self._client.nthreads().values()))
+        threads: dict[str, int] = self._client.nthreads()
+        return max(1, sum(threads.values()))
 
     def sweep(self, job: Job, records: Array, stop: Stop) -> Iterator[tuple[int, Outcome]]:
         """See ``Runner``. Raises TradingException where the cluster is gone."""
@@ -186,6 +188,10 @@ _lock = Lock()
 _kernels: dict[tuple[tuple[str, str], ...], Kernel] = {}
 _jobs: dict[str, Job] = {}
 _own = local()
+
+
+def _reported() -> dict[str, str]:
+    return dict(fingerprint())
 
 
 def _compute(job: Job, name: str, expected: Mapping[str, str], records: bytes) -> bytes:

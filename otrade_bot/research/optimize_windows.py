@@ -44,7 +44,7 @@ def windows_of(
     if count < 1:
         return ()
     if test is None:
-        test = (days - train) // count if train is not None else days // (count + _RATIO)
+        test = max(_LEAST, (days - train) // count if train is not None else days // (count + _RATIO))
     if train is None:
         train = days - count * test if anchored else min(_RATIO * test, days - count * test)
     needed = train + count * test
