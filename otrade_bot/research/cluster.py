@@ -210,7 +210,7 @@ def _kernel(strategies: tuple[StrategySource, ...]) -> Kernel:
     """Built from the sources that came with the job, so that a strategy needs no file here."""
     key = tuple((one.name, one.source) for one in strategies)
     if key not in _kernels:
-        _kernels[key] = build.load(strategies)
+        _kernels[key] = build.load(strategies, in_process=True)
     return _kernels[key]
 
 

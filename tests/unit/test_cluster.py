@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from optimize_room import made_up_job
 
-from otrade_bot.core.errors import ConfigException, KernelException, TradingException
+from otrade_bot.core.errors import ConfigException, KernelException
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.research import cluster
 from otrade_bot.research.cluster import Cluster, difference, fingerprint
@@ -143,22 +141,3 @@ def test_no_cluster_is_one_line(unused: str = "tcp://127.0.0.1:1") -> None:
 def test_the_difference_is_told_by_name() -> None:
     assert difference(fingerprint(), fingerprint()) == ""
     assert difference({}, {"kernel": "a"}) == "kernel unknown instead of a"
-
-
-def test_a_cluster_that_goes_away_ends_the_sweep_with_one_line(
-    job: Job, kernel: Kernel, shipped: tuple[TradingStrategy, ...], tmp_path: Path
-) -> None:
-    from distributed import LocalCluster
-
-    from otrade_bot.research.optimize_job import set_records
-
-    make: Any = LocalCluster
-    made = make(n_workers=1, threads_per_worker=1, processes=False, host="127.0.0.1", dashboard_address="127.0.0.1:0",
-                protocol="tcp", local_directory=str(tmp_path), silence_logs=50)  # fmt: skip
-    records = set_records(kernel, shipped[0], [shipped[0].params()] * 200)
-    try:
-        with Cluster(made.scheduler_address) as runner, pytest.raises(TradingException, match="cluster at tcp://"):
-            for _ in runner.sweep(replace(job), records, never):
-                made.close()
-    finally:
-        made.close()
