@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--tape", action="store_true", help="replay the recorded day; exit 1 if it comes out otherwise")
     report.set_defaults(run=_report)
     _backtest_parser(commands)
+    _optimize_parser(commands)
     config = commands.add_parser("config", help="write defaults, validate, show")
     config.add_argument("what", choices=("init", "check", "schema", "show"))
     config.set_defaults(run=_config)
@@ -105,6 +106,39 @@ def _demo_parser(commands: Any) -> None:
 
 def _backtest_parser(commands: Any) -> None:
     test = commands.add_parser("backtest", help="a strategy on recorded prices, days to years: the same kernel")
+    _price_options(test)
+    test.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    test.add_argument("--plot", type=Path, metavar="OUT.png", help="equity, drawdown, entries and exits on the price")
+    test.add_argument("--html", type=Path, metavar="OUT.html", help="the report as one page")
+    test.add_argument("--trades", type=Path, metavar="OUT.csv", help="all trades")
+    test.set_defaults(run=_backtest)
+
+
+def _optimize_parser(commands: Any) -> None:
+    seek = commands.add_parser("optimize", help="search a strategy's parameters on recorded prices")
+    _price_options(seek)
+    seek.add_argument("--search", choices=("grid", "random", "tpe"), default="grid", help="how (default grid)")
+    seek.add_argument("--grid", action="append", default=[], metavar="KEY=FROM:TO:STEP", help="a parameter, or KEY=A,B")
+    seek.add_argument("--trials", type=_count, default=500, metavar="N", help="most sets (default 500)")
+    seek.add_argument("--objective", default="sharpe", metavar="NAME", help="net, sharpe, sortino, calmar and more")
+    seek.add_argument("--min-trades", type=_count, default=10, metavar="N", help="sets with fewer are not picked (10)")
+    seek.add_argument("--walk-forward", type=_count, default=0, metavar="N", help="pick and judge on N windows of days")
+    seek.add_argument("--train", type=_count, metavar="DAYS", help="trading days that a window is picked on")
+    seek.add_argument("--test", type=_count, metavar="DAYS", help="trading days after them that it is judged on")
+    seek.add_argument("--anchored", action="store_true", help="every training begins with the first day")
+    seek.add_argument("--seed", type=_seed, default=1, help="of random and tpe (default 1)")
+    seek.add_argument("--jobs", type=_count, metavar="N", help="threads; default: all cores")
+    seek.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler, tcp://HOST:PORT, computes instead")
+    seek.add_argument("--heatmap", type=Path, metavar="OUT.png", help="two parameters against the objective")
+    seek.add_argument("--heatmap-axes", type=_names, default=[], metavar="A,B", help="default: the first two")
+    seek.add_argument("--heatmap-others", choices=("best", "mean"), default="best", help="what stands for the others")
+    seek.add_argument("--csv", type=Path, metavar="OUT.csv", help="all sets")
+    seek.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    seek.set_defaults(run=_optimize)
+
+
+def _price_options(test: Any) -> None:
+    """Files, and what trades them how: of backtest and optimize."""
     test.add_argument("files", type=Path, nargs="+", metavar="FILE", help="ticks or OHLC bars, CSV or Parquet; folders")
     test.add_argument("--strategy", metavar="NAME", help="default: ema_crossover")
     test.add_argument("--strategies", type=Path, metavar="DIR", help="folder of your own strategies")
@@ -122,11 +156,6 @@ def _backtest_parser(commands: Any) -> None:
     test.add_argument("--label", choices=("auto", "end", "start"), default="auto", help="which end of a bar is named")
     test.add_argument("--all-days", action="store_true", help="trade on days that the calendar calls closed too")
     test.add_argument("--as-future", action="store_true", help="trade an index as if it were its future")
-    test.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    test.add_argument("--plot", type=Path, metavar="OUT.png", help="equity, drawdown, entries and exits on the price")
-    test.add_argument("--html", type=Path, metavar="OUT.html", help="the report as one page")
-    test.add_argument("--trades", type=Path, metavar="OUT.csv", help="all trades")
-    test.set_defaults(run=_backtest)
 
 
 def _run_parser(commands: Any) -> None:
@@ -176,6 +205,16 @@ def _param(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except ValueError:
         return key, value
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 10_000_000):
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: a whole number from 1 to 10000000")
+    return int(text)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
 
 
 def _rupees(text: str) -> int:
@@ -228,6 +267,12 @@ def _backtest(args: argparse.Namespace) -> int:
     from otrade_bot.service.backtest_command import run_backtest
 
     return run_backtest(args)
+
+
+def _optimize(args: argparse.Namespace) -> int:
+    from otrade_bot.service.optimize_command import run_optimize
+
+    return run_optimize(args)
 
 
 def _run(args: argparse.Namespace) -> int:

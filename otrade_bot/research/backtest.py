@@ -7,7 +7,7 @@ the settings that live trading obeys. Nothing here decides anything: it feeds da
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -23,6 +23,7 @@ from otrade_bot.core.errors import ConfigException, DataException
 from otrade_bot.core.model import Instrument, InstrumentKind, Product, Side
 from otrade_bot.core.session import day_session, segment_of
 from otrade_bot.kernel import state as abi
+from otrade_bot.kernel.candles import Candle
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.research.data import Market
 from otrade_bot.research.replay import Replay
@@ -218,9 +219,7 @@ class Backtest:
         )  # fmt: skip
 
     def _day(self, run: Any, day: date) -> Day:
-        known = self._instruments(day)
-        for row in self.rows:
-            row.instrument = known[row.instrument.symbol]
+        self.morning(day)
         before, trades = int(run.account[0]["unrealised"]), int(run.tally[0]["trades"])
         events = self.market.events(day)
         try:
@@ -244,20 +243,28 @@ class Backtest:
             symbol: self._store.build(symbol, day, self._seen.get(symbol, 0)) for symbol in self.market.symbols
         }
 
-    def _warm(self, run: Any) -> int:
-        """Bars of the days before: of the files themselves, and of those given as history."""
-        first = self.market.days[0]
-        run.prepare(first)
+    def morning(self, day: date) -> None:
+        """The rows' instruments as they are on a day; days in order."""
+        known = self._instruments(day)
+        for row in self.rows:
+            row.instrument = known[row.instrument.symbol]
+
+    def past(self) -> Iterator[tuple[int, list[Candle]]]:
+        """Closed bars of the days before, by row: of those given as history, and of the files themselves."""
+        first, before = self.market.days[0], self.market.before
         by_symbol = {row.instrument.symbol: row for row in self.rows if row.strategy}
-        before = self.market.before
         earlier = [one.file(before) for one in self.market.prices if any(_length(one.on(day)) for day in before)]
-        count = 0
         for file in (*self.history, *earlier):
             row = by_symbol.get(file.symbol)
             if row is not None:
-                bars = closed_bars(file, row.timeframe_ns, partial(self._opens, row), first)
-                run.warm(row.index, bars)
-                count += len(bars)
+                yield row.index, closed_bars(file, row.timeframe_ns, partial(self._opens, row), first)
+
+    def _warm(self, run: Any) -> int:
+        run.prepare(self.market.days[0])
+        count = 0
+        for row, bars in self.past():
+            run.warm(row, bars)
+            count += len(bars)
         return count
 
     def _opens(self, row: Row, day: date) -> int:

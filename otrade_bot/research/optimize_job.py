@@ -20,12 +20,13 @@ from otrade_bot.core.session import Calendar
 from otrade_bot.kernel import state as abi
 from otrade_bot.kernel.candles import Candle
 from otrade_bot.kernel.compile import Kernel, StrategySource
+from otrade_bot.research.backtest import Backtest
 from otrade_bot.strategies.base import StrategyParams
 from otrade_bot.strategies.loader import TradingStrategy
 from otrade_bot.trading import setup
 from otrade_bot.trading.table import Row
 
-__all__ = ["Job", "Outcome", "Sweeper", "job_of", "set_records"]
+__all__ = ["Job", "Outcome", "Sweeper", "job_of", "job_of_backtest", "set_records"]
 
 Array = npt.NDArray[Any]
 #: Sets that go through a day together: their rows and the day's prices fit into a core's cache.
@@ -109,6 +110,20 @@ def job_of(
         feed=_joined(kernel, feeds), feed_at=_offsets(feeds), timers=_joined(kernel, timers), timer_at=_offsets(timers),
         dates=np.array([day.toordinal() for day, _ in days], np.int64), venue=venue,
         trades=_room(config, len(rows), feeds),
+    )  # fmt: skip
+
+
+def job_of_backtest(test: Backtest, strategies: dict[str, TradingStrategy]) -> Job:
+    """The job over a backtest's days, rows, frictions and history, so that a set comes to what that would.
+    ``strategies``: all that its kernel was made of."""
+    past: dict[int, list[Candle]] = {}
+    for row, bars in test.past():
+        past.setdefault(row, []).extend(bars)
+    friction = test.friction
+    return job_of(
+        test.config, test.kernel, test.rows, strategies, test.config.calendar,
+        [(day, test.market.events(day)) for day in test.market.days], latency_ns=friction.latency_ns,
+        slip_ppm=friction.slip_ppm, participation_ppm=friction.participation_ppm, history=past, morning=test.morning,
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from otrade_bot.core.errors import ConfigException
 from otrade_bot.strategies.base import StrategyParams
 from otrade_bot.strategies.loader import TradingStrategy
 
-__all__ = ["BATCH", "Dimension", "Space", "Tpe", "grid", "grid_size", "random_sets", "space_of"]
+__all__ = ["BATCH", "Dimension", "Space", "Tpe", "example", "grid", "grid_size", "random_sets", "space_of"]
 
 Kind = Literal["int", "float", "bool"]
 Value = int | float | bool
@@ -182,7 +182,7 @@ def _bounded(strategy: TradingStrategy, name: str) -> Dimension:
         missing = " and ".join(word for word, end in (("lower", low), ("upper", high)) if end is None)
         raise ConfigException(
             f"PARAMS of {strategy.name} has no {missing} bound for it", key=name,
-            allowed=f"name what to search, --grid {name}=FROM:TO:STEP, or leave it out by --set {name}=VALUE",
+            allowed=f"name what to search, --grid {name}=FROM:TO:STEP, or leave it out by --param {name}=VALUE",
         )  # fmt: skip
     return Dimension(name, kind, low, high)
 
@@ -229,6 +229,16 @@ def _read(word: str, kind: Kind, text: str) -> Value:
         kinds = {"int": "whole numbers", "float": "numbers", "bool": "yes or no"}
         raise ConfigException("not understood", key="--grid", value=word, allowed=kinds[kind])
     return value
+
+
+def example(space: Space) -> StrategyParams:
+    """One set that PARAMS allows. Raises ConfigException where none is found."""
+    blank = Space(space.strategy, space.dimensions, space.fixed)
+    found = next(random_sets(blank, 20, 1), None) or next(grid(blank, 10_000), None)
+    if found is None:
+        why = ", ".join(blank.refused) or "no value"
+        raise ConfigException(f"no combination is allowed: {why}", key="--grid", value="; ".join(space.words()))
+    return found
 
 
 # --- the ways through it ----------------------------------------------------------------------------

@@ -27,32 +27,32 @@ from otrade_bot.service.desk import with_shipped
 from otrade_bot.strategies.loader import build_kernel
 from otrade_bot.trading.setup import load_strategies, user_strategies
 
-__all__ = ["run_backtest"]
+__all__ = ["bar", "friction_of", "run_backtest", "settings_of", "writable", "write"]
 
 
 def run_backtest(args: argparse.Namespace) -> int:
     """0 after a report, whatever it says."""
     began = time.monotonic()
-    _writable([args.plot, args.html, args.trades])
+    writable([args.plot, args.html, args.trades])
     manager = ConfigManager(config_dir(), environment())
     config = manager.load(create=False)
     folder = args.strategies or user_strategies(config, manager.config_dir)
     if folder is not None and not folder.is_dir():
         raise ConfigException("no such folder", key="--strategies", value=str(folder))
-    with _bar("Reading") as show:
+    with bar("Reading") as show:
         market = load_files(
             args.files, calendar=config.calendar, label=args.label, all_days=args.all_days,
             progress=lambda what, at, of: show(at, of, what),
         ).between(args.start, args.end)  # fmt: skip
-    config = _settings(config, market, args)
+    config = settings_of(config, market, args)
     strategies = load_strategies(config, folder)
     kernel = build_kernel(with_shipped(strategies).values(), progress=compiling, in_process=True)
     test = Backtest(
-        config, market, strategies, kernel, _friction(config, args),
+        config, market, strategies, kernel, friction_of(config, args),
         [read_any(path) for path in args.history],
     )  # fmt: skip
     started = time.monotonic()
-    with _bar("Replaying") as show:
+    with bar("Replaying") as show:
         found = test.run(lambda at, of: show(at, of, str(market.days[at - 1])))
     ended = time.monotonic()
     result = report(found)
@@ -69,7 +69,7 @@ def run_backtest(args: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(config: Config, market: Market, args: argparse.Namespace) -> Config:
+def settings_of(config: Config, market: Market, args: argparse.Namespace) -> Config:
     return adapted(
         config, market, strategy=args.strategy, timeframe=args.timeframe, params=dict(args.param),
         product=Product(args.product) if args.product else None, capital=args.capital,
@@ -77,7 +77,7 @@ def _settings(config: Config, market: Market, args: argparse.Namespace) -> Confi
     )  # fmt: skip
 
 
-def _friction(config: Config, args: argparse.Namespace) -> Friction:
+def friction_of(config: Config, args: argparse.Namespace) -> Friction:
     """The paper broker's numbers, where the command line has no others."""
     paper = config.brokers.paper
     latency = paper.latency_ms if args.latency_ms is None else args.latency_ms
@@ -91,23 +91,23 @@ def _outputs(found: Any, result: dict[str, Any], args: argparse.Namespace) -> No
     if args.plot is not None:
         from otrade_bot.research.backtest_plot import picture, png
 
-        _write(args.plot, png(picture(found, result)))
+        write(args.plot, png(picture(found, result)))
     if args.html is not None:
         from otrade_bot.research.backtest_html import page
 
-        _write(args.html, page(found, result).encode())
+        write(args.html, page(found, result).encode())
     if args.trades is not None:
-        _write(args.trades, trades_csv(result).encode())
+        write(args.trades, trades_csv(result).encode())
 
 
-def _writable(paths: list[Path | None]) -> None:
+def writable(paths: list[Path | None]) -> None:
     """Before minutes of work, not after. Raises ConfigException."""
     for path in paths:
         if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
             raise ConfigException("cannot be written", key=str(path), allowed="a file in a folder that exists")
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
     try:
         path.write_bytes(data)
     except OSError as error:
@@ -115,7 +115,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def _bar(what: str) -> Iterator[Any]:
+def bar(what: str) -> Iterator[Any]:
     """A progress bar on standard error, where that is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:

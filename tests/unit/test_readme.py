@@ -57,7 +57,7 @@ TUTORIAL = (ROOT / "docs/strategies.md").read_text(encoding="utf-8")
 LIVE = (ROOT / "docs/live.md").read_text(encoding="utf-8")
 DOCUMENTS = (
     *("README.md", "docs/strategies.md", "docs/architecture.md", "docs/performance.md", "docs/when.md"),
-    *("docs/backtest.md", "docs/live.md", "docs/reliability.md", "docs/tour/README.md"),
+    *("docs/backtest.md", "docs/optimize.md", "docs/live.md", "docs/reliability.md", "docs/tour/README.md"),
     *sorted(f"docs/cockpit/{path.name}" for path in (ROOT / "docs/cockpit").glob("*.md")),
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -275,6 +275,13 @@ def test_options_of_the_backtest_are_those_of_the_command_line() -> None:
     rows = re.findall(r"^\| (`--.+?) \| ", section("The backtest"), re.MULTILINE)
     named = {option for row in rows for option in re.findall(r"--[a-z-]+", row)}
     assert named == set(re.findall(r"--[a-z-]+", help_of("backtest"))) - {"--help"}
+
+
+def test_options_of_the_search_are_those_of_its_page_and_of_the_backtest() -> None:
+    page = (ROOT / "docs/optimize.md").read_text(encoding="utf-8")
+    asked = set(re.findall(r"--[a-z-]+", help_of("optimize"))) - {"--help"}
+    own = asked - set(re.findall(r"--[a-z-]+", help_of("backtest")))
+    assert own <= set(re.findall(r"--[a-z][a-z-]+", page)) <= asked
 
 
 def test_options_of_the_service_are_those_of_the_command_line() -> None:
