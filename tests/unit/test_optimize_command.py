@@ -22,7 +22,7 @@ from otrade_bot.kernel.compile import Kernel
 from otrade_bot.research.backtest import Backtest, Friction
 from otrade_bot.research.data import Market, load_files
 from otrade_bot.research.optimize_job import Sweeper, job_of_backtest, set_records
-from otrade_bot.service import optimize_command
+from otrade_bot.service import backtest_command, optimize_command
 from otrade_bot.strategies.loader import TradingStrategy
 
 Shipped = tuple[TradingStrategy, ...]
@@ -69,7 +69,7 @@ def over(
     [
         ("ema_crossover", "1m", [FAST, SLOW], Friction(), {}),
         ("ema_crossover", "5m", [FAST, SLOW], Friction(800_000_000, 300, 300_000), {"max_trades_per_day": 9}),
-        ("ema_crossover", "1m", [SLOW], Friction(), {"max_order_value": 20_000, "daily_loss_limit": 80}),
+        ("ema_crossover", "1m", [SLOW], Friction(), {"max_order_value": 29_700, "daily_loss_limit": 80}),
         ("momentum_ladder", "1m", [LADDER], Friction(0, 100), {"product": "CNC"}),
     ],
 )
@@ -104,7 +104,8 @@ def test_a_set_comes_to_what_backtest_comes_to(
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> Path:
     monkeypatch.setenv("OTRADE_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("OTRADE_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setattr(optimize_command, "build_kernel", lambda *_, **__: kernel)
+    for command in (backtest_command, optimize_command):
+        monkeypatch.setattr(command, "build_kernel", lambda *_, **__: kernel)
     return tmp_path
 
 
