@@ -38,7 +38,7 @@ def workers(tmp_path_factory: pytest.TempPathFactory, kernel: Kernel) -> Iterato
     ) as made:  # fmt: skip
         yield made
     left = set(psutil.Process().children(recursive=True)) - before
-    gone, alive = psutil.wait_procs([p for p in left if "resource_tracker" not in " ".join(_line(p))], timeout=10)
+    _gone, alive = psutil.wait_procs([p for p in left if "resource_tracker" not in " ".join(_line(p))], timeout=10)
     assert not alive
 
 
@@ -132,9 +132,10 @@ def test_a_strategys_own_failure_comes_back_with_its_set(
     assert [why for _, outcome in answers for why in outcome.faults.values()]
 
 
-def test_no_cluster_is_one_line(unused: str = "tcp://127.0.0.1:1") -> None:
-    for address in (unused, "nonsense:::"):
-        with pytest.raises(ConfigException, match="no scheduler answers.*allowed: tcp://HOST:PORT"):
+def test_no_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "CONNECT", 0.3)
+    for address in ("tcp://127.0.0.1:1", "nonsense:::"):
+        with pytest.raises(ConfigException, match=r"no scheduler answers.*allowed: tcp://HOST:PORT"):
             Cluster(address)
 
 
