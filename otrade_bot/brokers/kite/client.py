@@ -57,15 +57,11 @@ class Lane:
 
     def __init__(self, settings: KiteSettings) -> None:
         sdk = kite_sdk()  # only where there is a Kite account
-        from requests.adapters import HTTPAdapter
+        from otrade_bot.brokers.kite.http import KiteSession
 
         waits = settings.connect, settings.silence
         self.kite: Any = sdk.KiteConnect(settings.api_key, root=settings.root, timeout=waits)
-        self._http = self.kite.reqsession
-        self._http.trust_env = False
-        self._http.max_redirects = 0
-        for scheme in ("https://", "http://"):
-            self._http.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
+        self.kite.reqsession = self._http = KiteSession()
         self._http.hooks["response"].append(self._see)
         self._answer: Any = None
         self.used = time.monotonic()
