@@ -30,6 +30,8 @@ OWN_KEYS = frozenset({"ts", "ns", "kind", "symbol", "text", "severity", "cause",
 
 #: What binds a line to others, and says nothing of the day.
 _BONDS = ("mark", "cause", "follows", "chain")
+#: Holds neither text nor what JSON has no word for.
+_SAFE = frozenset({int, bool, type(None)})
 #: More than the longest line has.
 _TAIL = 1 << 20
 
@@ -224,11 +226,13 @@ def _line(event: Event) -> dict[str, Any]:
 
 def _clean(value: Any, name: str = "") -> Any:
     """JSON values without NaN, infinities and secrets. ``name`` is the key the value stands under."""
+    if type(value) in _SAFE:
+        return value
     if isinstance(value, str):
         return MASK if value and _hides_text(name) else mask_text(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):  # to ask for a dict first is cheap
         inner = name if _hides_text(name) else ""
         return {mask_text(str(key)): _clean(item, inner or str(key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

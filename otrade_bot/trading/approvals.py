@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -183,7 +183,7 @@ class Approvals:
         if fault := self._fault(i):
             self._end(question, *fault)
             return fault[1]
-        now = replace(i, ts=engine.clock.now_ns())
+        now = i._replace(ts=engine.clock.now_ns())
         self._forget(question, f"approved by {by}" if by else "entered, as nobody answered")
         engine.emit(Event(EventKind.APPROVAL, now.ts, engine.table[i.row].instrument.symbol, data={
             "ref": question.ref, "by": by, "rung": i.rung + 1, "side": Side(i.side).name, "quantity": i.qty,
@@ -195,7 +195,7 @@ class Approvals:
     def _end(self, question: Question, code: str, why: str, by: str = "") -> None:
         """No entry: the kernel's rung is free again, and it is said why."""
         self._forget(question, why)
-        self.engine.refuse(replace(question.intent, ts=self.engine.clock.now_ns()), code, why, by=by, ref=question.ref)
+        self.engine.refuse(question.intent._replace(ts=self.engine.clock.now_ns()), code, why, by=by, ref=question.ref)
         self.engine.tell_rejected(question.intent)
 
     def _forget(self, question: Question, how: str) -> None:

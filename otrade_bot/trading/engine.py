@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
@@ -163,6 +163,7 @@ class LiveTradingEngine:
         self._busy = False
         self._exits_only: set[int] = set()  #: whose strategy has raised, or has left the settings
         self._failures: set[str] = set()
+        self._told: dict[str, list[str]] = {}  #: by strategy: which of its numbers an evaluation tells
         self._refused: dict[tuple[int, int, str], int] = {}  #: row, rung, why: when that was told
         self._books = asyncio.Lock()  #: one reader of the broker's books at a time
         self._begun = self._compared = 0  #: comparisons begun, and the newest that ended well
@@ -665,9 +666,10 @@ class LiveTradingEngine:
             self._do(self.deck.taken(n))
 
     def _do(self, intents: npt.NDArray[Any]) -> None:
-        self._stirred = self._stirred or bool((intents["kind"] != abi.EVALUATED).any())
-        for intent in intents:
-            self._INTENTS[int(intent["kind"])](self, _Intent(*(int(v) for v in intent.item())))
+        found = [_Intent._make(intent) for intent in intents.tolist()]
+        self._stirred = self._stirred or any(intent.kind != abi.EVALUATED for intent in found)
+        for intent in found:
+            self._INTENTS[intent.kind](self, intent)
 
     def _strategy_failed(self, row: int, error: Exception) -> None:
         """A strategy raised at run time: it is switched off for this row, what had been intended before it
@@ -737,12 +739,19 @@ class LiveTradingEngine:
     def _evaluated(self, i: _Intent) -> None:
         row = self.table[i.row]
         strategy, record = self.strategies[row.strategy], self.state[i.row]
-        values = {name: float(record[name]) for name in strategy.source.state if record[name].ndim == 0}
+        values = {name: float(record[name]) for name in self._scalars(row.strategy)}
         met = {} if strategy.conditions is None else {"conditions": strategy.conditions.judge(record, row.params)}
         self.emit(Event(EventKind.EVALUATION, i.ts, row.instrument.symbol, severity=Severity.DEBUG, data={
             "strategy": row.strategy, "buy": bool(i.code & 1), "sell": bool(i.code & 2), "ltp_paise": i.price,
             "close": float(record["close"]), "bars": int(record["bars"]), "values": values, **met,
         }))  # fmt: skip
+
+    def _scalars(self, strategy: str) -> list[str]:
+        """What a strategy keeps that is one number."""
+        if (found := self._told.get(strategy)) is None:
+            fields, kept = self.state.dtype, self.strategies[strategy].source.state
+            found = self._told[strategy] = [name for name in kept if fields[name].ndim == 0]
+        return found
 
     def _limited(self, i: _Intent) -> None:
         code, words = self.limit_words(i.code, i.price)
@@ -1029,8 +1038,7 @@ class LiveTradingEngine:
         self.approvals.remember(kept)
 
 
-@dataclass(frozen=True, slots=True)
-class _Intent:
+class _Intent(NamedTuple):
     """An INTENT record as plain integers, in the dtype's order."""
 
     kind: int

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from otrade_bot.core.errors import ConfigException
 from otrade_bot.core.model import BrokerOrder, Instrument, Leg, OrderRequest, OrderStatus, OrderType, Side
@@ -225,6 +226,7 @@ def base36(number: int, width: int) -> str:
     return text.rjust(width, "0")
 
 
+@lru_cache(maxsize=64)
 def strategy_code(name: str) -> str:
     """Three characters that stand for a strategy in a tag."""
     return base36(zlib.crc32(name.encode()) % 36**3, 3)
