@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -234,12 +235,16 @@ def _clean(value: Any, name: str = "") -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, (dict, Mapping)):  # to ask for a dict first is cheap
         inner = name if _hides_text(name) else ""
-        return {mask_text(str(key)): _clean(item, inner or str(key)) for key, item in value.items()}
+        return {
+            mask_text(str(key)): item if type(item) in _SAFE else _clean(item, inner or str(key))
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [_clean(item, name) for item in value]
     return value
 
 
+@lru_cache(maxsize=1024)
 def _hides_text(name: str) -> bool:
     """Only texts are hidden by name: a count of ``unknown_token`` is no secret. ``key`` alone is none
     either: commands name the setting they change with it."""

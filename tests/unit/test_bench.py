@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import time
@@ -26,6 +27,7 @@ from otrade_bot.research.bench import (
     signal_to_socket,
     ticks,
 )
+from otrade_bot.service import garbage
 from otrade_bot.service.journal import DayJournal
 
 
@@ -91,6 +93,15 @@ def test_every_order_that_is_measured_arrives_at_the_brokers_end(monkeypatch: py
     assert [(row.name, row.unit) for row in rows] == [("signal_to_socket_p50", "ms"), ("signal_to_socket_p99", "ms")]
     assert all(0 < row.low <= row.median <= row.high for row in rows)
     assert len(bench_socket.samples(DayJournal, 3)) == 3
+
+
+def test_signal_to_socket_looks_for_garbage_as_the_service_does_and_puts_everything_back() -> None:
+    before = gc.get_threshold(), gc.get_freeze_count()
+    assert bench_socket.THRESHOLDS == garbage.THRESHOLDS
+    with bench_socket._tidy():
+        assert gc.get_threshold() == garbage.THRESHOLDS
+        assert gc.get_freeze_count() > 1000
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before
 
 
 def test_an_order_that_does_not_leave_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:

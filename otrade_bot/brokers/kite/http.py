@@ -103,6 +103,9 @@ class _Headers(CaseInsensitiveDict[Any]):
         found._store = self._store.copy()
         return found
 
+    def items(self) -> Any:
+        return self._store.values()
+
 
 class _Adapter(HTTPAdapter):
     """Remembers the pool of the last request."""
