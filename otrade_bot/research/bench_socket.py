@@ -2,8 +2,8 @@
 
 Everything on the way is the real thing: kernel, journal on disk, gate, budgets, Kite's own client with its thread and
 its connection. The broker is a process of its own on 127.0.0.1 that notes when bytes come, so what is left out is
-the network, TLS, and the broker. Garbage is looked for as the service does it: between two prices, once in so many orders
-as no minute brings.
+the network, TLS, and the broker. Garbage is looked for as the service does it: between two prices, once in so many
+orders as no minute brings.
 """
 
 from __future__ import annotations
