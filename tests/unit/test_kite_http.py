@@ -64,7 +64,7 @@ def test_what_is_no_plain_form_is_prepared_as_requests_prepares_it(more: dict[st
     assert prepared(KiteSession(), "POST", form, **more) == prepared(ordinary(), "POST", form, **more)
 
 
-@pytest.mark.parametrize("bad", [{"X": "a\r\nb"}, {"X": 1}, {" X": "a"}])
+@pytest.mark.parametrize("bad", [{"X": "a\r\nb"}, {"X": 1}, {"X": ["a"]}, {" X": "a"}])
 def test_a_header_that_requests_refuses_is_refused(bad: dict[str, Any]) -> None:
     session = KiteSession()
     prepared(session, "POST", ORDER)

@@ -23,10 +23,9 @@ __all__ = ["KiteSession"]
 
 #: So many of a kind are remembered; then all are forgotten. There are a few a day: one token, one address.
 MOST = 64
-_PLAIN = (str, int, float)
+_NAMES, _PLAIN = frozenset({str}), frozenset({str, int, float})
 _FORM = "application/x-www-form-urlencoded"
 _HARMLESS = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
-_Form = Mapping[str, object]
 
 
 class KiteSession(Session):
@@ -51,7 +50,7 @@ class KiteSession(Session):
         found.headers = cast(_Headers, bare.headers).copy()
         if len(self.cookies):
             found.prepare_cookies(merge_cookies(RequestsCookieJar(), self.cookies))
-        body = "&".join(f"{_quoted(name)}={_quoted(str(value))}" for name, value in cast(_Form, request.data).items())
+        body = _form(cast(Mapping[str, object], request.data))
         found.headers["Content-Length"], found.headers["Content-Type"] = str(len(body)), _FORM
         found.body = body
         return found
@@ -78,8 +77,11 @@ class KiteSession(Session):
         }  # fmt: skip
 
 
-def _quoted(text: str) -> str:
-    return text if _HARMLESS(text) else quote_plus(text)
+def _form(data: Mapping[str, object]) -> str:
+    pairs = [(name, str(value)) for name, value in data.items()]
+    if not _HARMLESS("".join(map("".join, pairs))):
+        pairs = [(quote_plus(name), quote_plus(value)) for name, value in pairs]
+    return "&".join(map("=".join, pairs))
 
 
 def _plain(request: Request) -> bool:
@@ -88,7 +90,9 @@ def _plain(request: Request) -> bool:
     return (
         type(data) is dict
         and bool(data)
-        and all(type(name) is str and type(value) in _PLAIN for name, value in data.items())
+        and _NAMES.issuperset(map(type, data))
+        and _PLAIN.issuperset(map(type, data.values()))
+        and _NAMES.issuperset(map(type, (request.headers or {}).values()))
         and request.method in ("POST", "PUT")
         and not (request.params or request.files or request.auth or request.json or request.cookies)
         and not any(request.hooks.values())
