@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import http.client
+import ipaddress
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,24 +102,30 @@ def test_cookies_of_the_broker_go_along_as_with_requests() -> None:
 class Wire:
     """Notes each request to the byte and answers it: ``answers`` in turn, the last one for ever."""
 
-    def __init__(self, *answers: bytes) -> None:
+    def __init__(self, *answers: bytes, tls: ssl.SSLContext | None = None) -> None:
         self.came: list[bytes] = []
         self.links = 0
+        self._over, self._tls = False, tls
         self._answers = list(answers)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._accept)
-        self.root = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.root = f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def _accept(self) -> None:
         while True:
             link, _ = self._listener.accept()
             with link:
+                if self._over:
+                    return
                 self.links += 1
-                while data := self._whole(link):
-                    if data == b"END":
-                        return
-                    self.came.append(data)
-                    link.sendall(self._answers[0] if len(self._answers) == 1 else self._answers.pop(0))
+                with contextlib.suppress(OSError):  # a caller that does not trust us hangs up
+                    self._serve(self._tls.wrap_socket(link, server_side=True) if self._tls else link)
+
+    def _serve(self, link: socket.socket) -> None:
+        with link:
+            while data := self._whole(link):
+                self.came.append(data)
+                link.sendall(self._answers[0] if len(self._answers) == 1 else self._answers.pop(0))
 
     def _whole(self, link: socket.socket) -> bytes:
         data = b""
@@ -120,7 +133,7 @@ class Wire:
             data += piece
             head, end, body = data.partition(b"\r\n\r\n")
             length = next((int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length:")), 0)
-            if data == b"END" or (end and len(body) >= length):
+            if end and len(body) >= length:
                 return data
         return b""
 
@@ -129,8 +142,8 @@ class Wire:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with socket.create_connection(self._listener.getsockname()) as link:
-            link.sendall(b"END")
+        self._over = True
+        with socket.create_connection(self._listener.getsockname()):
             self._thread.join()
         self._listener.close()
 
@@ -139,7 +152,7 @@ def answer(body: bytes = b"{}", status: str = "200 OK", more: str = "") -> bytes
     return f"HTTP/1.1 {status}\r\n{more}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-@contextmanager
+@contextlib.contextmanager
 def sending(session: requests.Session) -> Iterator[requests.Session]:
     try:
         yield session
@@ -180,6 +193,56 @@ def test_an_order_leaves_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
             post(session, wire.root)
     assert pieces == wire.came
     assert len(pieces) == 2
+
+
+def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """Of 127.0.0.1, signed by itself: its file, and the server's side of it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    file, both = folder / "certificate.pem", folder / "both.pem"
+    file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    both.write_bytes(secret + file.read_bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    return file, context
+
+
+def test_over_tls_the_same_bytes_leave_on_one_connection_and_only_to_whom_is_trusted(tmp_path: Path) -> None:
+    file, context = certificate(tmp_path)
+    with Wire(answer(), tls=context) as wire:
+        for make in (ordinary, KiteSession):
+            with sending(make()) as session:
+                for _ in range(2):
+                    assert post(session, wire.root, verify=str(file)).status_code == 200
+            with sending(make()) as session, pytest.raises(requests.exceptions.SSLError):
+                post(session, wire.root)
+        assert wire.links == 4
+    assert wire.came[2:] == wire.came[:2]
+    assert len(wire.came) == 4
+
+
+def test_what_is_trusted_is_asked_anew_for_other_certificates(tmp_path: Path) -> None:
+    file, context = certificate(tmp_path)
+    with Wire(answer(), tls=context) as wire, sending(KiteSession()) as session:
+        post(session, wire.root, verify=str(file))
+        session.close()
+        with pytest.raises(requests.exceptions.SSLError):
+            post(session, wire.root)
+        assert post(session, wire.root, verify=str(file)).status_code == 200
+    assert len(wire.came) == 2
 
 
 def test_a_redirect_is_refused_and_repeats_nothing() -> None:
