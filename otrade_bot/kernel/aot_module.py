@@ -42,6 +42,8 @@ def module(
     name = f"_otrade_{key}_{part}"
     if (path := find(folder, part)) is not None:
         return _loaded(name, path), True
+    with suppress(OSError):  # it may be gone, when nobody has started with it for long
+        folder.mkdir(mode=0o700, exist_ok=True)
     if lack := missing(folder):
         raise Unavailable(lack[0])
     with turn(folder) as alone:
@@ -49,7 +51,10 @@ def module(
             return _loaded(name, path), True
         if alone:
             _clear(folder)
-        path = _built(strategies, key, folder, part, entries, name, progress)
+        try:
+            path = _built(strategies, key, folder, part, entries, name, progress)
+        except OSError as error:  # a full disk, no room for a process
+            raise Unavailable(f"nothing can be built in {folder}: {error.strerror or error}") from error
     return _loaded(name, path), False
 
 
@@ -65,7 +70,11 @@ def missing(folder: Path) -> tuple[str, str] | None:
     header = Path(sysconfig.get_path("include")) / "Python.h"
     if not header.exists():
         return f"no headers of Python ({header})", "install them: apt install python3-dev, or your system's like"
-    if os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
+    try:
+        flags = os.statvfs(folder).f_flag
+    except OSError as error:
+        return f"no folder for what is compiled: {error.strerror}", "set OTRADE_CACHE_DIR to one that can be written"
+    if flags & getattr(os, "ST_NOEXEC", 0):
         cure = "set OTRADE_CACHE_DIR to a folder on another disk"
         return f"{folder} is on a disk that nothing may be run from", cure
     return None

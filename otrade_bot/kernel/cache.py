@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -17,7 +18,12 @@ from pathlib import Path
 
 #: s; who waits longer for another process' build goes on without.
 PATIENCE = 300.0
+#: s; a key that nobody has started with for so long is of other sources than today's.
+FORGOTTEN = 45 * 86_400.0
+#: Where nothing can be kept: whatever is tried in it fails.
+NOWHERE = Path(os.devnull) / "otrade-bot"
 _OTHERS_WRITE = 0o022
+_KEY = re.compile(r"[0-9a-f]{24}")
 
 
 @dataclass(frozen=True)
@@ -28,21 +34,32 @@ class Place:
     why: str = ""
 
 
-def place() -> Place:
-    """``$OTRADE_CACHE_DIR``, else the user's cache folder, else a private temporary one."""
-    chosen = os.environ.get("OTRADE_CACHE_DIR")
-    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    wanted = base / "otrade-bot" / "kernel"
+def place(key: str = "") -> Place:
+    """``$OTRADE_CACHE_DIR``, else the user's cache folder, else a private temporary one. A folder that has ``key``
+    already is used also where nothing can be written to it."""
+    wanted = NOWHERE
     try:
+        wanted = _wanted()
         return Place(_ours(wanted))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         why = _words(error)
+    if key and _kept(wanted, key):
+        return Place(wanted.resolve(), f"{why}; what was compiled before is used")
     user = os.getuid() if hasattr(os, "getuid") else 0
     with suppress(OSError):
         private = _ours(Path(tempfile.gettempdir()) / f"otrade-bot-{user}")
         return Place(private, f"{why}; {private} is used")
-    passing = _passing()
-    return Place(passing, f"{why}; {passing} is used until the end of this process")
+    with suppress(OSError):
+        passing = _passing()
+        return Place(passing, f"{why}; {passing} is used until the end of this process")
+    return Place(NOWHERE, f"{why}; nothing is kept, each start compiles")
+
+
+def _wanted() -> Path:
+    """RuntimeError for a user without a home."""
+    chosen = os.environ.get("OTRADE_CACHE_DIR")
+    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return base / "otrade-bot" / "kernel"
 
 
 def cache_root() -> Path:
@@ -51,12 +68,44 @@ def cache_root() -> Path:
 
 
 def subfolder(root: Path, name: str) -> Path:
-    """A private folder in ``root``, which is ours; one that others may write to is thrown away."""
+    """A private folder in ``root``, which is ours; one that others may write to is thrown away. ``NOWHERE`` where
+    nothing can be written nor read."""
     folder = root / name
     with suppress(OSError):
-        return _ours(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    return _ours(folder)
+        if doubt(folder.resolve()):
+            shutil.rmtree(folder, ignore_errors=True)
+    try:
+        made = _ours(folder)
+        os.utime(made)
+    except OSError:
+        return folder if _kept(root, name) else NOWHERE / name
+    return made
+
+
+def _kept(root: Path, key: str) -> bool:
+    """What trades was compiled before and is there; nobody else could have put it there."""
+    with suppress(OSError):
+        real = root.resolve()
+        return not doubt(real) and not doubt((real / key).resolve()) and find(real / key, "live") is not None
+    return False
+
+
+def forget_unused(root: Path, key: str) -> None:
+    """Delete what was compiled of sources with which nobody has started for long, and nobody builds now. A process that
+    runs what is deleted has it in memory."""
+    with suppress(OSError):
+        for name in os.listdir(root):
+            folder = root / name
+            if name != key and _KEY.fullmatch(name) and not folder.is_symlink():
+                _forget(folder)
+
+
+def _forget(folder: Path) -> None:
+    with suppress(OSError):
+        if time.time() - folder.stat().st_mtime > FORGOTTEN:
+            with turn(folder, patience=0) as alone:
+                if alone:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def doubt(path: Path) -> str:
@@ -90,8 +139,10 @@ def _ours(path: Path) -> Path:
         return real
 
 
-def _words(error: OSError) -> str:
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 @cache
@@ -101,14 +152,25 @@ def _passing() -> Path:
     return folder
 
 
+def writable(folder: Path) -> bool:
+    """A file can be made there."""
+    with suppress(OSError), tempfile.TemporaryFile(dir=folder):
+        return True
+    return False
+
+
 def write_once(path: Path, text: str) -> None:
     """Atomic, so that two processes that build the same kernel do not see half a file."""
     if path.exists():
         return
     handle, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    os.replace(temporary, path)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
 
 
 # --- modules --------------------------------------------------------------------------------------

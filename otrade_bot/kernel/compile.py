@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -27,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from otrade_bot.kernel import state as abi
-from otrade_bot.kernel.cache import cache_root, find, place, subfolder, turn, write_once
+from otrade_bot.kernel.cache import cache_root, find, forget_unused, place, subfolder, turn, writable, write_once
 from otrade_bot.kernel.check import checked
 from otrade_bot.kernel.link import SOURCES, helpers, hooks_source, link, plain
 
@@ -259,8 +260,9 @@ def load(
         given = {name: entries[name] for name in ENTRIES}
         return Kernel(row, params, sids, "interpreted", False, False, **given, executor=INTERPRETED)
     key = source_key(sources)
-    kept = place()
+    kept = place(key)
     folder = subfolder(kept.path, key)
+    forget_unused(kept.path, key)
     why = kept.why
     now: tuple[str, ...] = ("run",)  # calls everything that a strategy may have got wrong
     if not in_process:
@@ -289,7 +291,8 @@ def outlook(strategies: Iterable[StrategySource]) -> Outlook:
     """Which kernel ``load`` would give; nothing is compiled."""
     from otrade_bot.kernel.aot_module import missing
 
-    kept, key = place(), source_key(tuple(strategies))
+    key = source_key(tuple(strategies))
+    kept = place(key)
     cure = "make it a folder that the service's user owns and alone may write to" if kept.why else ""
     if find(kept.path / key, "live") is not None:
         return Outlook(AHEAD, True, kept.path, kept.why, cure)
@@ -336,13 +339,18 @@ def _in_process(
     now: tuple[str, ...],
 ) -> tuple[dict[str, Entry], bool]:
     """Entries that numba compiles here, or reads from the folder, and whether they were there already: those of
-    ``now`` at once, the others when they are first called."""
+    ``now`` at once, the others when they are first called. Where nothing can be written nothing is kept."""
     hooks, done = folder / "hooks.py", folder / f"complete-{len(now)}"
-    write_once(hooks, hooks_source(sources))
     with turn(folder):
         was_cached = done.exists()
-        entries = _compile(sources, row, params, key, hooks, None if was_cached else progress, now)
-        write_once(done, "")
+        keep = False
+        with suppress(OSError):
+            write_once(hooks, hooks_source(sources))
+            keep = True
+        said = None if was_cached else progress
+        entries = _compile(sources, row, params, key, hooks if keep else None, said, now)
+        with suppress(OSError):
+            write_once(done, "")
     return entries, was_cached
 
 
@@ -351,7 +359,7 @@ def _compile(
     row: np.dtype[Any],
     params: np.dtype[Any],
     key: str,
-    hooks: Path,
+    hooks: Path | None,
     progress: Progress | None,
     now: tuple[str, ...],
 ) -> dict[str, Entry]:
@@ -361,16 +369,28 @@ def _compile(
     say = progress or (lambda what, fraction: None)
     namespace = link(sources, helpers(numba), key, hooks)
 
-    def make(name: str) -> Entry:
-        config.CACHE_DIR = str(hooks.parent)
+    def compiled(name: str, *, keep: bool) -> Entry:
         function = namespace[name]
         kind = signature(numba, function, row, params)
-        wrap = numba.njit(kind, error_model="numpy", cache=True, boundscheck=True, nogil=True, _nrt=False)
+        wrap = numba.njit(kind, error_model="numpy", cache=keep, boundscheck=True, nogil=True, _nrt=False)
         try:
             entry: Entry = wrap(function)
         except numba.core.errors.NumbaError as error:
             raise Complaint(with_paths(str(error), sources)) from error
         return entry
+
+    full = False
+
+    def make(name: str) -> Entry:
+        nonlocal full
+        # Where it may not write there numba would keep code beside our sources, and miss edits.
+        if hooks is not None and not full and writable(hooks.parent):
+            config.CACHE_DIR = str(hooks.parent)
+            try:
+                return compiled(name, keep=True)
+            except OSError:
+                full = True
+        return compiled(name, keep=False)
 
     entries: dict[str, Entry] = {}
     for i, name in enumerate(now):

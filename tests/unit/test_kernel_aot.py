@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pwd
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from otrade_bot.control.news.summaries import run_lines
@@ -351,3 +355,102 @@ def test_without_locks_builders_go_on_and_the_last_one_wins(tmp_path: Path) -> N
         assert (first, second) == (True, False)
     with cache.turn(tmp_path / "missing") as alone:
         assert not alone
+
+
+# --- where nothing can be kept ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file can be made any more."""
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    cache._passing.cache_clear()
+    for name in ("TemporaryFile", "TemporaryDirectory", "mkstemp", "mkdtemp"):
+        monkeypatch.setattr(tempfile, name, full)
+
+
+def kept_kernel(root: Path, made: Any, key: str) -> Path:
+    """As if it had been compiled there before."""
+    good, folder = cache.find(made[0], "live"), cache.subfolder(root, key)
+    assert good is not None
+    (folder / good.name).write_bytes(good.read_bytes())
+    (folder / good.name).chmod(0o600)
+    return folder
+
+
+def test_what_was_compiled_is_used_from_a_full_or_readonly_disk(home: Path, made: Any, request: Any) -> None:
+    key = source_key(())
+    folder = kept_kernel(cache.place().path, made, key)
+    request.getfixturevalue("no_room")
+    found = cache.place(key)
+    assert cache.subfolder(found.path, key) == folder
+    assert found.why.endswith("; what was compiled before is used")
+    assert small(folder)[1] is True
+    folder.chmod(0o777)
+    assert cache.place(key).path == cache.NOWHERE
+
+
+def in_process(folder: Path) -> int:
+    """Charges of a small order, by an entry that is compiled here."""
+    row, params = abi.row_dtype({}), abi.params_dtype({})
+    entries, _ = build._in_process((), row, params, source_key(()), folder, None, SMALL)
+    return entries["charge_one"](np.zeros(1, params), 0, 1, 100)
+
+
+def test_where_nothing_can_be_written_it_is_compiled_all_the_same(home: Path, no_room: None) -> None:
+    found = cache.place(source_key(()))
+    assert found.why.endswith("; nothing is kept, each start compiles")
+    folder = cache.subfolder(found.path, source_key(()))
+    with pytest.raises(Unavailable, match="no folder for what is compiled"):
+        small(folder)
+    assert in_process(folder) == 0
+    assert not build.outlook(()).ready
+
+
+def test_a_disk_that_fills_up_meanwhile_costs_what_is_kept_and_not_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from numba.core.caching import IndexDataCacheFile
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(IndexDataCacheFile, "_save_data", full)
+    assert in_process(tmp_path) == 0
+    monkeypatch.setattr(aot_module, "keep", full)
+    monkeypatch.setattr(aot_module, "_ask", lambda *_: {"built": "it"})
+    with pytest.raises(Unavailable, match="No space left on device"):
+        small(tmp_path)
+
+
+def test_a_user_without_a_home_has_a_place_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OTRADE_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: {}[0])
+    found = cache.place()
+    assert found.why.startswith("Could not determine home directory")
+    assert cache.doubt(found.path) == ""
+
+
+def test_keys_that_nobody_has_started_with_for_long_go_and_nothing_else_does(home: Path) -> None:
+    root, now = cache.place().path, time.time()
+    old, used, mine, building = (f"{i:024x}" for i in range(4))
+    folders = {name: cache.subfolder(root, name) for name in (old, used, mine, building, "a folder of somebody's")}
+    (root / "note").write_text("a file")
+    for folder in folders.values():
+        os.utime(folder, (now - cache.FORGOTTEN - 60,) * 2)
+    cache.subfolder(root, used)  # a start with it
+    with cache.turn(folders[building]):
+        os.utime(folders[building], (now - cache.FORGOTTEN - 60,) * 2)
+        cache.forget_unused(root, mine)
+    assert sorted(os.listdir(root)) == sorted([used, mine, building, "a folder of somebody's", "note"])
+
+
+def test_a_key_that_is_gone_is_built_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aot_module, "PROGRAM", ("false",))
+    with pytest.raises(Unavailable, match="ended with 1"):
+        small(tmp_path / "gone")
+    assert left_in(tmp_path / "gone") == ["lock"]
