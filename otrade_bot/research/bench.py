@@ -211,6 +211,21 @@ def frames() -> list[Row]:
     return bench_frames.frames()
 
 
+def growth() -> list[Row]:
+    """How cost grows with instruments and with years."""
+    from otrade_bot.research import bench_growth
+
+    by_number = [bench_growth.instruments(count) for count in bench_growth.INSTRUMENTS]
+    return [*by_number, *(bench_growth.years(count) for count in bench_growth.YEARS)]
+
+
+def rss_live() -> list[Row]:
+    """A live service at Kite, with a phone, all day's machinery and 200 shares."""
+    from otrade_bot.research import bench_live
+
+    return bench_live.rss_run_live()
+
+
 def equal_work() -> list[Row]:
     """The same trades on the same prices, by us and by the libraries that are installed."""
     from otrade_bot.research import bench_imports, bench_indicators, bench_peers
@@ -261,7 +276,8 @@ def start_to_first_decision() -> list[Row]:
         began = time.monotonic_ns()
         return (int(child(_FIRST, *command)) - began) / SECOND
 
-    run = ("run", "--rehearse", "2026-09-16T09:20:00", "--speed", "1")
+    run = ("run", "--rehearse", "2026-09-16T09:20:00", "--speed", "60")  # the market's own pause is not ours
+    once(*run), once("demo", "--speed", "60", "--no-input")  # what is compiled once, by Python too, is on disk now
     return [
         Row.of("start_to_first_decision", "s", [once(*run) for _ in range(5)], "run, kernel on disk"),
         Row.of("start_demo", "s", [once("demo", "--speed", "60", "--no-input") for _ in range(5)], "demo, the same"),
@@ -298,6 +314,7 @@ def _jobs(journal: JournalOf) -> dict[str, Callable[[], list[Row]]]:
         "replay_ema_crossover": lambda: [replay("ema_crossover"), replay("ema_crossover", "1m")],
         "replay_momentum_ladder": lambda: [replay("momentum_ladder"), replay("momentum_ladder", "15m")],
         "frames": frames,
+        "growth": growth,
         "equal_work": equal_work,
         "signal_to_paper_order": lambda: signal_to_paper_order(journal),
         "signal_to_socket": lambda: signal_to_socket(journal),
@@ -306,6 +323,7 @@ def _jobs(journal: JournalOf) -> dict[str, Callable[[], list[Row]]]:
         "import": lambda: [import_time()],
         "start_to_first_decision": start_to_first_decision,
         "rss": rss,
+        "rss_run_live": rss_live,
         "rss_parts": rss_parts,
     }
 
@@ -380,9 +398,10 @@ def child(code: str, *arguments: str) -> str:
             "OTRADE_STATE_DIR": f"{folder}/state", "OTRADE_CONFIG_DIR": f"{folder}/config",
             "OTRADE_TELEGRAM_TOKEN": "1:nobody", "OTRADE_TELEGRAM_BASE_URL": "http://127.0.0.1:9/bot",
         }  # fmt: skip
+        usual = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         done = subprocess.run(  # noqa: S603 - our own code
             [sys.executable, "-c", code, *arguments], check=True, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True, env={**os.environ, **moved},
+            stderr=subprocess.PIPE, text=True, env={**usual, **moved},
         )  # fmt: skip
     return (done.stderr.splitlines() or [""])[-1]
 
