@@ -24,7 +24,7 @@ from otrade_bot.research import bench
 from otrade_bot.research.replay import Replay
 from otrade_bot.trading import setup
 
-__all__ = ["frames"]
+__all__ = ["Market", "agree", "client", "frames", "per_tick"]
 
 SIZES = (1, 10, 100, 500, 3000)
 NSE = 1  #: the segment in a token's last byte
@@ -34,7 +34,7 @@ _FIELDS = abi.FEED.names or ()
 BEGINS = at_ist(bench.DAY, 10, 0)
 
 
-class _Market:
+class Market:
     """``count`` instruments and the frames that tell of them, made as they are asked for."""
 
     def __init__(self, count: int, *, depth: bool) -> None:
@@ -108,9 +108,16 @@ def frames() -> list[bench.Row]:
     return [*rows, _row("frame_500_depth", 500, depth=True)]
 
 
+def per_tick(size: int) -> bench.Row:
+    """ns a packet, of frames of ``size``."""
+    market = Market(size, depth=False)
+    samples = [1e3 * _timed(market.decide, _fresh(market, size)) / size for _ in range(9)]
+    return bench.Row.of(f"frame_{size}_tick", "ns", samples, "a packet")
+
+
 def _row(name: str, size: int, *, depth: bool = False) -> bench.Row:
-    market, parse = _Market(size, depth=depth), _client()
-    _agree(market, parse)
+    market, parse = Market(size, depth=depth), client()
+    agree(market, parse)
     ours = [_timed(market.decide, _fresh(market, size)) for _ in range(9)]
     theirs = [_timed(parse, _fresh(market, size, few=True)) for _ in range(5)]
     what = "all ten levels kept" if depth else "quote fields and best bid and ask kept"
@@ -119,7 +126,7 @@ def _row(name: str, size: int, *, depth: bool = False) -> bench.Row:
     return bench.with_peers(row, {"kiteconnect (parse alone)": sorted(theirs)[len(theirs) // 2]})
 
 
-def _fresh(market: _Market, size: int, *, few: bool = False) -> list[bytes]:
+def _fresh(market: Market, size: int, *, few: bool = False) -> list[bytes]:
     """Some milliseconds' worth; not more than the processor's cache holds, as what has just come is there."""
     count = max(3, min(400, (400 if few else 2_000) // size))
     return [market.frame() for _ in range(count)]
@@ -135,14 +142,14 @@ def _timed(job: Callable[[bytes], object], found: Sequence[bytes]) -> float:
     return 1e6 * (time.perf_counter() - began) / len(found)
 
 
-def _client() -> Callable[[bytes], Any]:
+def client() -> Callable[[bytes], Any]:
     from kiteconnect import KiteTicker
 
     parse: Callable[[bytes], Any] = KiteTicker.__new__(KiteTicker)._parse_binary
     return parse
 
 
-def _agree(market: _Market, parse: Callable[[bytes], Any]) -> None:
+def agree(market: Market, parse: Callable[[bytes], Any]) -> None:
     """Raises ValueError where the two read one frame differently."""
     frame = market.frame()
     market.decide(frame)
