@@ -31,64 +31,8 @@ BARS = {"1m": (375, MINUTE), "15m": (250, 15 * MINUTE)}
 SETTLED = 20.0  #: s after the first decision from which memory counts
 PATIENCE = 60.0  #: s for what is under way to be counted
 
-#: Looks from inside: how long each frame took to be decided, how late the loop is, what was counted; told as a file.
-BESIDE = r"""
-import array, asyncio, atexit, json, os, time
-_frames, _lags, _feeds = array.array("d"), array.array("d"), []
-def _told():
-    feed = _feeds[-1] if _feeds else None
-    engine = feed._engine if feed else None
-    found = {"frames": list(_frames), "lags": list(_lags)}
-    if engine is not None:
-        head = engine.deck.head
-        names = "frames packets unknown misshapen torn told used".split()
-        found["head"] = {name: int(getattr(head, name)) for name in names}
-        found["drops"] = [int(n) for n in engine.state["drops"].sum(axis=0)]
-        found["heard"] = sum(line.prices for line in feed._lines)
-        found["positions"], found["signals"] = len(engine.positions()), engine.counters.signals
-    path = os.environ["OTRADE_STATE_DIR"] + "/soak.json"
-    with open(path + ".new", "w") as file:
-        json.dump(found, file)
-    os.replace(path + ".new", path)
-def _trades():
-    """A price has been acted on: starting is over."""
-    engine = _feeds[-1]._engine if _feeds else None
-    return engine is not None and engine.counters.ticks > 0
-def _look():
-    from otrade_bot.service.app import Service
-    from otrade_bot.service.live_feed import LiveFeed
-    from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
-    frame, run, made = LiveFeed._frame, Service.run, LiveFeed.__init__
-    def init(self, *args, **kwargs):
-        made(self, *args, **kwargs)
-        _feeds.append(self)
-    def timed(self, line, data):
-        began = time.perf_counter()
-        try:
-            return frame(self, line, data)
-        finally:
-            if _trades():
-                _frames.append(1e6 * (time.perf_counter() - began))
-    async def lag():
-        last = time.monotonic()
-        while True:
-            due = time.monotonic() + 0.02
-            await asyncio.sleep(0.02)
-            now = time.monotonic()
-            if _trades():
-                _lags.append(1e3 * max(0.0, now - due))
-            if now - last > 2:
-                last = now
-                _told()
-    async def both(self):
-        task = asyncio.ensure_future(lag())
-        try:
-            await run(self)
-        finally:
-            task.cancel()
-    LiveFeed.__init__, LiveFeed._frame, Service.run = init, timed, both
-_look()
-"""
+#: What looks from inside: see there.
+INSIDE = Path(__file__).with_name("soak_inside.py").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -126,11 +70,12 @@ def soak(shares: int, rate: int, minutes: float, *, every: float = 5.0) -> Soak:
     with tempfile.TemporaryDirectory() as name:
         state = Path(name) / "state"
         _past(state, shares)
-        with live_run(shares=shares, rate=rate, state=state, before=BESIDE) as run:
+        with live_run(shares=shares, rate=rate, state=state, before=INSIDE) as run:
             print(f"first price decided after {run.first_s:.2f} s", file=sys.stderr)
             memory = _watched(run, minutes, every)
             sent = run.quiet()
             found = _counted(state, sent)
+        found |= json.loads((state / "soak-times.json").read_bytes())  # written at its end
     return _summary(shares, rate, minutes, sent, found, memory)
 
 
@@ -154,8 +99,7 @@ def _counted(state: Path, sent: int) -> dict[str, Any]:
         except (OSError, ValueError):
             continue
         if found.get("heard", 0) >= sent:
-            time.sleep(2.5)  # said every two seconds: one more, when all is quiet
-            return dict(json.loads((state / "soak.json").read_bytes()))
+            break
     return dict(found)
 
 
