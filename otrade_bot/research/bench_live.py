@@ -44,8 +44,8 @@ def watch():
     from otrade_bot.trading.engine import LiveTradingEngine
     taken = {name: getattr(LiveTradingEngine, name) for name in ("on_price", "on_frame")}
     def first(name):
-        def took(self, *args):
-            done = taken[name](self, *args)
+        def took(self, *args, **named):
+            done = taken[name](self, *args, **named)
             if self.counters.ticks:
                 for each, real in taken.items():
                     setattr(LiveTradingEngine, each, real)
