@@ -18,8 +18,20 @@ from otrade_bot.core.money import rupees_text
 from otrade_bot.trading.snapshot import OrderView, Position, StatusView, Trade
 
 __all__ = [
-    "asking", "blocks", "config", "feed_old", "label", "logs", "orders", "pnl", "positions", "status", "trades",
-    "version", "window",
+    "asking",
+    "banner",
+    "blocks",
+    "config",
+    "feed_old",
+    "label",
+    "logs",
+    "orders",
+    "pnl",
+    "positions",
+    "status",
+    "trades",
+    "version",
+    "window",
 ]  # fmt: skip
 
 #: Of the program, in every language.
@@ -35,13 +47,18 @@ _PRICES = {"simulated": "simulated prices", "replay": "recorded prices"}
 
 def label(state: StatusView) -> str:
     """'PAPER · simulated prices'; empty where orders and prices are both real, and all is known."""
-    prices = _PRICES.get(state.feed)
-    note = f" · {state.note}" if state.note else ""
-    if state.unread:
-        note += " · POSITIONS ARE NOT KNOWN"
-    if state.mode == "live":
-        return f"LIVE · {prices}{note}" if prices else f"LIVE{note}" if note else ""
-    return f"{state.mode.upper() or 'MODE UNKNOWN'} · {prices or f'{state.feed} prices'}{note}"
+    return banner(state.mode, state.feed, state.note, state.unread)
+
+
+def banner(mode: str, feed: str, note: str, unread: str) -> str:
+    """``label`` of what stands in every message, where the rest of the status is not wanted."""
+    prices = _PRICES.get(feed)
+    said = f" · {note}" if note else ""
+    if unread:
+        said += " · POSITIONS ARE NOT KNOWN"
+    if mode == "live":
+        return f"LIVE · {prices}{said}" if prices else f"LIVE{said}" if said else ""
+    return f"{mode.upper() or 'MODE UNKNOWN'} · {prices or f'{feed} prices'}{said}"
 
 
 def status(state: StatusView, now_ns: int, delivery: str = "") -> Reply:

@@ -10,7 +10,6 @@ from otrade_bot.control.news.deaf import Deaf, Hearing
 from otrade_bot.control.news.extra import Extra, addresses, channels
 from otrade_bot.control.reply import Told
 from otrade_bot.core.events import Observer
-from otrade_bot.core.session import Phase
 from otrade_bot.service.logs import get_logger
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def extras_for(service: Service, secrets: Secrets, phone: _Phone) -> Extras:
         get_logger().warning(line)
 
     def market() -> bool:
-        return service.desk is not None and not Phase(service.engine.status().phase).shut
+        return service.desk is not None and not service.engine.view.phase(service.clock.now_ns()).shut
 
     extra = Extra(
         lambda: channels(urls), lambda: service.config.telegram.notifications.extra, phone.label, phone.tell,

@@ -27,7 +27,7 @@ from otrade_bot.control.phone.pace import Pace
 from otrade_bot.control.phone.state import PhoneState
 from otrade_bot.control.reply import Reply, Told, bold, italic, lines, worded
 from otrade_bot.control.screen.terminal import PlainPrinter, PlainTerminal, TerminalUI, terminal
-from otrade_bot.control.views import label
+from otrade_bot.control.views import banner
 from otrade_bot.control.views_card import card, ended
 from otrade_bot.core.events import Event, Observer
 from otrade_bot.core.imports import telegram_library
@@ -142,7 +142,8 @@ class Answers:
         service = self._service
         if service.desk is None:
             return f"{service.config.trading.mode.upper()} · {service.setting.source.name} prices"
-        return label(service.engine.status())
+        engine = service.engine
+        return banner(engine.config.trading.mode, engine.feed, engine.note, engine.unread)
 
     def delivered(self, said: Reply) -> None:
         """An answer is in its chat: the question in it may be answered. Its buttons hold the nonce."""

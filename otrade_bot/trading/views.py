@@ -27,7 +27,7 @@ class View:
     def status(self) -> StatusView:
         engine, a = self.engine, self.engine.account[0]
         now, wish = engine.clock.now_ns(), engine.config.trading.approval
-        newest = max((row.ts_ns for row in engine.table), default=0)
+        newest = int(engine.deck.quotes["last_ts"][: len(engine.table)].max(initial=0))
         return StatusView(
             mode=engine.config.trading.mode,
             broker=engine.broker.name,
@@ -72,11 +72,11 @@ class View:
 
     def window(self, now: int) -> str:
         """'' where an instrument may be entered by the clock, or nothing trades."""
-        numbers = (self.engine.params[row.index] for row in self.engine.table if row.strategy)
-        times = [(int(p["entry_from"]), int(p["entry_until"])) for p in numbers]
-        if not times or any(begin <= now < end for begin, end in times):
+        traded = [row.index for row in self.engine.table if row.strategy]
+        begin, end = (self.engine.params[name][traded] for name in ("entry_from", "entry_until"))
+        if not traded or bool(((begin <= now) & (now < end)).any()):
             return ""
-        later = min((begin for begin, _ in times if begin > now), default=0)
+        later = min((int(one) for one in begin if one > now), default=0)
         return f"wait for {to_ist(later):%H:%M}" if later else "are over for the day"
 
     def phase(self, now: int) -> Phase:
