@@ -25,8 +25,9 @@ LARGE = (".step", ".replay", ".wire")
 #: Functions in those files that every tick passes through: inlined all the same. A call that is not carries
 #: each array as seven words, which costs more than most ticks' work; measured, this doubles a replay's speed.
 EVERY_TICK = frozenset(
-    "price_comes stirred working on_tick on_price mark revalue flat held cost_left tend target_hit trail add_rung "
-    "next_rung evaluate pass_time next_time on_timer lean quiet_bar plain fits calm trails see_bar".split()
+    "price_comes within look stirred working on_tick on_price see decide mark guard revalue appraise flat held "
+    "cost_left tend target_hit trail add_rung next_rung rung_to_add average_before evaluate pass_time next_time "
+    "on_timer time_tells lean quiet_bar plain fits see_bar".split()
 )
 
 Wrap = Callable[[str, Any], Any]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from otrade_bot.kernel.bars import bar_start, begin_bar, moment, walk
-from otrade_bot.kernel.calculations import open_profit
+from otrade_bot.kernel.calculations import trailing_stop
 from otrade_bot.kernel.charges import charge
 from otrade_bot.kernel.fills import fill_price, protected, protection_ppm, takeable, triggered
 from otrade_bot.kernel.limits import accept, far, loss_at, repeated
@@ -24,7 +24,6 @@ from otrade_bot.kernel.state import (
     EXIT_LEG,
     FILL,
     LIMITED,
-    LIVE,
     R_STOP,
     REJECT,
     RUNGS,
@@ -32,18 +31,21 @@ from otrade_bot.kernel.state import (
     T_OK,
 )
 from otrade_bot.kernel.step import (
+    appraise,
+    average_before,
     cost_left,
+    decide,
     flat,
+    guard,
     held,
+    mark,
     next_rung,
     on_end,
     on_entry_fill,
     on_exit_fill,
-    on_price,
-    on_timer,
-    revalue,
-    target_hit,
-    trails,
+    rung_to_add,
+    see,
+    time_tells,
 )
 
 NONE, RESTING, WORKING = 0, 1, 2
@@ -63,6 +65,8 @@ def replay(state: Any, acct: Any, params: Any, work: Any, feed: Any, timers: Any
     rows) fire before the first price at or after them. Trades go to ``trades``; when it is full
     ``tally.overflow`` counts the rest. Returns the number of trades so far.
     """
+    for i in range(len(work)):
+        work[i].until = 0  # the day, or its PARAMS, may be new
     k = 0
     soon = next_time(timers, k)
     for i in range(len(feed)):
@@ -107,9 +111,14 @@ def quiet_bar(s: Any, a: Any, p: Any, w: Any, x: Any, f: Any, side: int, soon: i
     end = f.ts + moment(f.cycle, 3)
     low = min(min(f.value, f.price), min(f.high, f.low))
     high = max(max(f.value, f.price), max(f.high, f.low))
-    if soon <= end or not plain(s, a, p, f, side, end, low) or not fits(s, p, f.ts, end):
+    if w.until == 0:
+        reckon(s, a, p, w)
+    if soon <= end or high > w.high or not within(a, w, low, end):
         return False
-    if stirred(s, w, low, high) or not calm(s, a, p, end, low, high):
+    if not plain(s, a, p, f, side, end, low) or not fits(s, p, f.ts, end):
+        return False
+    worst = w.net * (low if w.net > 0 else high) - w.cost
+    if a.halted == 0 and loss_at(a, a.unrealised - s.unrealised + worst):
         return False
     see_bar(s, a, p, w, x, f, end, low, high)
     tally.ticks += 4
@@ -141,24 +150,6 @@ def fits(s: Any, p: Any, start: int, end: int) -> bool:
     return bool(end < (s.bar_end if s.bar_ticks > 0 else bar_start(s, p, start) + p.tf))
 
 
-def calm(s: Any, a: Any, p: Any, end: int, low: int, high: int) -> bool:
-    """Prices from ``low`` to ``high`` until ``end`` neither halt the day nor make the row leave, trail or add."""
-    worst = 0
-    if not flat(s):
-        if (p.square_off > 0 and end >= p.square_off) or (a.halted != 0 and a.loss_flatten != 0):
-            return False
-        for r in range(RUNGS):
-            if s.side[r] == 0:
-                continue
-            best = high if s.side[r] > 0 else low
-            if held(s, r) <= 0 or s.exit_pending[r] != 0 or target_hit(s, r, best) or trails(s, p, r, best):
-                return False
-            worst += open_profit(s.side[r], held(s, r), cost_left(s, r), low + high - best)
-        if next_rung(s, p, high if s.side[0] > 0 else low) > 0:
-            return False
-    return bool(a.halted != 0 or not loss_at(a, a.unrealised - s.unrealised + worst))
-
-
 def see_bar(s: Any, a: Any, p: Any, w: Any, x: Any, f: Any, end: int, low: int, high: int) -> None:
     """What four accepted prices in a row leave behind, in the order of their volumes."""
     before = s.volume
@@ -184,7 +175,7 @@ def see_bar(s: Any, a: Any, p: Any, w: Any, x: Any, f: Any, end: int, low: int, 
     s.price = f.price
     s.volume = before
     s.ltp = f.price / 100.0
-    revalue(s, a)
+    appraise(s, a, w.net * f.price - w.cost)
 
 
 def walk_bar(state: Any, acct: Any, params: Any, work: Any, f: Any, side: int, timers: Any, k: int, venue: Any,
@@ -217,9 +208,11 @@ def pass_time(state: Any, acct: Any, params: Any, work: Any, timer: Any, venue: 
     n = 0
     for i in range(len(state)):
         if working(work[i]):
+            work[i].until = 0
             chase(state[i], a, params[i], work[i], venue[0], i, timer.ts, ev, out, trades, tally[0])
     for i in range(len(state)):
-        n = on_timer(state[i], a, params[i], i, timer.ts, timer.qty, LIVE, out, n)
+        n = look(state[i], a, params[i], work[i], i, timer.ts, within(a, work[i], state[i].price, timer.ts), out, n)
+        n = time_tells(state[i], a, params[i], i, timer.ts, timer.qty, True, out, n)
     for i in range(n):
         o = out[i]
         q = o.row
@@ -233,20 +226,107 @@ def price_comes(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, price
         return
     tally.ticks += 1
     w.avail = UNBOUNDED if volume == 0 else takeable(volume - s.volume, x.participation_ppm)
-    if stirred(s, w, price, price):  # asked here: most ticks meet nothing, and a call costs more than the answer
+    calm = within(a, w, price, ts)
+    if not calm and stirred(s, w, price):
         meet_orders(s, a, p, w, x, row, ts, price, ev, out, trades, tally)
-    n = on_price(s, a, p, row, ts, price, volume, True, out, 0)
+    traded = see(s, ts, price, volume)
+    n = look(s, a, p, w, row, ts, calm, out, 0)
+    n = decide(s, a, p, row, ts, traded, True, out, n)
     for i in range(n):
         carry_out(s, a, p, w, x, out[i], ev, out, n, trades, tally)
+    if w.until == 0:
+        reckon(s, a, p, w)
 
 
-def stirred(s: Any, w: Any, low: int, high: int) -> bool:
-    """An order of the row is working, or rests where prices from ``low`` to ``high`` come to it."""
+def look(s: Any, a: Any, p: Any, w: Any, row: int, ts: int, calm: bool, out: Any, n: int) -> int:
+    """``step.mark``; where the row only waits, what it holds is valued and nothing else asked."""
+    if calm:
+        appraise(s, a, w.net * s.price - w.cost)
+        return guard(a, row, ts, out, n)
+    w.until = 0
+    return mark(s, a, p, row, ts, True, out, n)
+
+
+def within(a: Any, w: Any, price: int, ts: int) -> bool:
+    """The row does nothing but wait at this price and time. Most ticks are answered by this."""
+    if price < w.low or price > w.high or ts >= w.until:
+        return False
+    return bool(a.halted == 0 or a.loss_flatten == 0 or w.net == 0)
+
+
+def reckon(s: Any, a: Any, p: Any, w: Any) -> None:
+    """Find the row's window; ``until`` 0 where it has none. It holds until an order, a fill or an exit."""
+    w.low = 1
+    w.high = NEVER
+    w.until = NEVER if p.square_off <= 0 or flat(s) else p.square_off
+    w.net = 0
+    w.cost = 0
+    for r in range(RUNGS):
+        if not waits(s, a, p, w, r):
+            w.until = 0
+            return
+    if not waits_to_add(s, p, w):
+        w.until = 0
+
+
+def waits(s: Any, a: Any, p: Any, w: Any, r: int) -> bool:
+    """Narrow the window to where this rung waits for its stop or its target. False where it has more to do."""
+    if w.entry_left[r] != 0 or w.exit_kind[r] == WORKING:
+        return False
+    side = s.side[r]
+    if side == 0:
+        return bool(w.exit_kind[r] == NONE)
+    if held(s, r) <= 0 or s.exit_pending[r] != 0:
+        return False
+    if w.exit_kind[r] == RESTING:
+        short_of(w, -side, w.exit_trigger[r])
+    if s.target[r] != 0:
+        short_of(w, side, s.target[r])
+    w.net += side * held(s, r)
+    w.cost += side * cost_left(s, r)
+    return p.trail[r] == 0 or waits_to_trail(s, a, p, w, r)
+
+
+def waits_to_trail(s: Any, a: Any, p: Any, w: Any, r: int) -> bool:
+    """The same for a runner: until a better price, and until what its stop has moved may be told."""
+    side = s.side[r]
+    short_of(w, side, s.extreme[r] + side)
+    if s.hand_stop[r] != 0:
+        return True
+    stop = trailing_stop(s.extreme[r], p.stop_pct[r], side, p.tick, s.stop[r])
+    if stop == s.stop[r] and stop != s.sent_stop[r]:
+        short_of(w, -side, stop)
+        if abs(stop - s.sent_stop[r]) * 1_000_000 >= a.trail_step_ppm * s.sent_stop[r]:
+            w.until = min(w.until, s.sent_ts[r] + a.trail_interval)
+    return bool(stop == s.stop[r])
+
+
+def waits_to_add(s: Any, p: Any, w: Any) -> bool:
+    """The same for the rung that waits for a gain: to two paise before the price that may be enough."""
+    r = rung_to_add(s, p)
+    if r == 0:
+        return True
+    side = s.side[0]
+    edge = int(average_before(s, r) * (1.0 + side * p.add_pct[r] / 100.0)) - 2 * side
+    short_of(w, side, edge)
+    return next_rung(s, p, edge) == 0
+
+
+def short_of(w: Any, side: int, level: int) -> None:
+    """Narrow the window to prices below the level (side +1) or above it (-1)."""
+    if side > 0:
+        w.high = min(w.high, level - 1)
+    else:
+        w.low = max(w.low, level + 1)
+
+
+def stirred(s: Any, w: Any, price: int) -> bool:
+    """An order of the row is working, or rests where the price has come to it."""
     for r in range(RUNGS):
         kind = w.exit_kind[r]
         if w.entry_left[r] != 0 or kind == WORKING:
             return True
-        if kind == RESTING and triggered(-s.side[r], w.exit_trigger[r], low if s.side[r] > 0 else high):
+        if kind == RESTING and triggered(-s.side[r], w.exit_trigger[r], price):
             return True
     return False
 
@@ -264,6 +344,8 @@ def meet_orders(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, price
 def carry_out(s: Any, a: Any, p: Any, w: Any, x: Any, o: Any, ev: Any, out: Any, n: int, trades: Any,
               tally: Any) -> None:  # fmt: skip
     """Do what one intent asks for."""
+    if o.kind == ENTER or o.kind == STOP or o.kind == EXIT:
+        w.until = 0
     if o.kind == ENTER:
         tally.signals += 1
         send_entry(s, a, p, w, x, o, ev, out, n, trades, tally)

@@ -134,10 +134,11 @@ _ROW: Fields = [
     *((name, _I) for name in "next_cycle unrealised cool_until verdict".split()),
 ]
 
-# What a replay's exchange keeps of a row: its entry orders and its reducing orders, one of each a rung.
+# What a replay keeps of a row: its exchange's entry orders and reducing orders, one of each a rung; and the window,
+# prices and time, in which the row does nothing but wait, with what it holds (net quantity) and for how much.
 WORK = np.dtype(
     [
-        ("avail", _I),
+        *((name, _I) for name in "avail low high until net cost".split()),
         *(
             (name, _I, (RUNGS,))
             for name in (

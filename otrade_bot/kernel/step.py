@@ -118,15 +118,26 @@ def on_tick(s: Any, a: Any, p: Any, e: Any, out: Any, n: int) -> int:
 def on_price(s: Any, a: Any, p: Any, row: int, ts: int, price: int, volume: int, live: bool, out: Any,
              n: int) -> int:  # fmt: skip
     """A price: mark what is held, then see whether a bar has closed, then whether to enter."""
+    traded = see(s, ts, price, volume)
+    n = mark(s, a, p, row, ts, live, out, n)
+    return decide(s, a, p, row, ts, traded, live, out, n)
+
+
+def see(s: Any, ts: int, price: int, volume: int) -> int:
+    """Take a price down; returns what was traded since the last one."""
     traded = volume - s.volume if volume > s.volume else 0
-    ltp = price / 100.0
     s.ts = ts
     s.price = price
     s.volume = volume
-    s.ltp = ltp
-    n = mark(s, a, p, row, ts, live, out, n)
+    s.ltp = price / 100.0
+    return int(traded)
+
+
+def decide(s: Any, a: Any, p: Any, row: int, ts: int, traded: int, live: bool, out: Any, n: int) -> int:
+    """What the price just seen closes and what the strategy makes of it; then it belongs to the bar being built."""
     if p.sid == 0:
         return n
+    ltp = s.price / 100.0
     if p.tf == 0:
         remember(s, ltp, ltp, ltp, ltp, float(traded))
     elif bar_due(s, p, ts):
@@ -156,8 +167,12 @@ def on_bar(s: Any, a: Any, p: Any, e: Any, out: Any, n: int) -> int:
 
 def on_timer(s: Any, a: Any, p: Any, row: int, ts: int, scan: int, code: int, out: Any, n: int) -> int:
     """Time has passed: bars close and square-off comes also where no tick does."""
-    live = code == LIVE
-    n = mark(s, a, p, row, ts, live, out, n)
+    n = mark(s, a, p, row, ts, code == LIVE, out, n)
+    return time_tells(s, a, p, row, ts, scan, code == LIVE, out, n)
+
+
+def time_tells(s: Any, a: Any, p: Any, row: int, ts: int, scan: int, live: bool, out: Any, n: int) -> int:
+    """A bar that ends by now, or a scan between two bars."""
     if p.sid == 0:
         return n
     if bar_due(s, p, ts):
@@ -232,9 +247,8 @@ def cost_left(s: Any, r: int) -> int:
 def mark(s: Any, a: Any, p: Any, row: int, ts: int, live: bool, out: Any, n: int) -> int:
     """Value the row at the last price; trail, exit and add where that price or the time says so."""
     revalue(s, a)
-    if live and a.halted == 0 and loss_reached(a):
-        a.halted = 1
-        n = put(out, n, HALTED, row, 0, 0, 0, 0, 0, 0, 0, 0, ts)
+    if live:
+        n = guard(a, row, ts, out, n)
     if flat(s):
         return n
     for r in range(RUNGS):
@@ -242,6 +256,14 @@ def mark(s: Any, a: Any, p: Any, row: int, ts: int, live: bool, out: Any, n: int
             n = tend(s, a, p, row, ts, r, live, out, n)
     if live:
         n = add_rung(s, a, p, row, ts, out, n)
+    return n
+
+
+def guard(a: Any, row: int, ts: int, out: Any, n: int) -> int:
+    """The day ends for entries when its loss limit is reached."""
+    if a.halted == 0 and loss_reached(a):
+        a.halted = 1
+        return put(out, n, HALTED, row, 0, 0, 0, 0, 0, 0, 0, 0, ts)
     return n
 
 
@@ -253,6 +275,11 @@ def revalue(s: Any, a: Any) -> None:
         for r in range(RUNGS):
             if s.side[r] != 0 and held(s, r) > 0:
                 worth += open_profit(s.side[r], held(s, r), cost_left(s, r), s.price)
+    appraise(s, a, worth)
+
+
+def appraise(s: Any, a: Any, worth: int) -> None:
+    """What the row holds is worth this much more than it cost."""
     if worth != s.unrealised:
         a.unrealised += worth - s.unrealised
         s.unrealised = worth
@@ -267,18 +294,18 @@ def tend(s: Any, a: Any, p: Any, row: int, ts: int, r: int, live: bool, out: Any
             return leave(s, row, ts, r, R_DAILY_LOSS, out, n)
     if held(s, r) == 0 or s.price == 0:
         return n
-    if live and target_hit(s, r, s.price):
+    if live and target_hit(s, r):
         return leave(s, row, ts, r, R_TARGET, out, n)
     if p.trail[r] != 0:
         return trail(s, a, p, row, ts, r, live, out, n)
     return n
 
 
-def target_hit(s: Any, r: int, price: int) -> bool:
-    """The price has reached the rung's target."""
+def target_hit(s: Any, r: int) -> bool:
+    """The last price has reached the rung's target."""
     if s.target[r] == 0:
         return False
-    return bool(price >= s.target[r] if s.side[r] > 0 else price <= s.target[r])
+    return bool(s.price >= s.target[r] if s.side[r] > 0 else s.price <= s.target[r])
 
 
 def trail(s: Any, a: Any, p: Any, row: int, ts: int, r: int, live: bool, out: Any, n: int) -> int:
@@ -301,18 +328,6 @@ def trail(s: Any, a: Any, p: Any, row: int, ts: int, r: int, live: bool, out: An
         s.sent_ts[r] = ts
         return n
     return send_stop(s, row, ts, r, out, n)
-
-
-def trails(s: Any, p: Any, r: int, best: int) -> bool:
-    """``trail`` would do something at prices no better than ``best``."""
-    if p.trail[r] == 0:
-        return False
-    if (s.side[r] > 0 and best > s.extreme[r]) or (s.side[r] < 0 and best < s.extreme[r]):
-        return True
-    if s.hand_stop[r] != 0:
-        return False
-    stop = trailing_stop(s.extreme[r], p.stop_pct[r], s.side[r], p.tick, s.stop[r])
-    return bool(stop != s.stop[r] or stop != s.sent_stop[r])
 
 
 def send_stop(s: Any, row: int, ts: int, r: int, out: Any, n: int) -> int:
@@ -341,15 +356,28 @@ def add_rung(s: Any, a: Any, p: Any, row: int, ts: int, out: Any, n: int) -> int
 
 def next_rung(s: Any, p: Any, price: int) -> int:
     """The rung that this price adds, 0 where it adds none; a better price adds it too."""
+    r = rung_to_add(s, p)
+    if r == 0:
+        return 0
+    return r if gain_percent(average_before(s, r), price, s.side[0]) >= p.add_pct[r] else 0
+
+
+def rung_to_add(s: Any, p: Any) -> int:
+    """The rung that waits for a gain; 0 where none does."""
     if p.rungs < 2 or s.side[0] == 0 or held(s, 0) == 0 or s.exit_pending[0] != 0:
         return 0
     if s.cycle[1] < s.cycle[0]:
-        average = ladder_average(s.filled[0], s.entry_value[0], 0, 0)
-        return 1 if gain_percent(average, price, s.side[0]) >= p.add_pct[1] else 0
+        return 1
     if p.rungs < 3 or s.cycle[2] > s.cycle[0] or held(s, 1) == 0 or s.exit_pending[1] != 0:
         return 0
-    average = ladder_average(s.filled[0], s.entry_value[0], s.filled[1], s.entry_value[1])
-    return 2 if gain_percent(average, price, s.side[0]) >= p.add_pct[2] else 0
+    return 2
+
+
+def average_before(s: Any, r: int) -> float:
+    """The average entry price of the rungs before it."""
+    if r == 1:
+        return ladder_average(s.filled[0], s.entry_value[0], 0, 0)
+    return ladder_average(s.filled[0], s.entry_value[0], s.filled[1], s.entry_value[1])
 
 
 def enter(s: Any, a: Any, p: Any, row: int, ts: int, r: int, side: int, out: Any, n: int) -> int:
