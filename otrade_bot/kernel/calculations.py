@@ -27,6 +27,8 @@ import numpy as np
 import numpy.typing as npt
 
 MILLION = 1_000_000
+#: 2 / (n + 1) by n: a division is what an average costs most.
+SMOOTHING = np.array([2.0 / (n + 1) for n in range(1024)])
 
 
 # --- rings ----------------------------------------------------------------------------------------
@@ -110,6 +112,8 @@ def ema(prev: float, x: float, n: int, count: int) -> float:
         return x
     if count < n:
         return prev + (x - prev) / (count + 1)
+    if n < len(SMOOTHING):
+        return prev + float(SMOOTHING[n]) * (x - prev)
     return prev + 2.0 / (n + 1) * (x - prev)
 
 
@@ -198,11 +202,13 @@ def highest(ring: npt.NDArray[np.float64], count: int, n: int, skip: int) -> flo
     m = window(ring, count, n, skip)
     if m == 0:
         return 0.0
-    i = slot(ring, count, skip)
-    best = float(ring[i])
-    for _ in range(m - 1):
-        i = older(ring, i)
-        best = max(best, float(ring[i]))
+    end = slot(ring, count, skip) + 1
+    best = float(ring[end - 1])
+    for x in ring[max(0, end - m) : end]:
+        best = max(best, float(x))
+    if m > end:
+        for x in ring[len(ring) + end - m :]:
+            best = max(best, float(x))
     return best
 
 
@@ -211,11 +217,13 @@ def lowest(ring: npt.NDArray[np.float64], count: int, n: int, skip: int) -> floa
     m = window(ring, count, n, skip)
     if m == 0:
         return 0.0
-    i = slot(ring, count, skip)
-    best = float(ring[i])
-    for _ in range(m - 1):
-        i = older(ring, i)
-        best = min(best, float(ring[i]))
+    end = slot(ring, count, skip) + 1
+    best = float(ring[end - 1])
+    for x in ring[max(0, end - m) : end]:
+        best = min(best, float(x))
+    if m > end:
+        for x in ring[len(ring) + end - m :]:
+            best = min(best, float(x))
     return best
 
 
@@ -319,9 +327,9 @@ def trailing_stop(extreme_paise: int, percent: float, side: int, tick: int, curr
         return current
     step = max(1, tick)
     if side > 0:
-        below = floor_tick(moved(extreme_paise, percent, -1), step * MILLION) // MILLION
+        below = moved(extreme_paise, percent, -1) // (step * MILLION) * step
         return max(current, step, below)
-    above = ceil_tick(moved(extreme_paise, percent, 1), step * MILLION) // MILLION
+    above = -(-moved(extreme_paise, percent, 1) // (step * MILLION)) * step
     return min(current, above) if current > 0 else above
 
 
