@@ -41,6 +41,8 @@ def bar_start(s: Any, p: Any, ts: int) -> int:
 
     A timer may have closed the bar before its last tick came: that tick belongs to the next one.
     """
+    if ts <= s.bar_end:
+        return s.bar_end
     return max(s.bar_end, p.day_open + (ts - p.day_open) // p.tf * p.tf)
 
 

@@ -108,13 +108,13 @@ def ema(prev: float, x: float, n: int, count: int) -> float:
 
     ``prev`` is the answer before; it is not looked at for the first value.
     """
+    if count >= n > 1:
+        if n < 1024:
+            return prev + float(SMOOTHING[n]) * (x - prev)
+        return prev + 2.0 / (n + 1) * (x - prev)
     if count <= 0 or n <= 1:
         return x
-    if count < n:
-        return prev + (x - prev) / (count + 1)
-    if n < len(SMOOTHING):
-        return prev + float(SMOOTHING[n]) * (x - prev)
-    return prev + 2.0 / (n + 1) * (x - prev)
+    return prev + (x - prev) / (count + 1)
 
 
 def wilder(prev: float, x: float, n: int, count: int) -> float:

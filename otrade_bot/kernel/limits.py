@@ -40,7 +40,10 @@ def accept(s: Any, a: Any, p: Any, ts: int, price: int, volume: int) -> int:
     agree with it: a bad print never does, a real jump does at once.
     """
     code = tick_fault(s, a, p, ts, price, volume)
-    s.drops[code] += 1
+    if code == T_OK:
+        s.drops[T_OK] += 1
+    else:
+        s.drops[code] += 1
     return code
 
 

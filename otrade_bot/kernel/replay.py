@@ -207,8 +207,7 @@ def pass_time(state: Any, acct: Any, params: Any, work: Any, timer: Any, venue: 
     a = acct[0]
     n = 0
     for i in range(len(state)):
-        if working(work[i]):
-            work[i].until = 0
+        if work[i].until == 0 and working(work[i]):
             chase(state[i], a, params[i], work[i], venue[0], i, timer.ts, ev, out, trades, tally[0])
     for i in range(len(state)):
         n = look(state[i], a, params[i], work[i], i, timer.ts, within(a, work[i], state[i].price, timer.ts), out, n)

@@ -137,7 +137,7 @@ def decide(s: Any, a: Any, p: Any, row: int, ts: int, traded: int, live: bool, o
     """What the price just seen closes and what the strategy makes of it; then it belongs to the bar being built."""
     if p.sid == 0:
         return n
-    ltp = s.price / 100.0
+    ltp = s.ltp
     if p.tf == 0:
         remember(s, ltp, ltp, ltp, ltp, float(traded))
     elif bar_due(s, p, ts):
