@@ -14,7 +14,7 @@ from otrade_bot.kernel.bars import bar_start, begin_bar, moment, walk
 from otrade_bot.kernel.calculations import trailing_stop
 from otrade_bot.kernel.charges import charge
 from otrade_bot.kernel.fills import fill_price, protected, protection_ppm, takeable, triggered
-from otrade_bot.kernel.limits import accept, far, loss_at, repeated
+from otrade_bot.kernel.limits import accept, far, loss_at, loss_reached, repeated
 from otrade_bot.kernel.state import (
     BAR,
     DONE,
@@ -36,7 +36,6 @@ from otrade_bot.kernel.step import (
     cost_left,
     decide,
     flat,
-    guard,
     held,
     mark,
     next_rung,
@@ -241,7 +240,8 @@ def look(s: Any, a: Any, p: Any, w: Any, row: int, ts: int, calm: bool, out: Any
     """``step.mark``; where the row only waits, what it holds is valued and nothing else asked."""
     if calm:
         appraise(s, a, w.net * s.price - w.cost)
-        return guard(a, row, ts, out, n)
+        if a.halted != 0 or not loss_reached(a):
+            return n
     w.until = 0
     return mark(s, a, p, row, ts, True, out, n)
 

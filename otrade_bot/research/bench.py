@@ -42,7 +42,15 @@ SYMBOL = "NSE:BENCH"
 TICKS = 1_000_000
 #: Opens a journal in a folder. Given by the caller: the real one belongs to the service, which is above us.
 JournalOf = Callable[[Path, Clock], Journal]
-#: Narrow brackets, so that there is at least one trade per 1,000 ticks.
+#: The shipped averages with brackets narrow enough for one to two trades per 1,000 ticks of ``ticks``.
+STEADY = {
+    "ema_crossover": {"stop_percent": 0.3, "target_percent": 0.3},
+    "momentum_ladder": {
+        "stop_percent": 0.4, "target_percent": 0.4, "stop2_percent": 0.4, "stop3_percent": 0.4,
+        "add2_percent": 0.08, "add3_percent": 0.16,
+    },
+}  # fmt: skip
+#: Short averages and narrow brackets, for ten times as many: how cost grows with trades.
 BUSY = {
     "ema_crossover": {"fast": 3, "slow": 8, "stop_percent": 0.1, "target_percent": 0.1},
     "momentum_ladder": {
@@ -155,18 +163,24 @@ def step() -> Row:
     return Row.of("step", "ns", (1e9 * seconds(calls) / count for _ in range(9)), "one tick, call included")
 
 
-def replay(name: str, timeframe: str = "tick") -> Row:
+def replay(name: str, timeframe: str = "tick", *, busy: bool = False) -> Row:
     """A random walk through kernel, limits, fills and charges in one compiled call, one core."""
-    kernel, shipped = kernel_of()
-    made, events = replay_of(name, kernel, shipped, timeframe), ticks(TICKS)
+    kernel, shipped = kernel_of(in_process=True)  # as backtests and sweeps load it
+    params = (BUSY if busy else STEADY)[name]
+    made, events = replay_of(name, kernel, shipped, timeframe, params), ticks(TICKS)
     made.start().day(DAY, events[:1000])
     samples, trades = [], 0
     for _ in range(9):
         run = made.start()
         samples.append(len(events) / seconds(lambda run=run: run.day(DAY, events)))  # type: ignore[misc]
         trades = int(run.tally[0]["trades"])
-    label = f"replay_{name}" + ("" if timeframe == "tick" else f"_{timeframe}")
+    label = "_".join(["replay", name, *(["busy"] if busy else []), *([timeframe] if timeframe != "tick" else [])])
     return Row.of(label, "ticks/s", samples, f"{1000 * trades / len(events):.2f} trades per 1,000 ticks")
+
+
+def _replays(name: str, timeframe: str) -> list[Row]:
+    """One strategy: on ticks with few and with many trades, and on bars of ticks, where there are hardly any."""
+    return [replay(name), replay(name, busy=True), replay(name, timeframe, busy=True)]
 
 
 def signal_to_paper_order(journal: JournalOf) -> list[Row]:
@@ -311,8 +325,8 @@ def _jobs(journal: JournalOf) -> dict[str, Callable[[], list[Row]]]:
     return {
         "config_load": lambda: [config_load()],
         "step": lambda: [step()],
-        "replay_ema_crossover": lambda: [replay("ema_crossover"), replay("ema_crossover", "1m")],
-        "replay_momentum_ladder": lambda: [replay("momentum_ladder"), replay("momentum_ladder", "15m")],
+        "replay_ema_crossover": lambda: _replays("ema_crossover", "1m"),
+        "replay_momentum_ladder": lambda: _replays("momentum_ladder", "15m"),
         "frames": frames,
         "growth": growth,
         "equal_work": equal_work,
@@ -406,10 +420,10 @@ def child(code: str, *arguments: str) -> str:
     return (done.stderr.splitlines() or [""])[-1]
 
 
-def kernel_of() -> tuple[Kernel, dict[str, TradingStrategy]]:
-    """The kernel of both shipped strategies, as the demo loads it."""
+def kernel_of(*, in_process: bool = False) -> tuple[Kernel, dict[str, TradingStrategy]]:
+    """The kernel of both shipped strategies, as the demo loads it; ``in_process``: as research does."""
     shipped = {name: load_strategy(name) for name in ("ema_crossover", "momentum_ladder")}
-    return build_kernel(shipped.values()), shipped
+    return build_kernel(shipped.values(), in_process=in_process), shipped
 
 
 def ticks(count: int) -> Any:
@@ -423,12 +437,12 @@ def ticks(count: int) -> Any:
     return tick_events([file], [0])
 
 
-def config_of(name: str, timeframe: str = "tick") -> Config:
+def config_of(name: str, timeframe: str = "tick", params: Mapping[str, Any] | None = None) -> Config:
     """Limits wide open: what is measured is the work, not the waiting."""
     trading = TradingConfig(
         strategies=(
             StrategyConfig.model_validate(
-                {"name": name, "instruments": (SYMBOL,), "timeframe": timeframe, "params": {**BUSY[name]}}
+                {"name": name, "instruments": (SYMBOL,), "timeframe": timeframe, "params": {**(params or BUSY[name])}}
             ),
         )
     )
@@ -438,8 +452,11 @@ def config_of(name: str, timeframe: str = "tick") -> Config:
     return Config(trading, risk, BrokerConfig(), MarketConfig(), ChargesConfig(), TelegramConfig())
 
 
-def replay_of(name: str, kernel: Kernel, shipped: dict[str, TradingStrategy], timeframe: str = "tick") -> Replay:
-    config = config_of(name, timeframe)
+def replay_of(
+    name: str, kernel: Kernel, shipped: dict[str, TradingStrategy], timeframe: str = "tick",
+    params: Mapping[str, Any] | None = None,
+) -> Replay:  # fmt: skip
+    config = config_of(name, timeframe, params)
     rows = setup.build_rows(config, shipped, InstrumentStore(DAY).get)
     return Replay(config, kernel, rows, shipped, config.calendar)
 
