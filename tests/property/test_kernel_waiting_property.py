@@ -72,7 +72,8 @@ class Run:
         self.desk = Desk(kernel, case.strategy, case.rows, case.tf, case.intraday, **params)
         self.desk.limits(**case.limits)
         self.work, self.venue = kernel.new(abi.WORK, case.rows), kernel.new(abi.VENUE, 1)
-        self.venue[0] = (case.latency, case.slip_ppm, case.participation_ppm)
+        self.venue["latency"], self.venue["slip_ppm"] = case.latency, case.slip_ppm
+        self.venue["participation_ppm"] = case.participation_ppm
         self.trades, self.tally = kernel.new(abi.TRADE, 2_000), kernel.new(abi.TALLY, 1)
         self.event, self.out = kernel.new_event(2), kernel.new_intents(case.rows)
 
