@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 MILLION = 1_000_000
 #: 2 / (n + 1) by n: a division is what an average costs most.
-SMOOTHING = np.array([2.0 / (n + 1) for n in range(1024)])
+SMOOTHING = 2.0 / np.arange(1.0, 1025.0)
 
 
 # --- rings ----------------------------------------------------------------------------------------
@@ -109,8 +109,8 @@ def ema(prev: float, x: float, n: int, count: int) -> float:
     ``prev`` is the answer before; it is not looked at for the first value.
     """
     if count >= n > 1:
-        if n < 1024:
-            return prev + float(SMOOTHING[n]) * (x - prev)
+        if n < 1024 and n == int(n):
+            return prev + float(SMOOTHING[int(n)]) * (x - prev)
         return prev + 2.0 / (n + 1) * (x - prev)
     if count <= 0 or n <= 1:
         return x
@@ -204,10 +204,10 @@ def highest(ring: npt.NDArray[np.float64], count: int, n: int, skip: int) -> flo
         return 0.0
     end = slot(ring, count, skip) + 1
     best = float(ring[end - 1])
-    for x in ring[max(0, end - m) : end]:
+    for x in ring[max(0, end - m) : end][::-1]:
         best = max(best, float(x))
     if m > end:
-        for x in ring[len(ring) + end - m :]:
+        for x in ring[len(ring) + end - m :][::-1]:
             best = max(best, float(x))
     return best
 
@@ -219,10 +219,10 @@ def lowest(ring: npt.NDArray[np.float64], count: int, n: int, skip: int) -> floa
         return 0.0
     end = slot(ring, count, skip) + 1
     best = float(ring[end - 1])
-    for x in ring[max(0, end - m) : end]:
+    for x in ring[max(0, end - m) : end][::-1]:
         best = min(best, float(x))
     if m > end:
-        for x in ring[len(ring) + end - m :]:
+        for x in ring[len(ring) + end - m :][::-1]:
             best = min(best, float(x))
     return best
 

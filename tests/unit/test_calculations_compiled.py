@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+import operator
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -172,6 +173,30 @@ def test_levels_give_the_same_bits_compiled_and_interpreted() -> None:
     ours, theirs = (_run(wrap, trace_levels, *arrays) for wrap in (_plain, _compiled))
     assert ours == theirs
     assert ours[0] == 400
+
+
+@pytest.mark.parametrize("wrap", [_plain, _compiled])
+def test_of_equal_values_the_newest_is_the_highest_and_the_lowest(wrap: Callable[[Any], Any]) -> None:
+    """Zeros have signs, and a newest value that is not a number stays one: to the bit as one looks back from now."""
+    names, rng = _namespace(wrap), np.random.default_rng(9)
+    for _ in range(300):
+        ring = rng.choice([0.0, -0.0, 1.0, -1.0, math.nan], 8, p=[0.4, 0.4, 0.08, 0.08, 0.04])
+        count, n, skip = int(rng.integers(1, 20)), int(rng.integers(1, 7)), int(rng.integers(0, 2))
+        seen = [float(ring[(count - 1 - skip - k) % 8]) for k in range(min(n, count - skip))]
+        for name, better in (("highest", operator.gt), ("lowest", operator.lt)):
+            best = seen[0] if seen else 0.0
+            for x in seen:
+                best = x if better(x, best) else best
+            found = names[name](ring, count, n, skip)
+            assert np.float64(found).tobytes() == np.float64(best).tobytes()
+
+
+@pytest.mark.parametrize("wrap", [_plain, _compiled])
+def test_an_average_smooths_by_two_of_its_values_and_one(wrap: Callable[[Any], Any]) -> None:
+    """Whether its factor comes out of the table or not, and where its length is no whole number."""
+    average = _namespace(wrap)["ema"]
+    for n in (*range(2, 1_100, 7), 1_022, 1_023, 1_024, 2.5, 20.0, 1_023.5):
+        assert average(0.1, 0.7, n, 5_000) == 0.1 + 2.0 / (n + 1) * (0.7 - 0.1)
 
 
 def test_the_drivers_use_every_function_of_the_file() -> None:
