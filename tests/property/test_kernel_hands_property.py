@@ -227,7 +227,7 @@ def test_a_day_that_these_rooms_are_made_of_trades_and_halts(kernel: Kernel) -> 
     for seed in range(12):
         room = Room(seed, 3, 3, {"loss_limit": 2_000, "loss_flatten": 1, "max_rungs": 90}, {})
         floor = Floor(kernel, room)
-        floor.go(*feed_of(kernel, room))
+        floor.go(*feed_of(kernel, room, 400))
         trades += int(floor.tally[0]["trades"])
         halted += floor.desk.sum("halted")
     assert trades > 20
