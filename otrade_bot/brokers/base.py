@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
-from otrade_bot.brokers.quotes import Candle, MarketQuote
+from otrade_bot.brokers.quotes import Candles, MarketQuote
 from otrade_bot.core.errors import BrokerException
 from otrade_bot.core.model import (
     BrokerFill,
@@ -159,7 +159,7 @@ class BrokerInterface(ABC):
         """By symbol; one that the broker does not know is missing. Raises BrokerException."""
         raise BrokerException(f"{self.name} has no quotes")
 
-    async def candles(self, instrument: Instrument, interval: str, from_ns: int, to_ns: int) -> Sequence[Candle]:
+    async def candles(self, instrument: Instrument, interval: str, from_ns: int, to_ns: int) -> Candles:
         """Those that begin within [from, to] (ns UTC), oldest first; ``interval``: 1m, 3m, 5m, 10m, 15m, 30m, 60m,
         day. Raises BrokerException."""
         raise BrokerException(f"{self.name} has no candles")

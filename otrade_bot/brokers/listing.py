@@ -62,6 +62,12 @@ class Listing:
             )  # fmt: skip
         return found
 
+    def only(self, symbols: Iterable[str]) -> Listing:
+        """These alone: all of an exchange is thousands."""
+        wanted = [symbol for symbol in dict.fromkeys(symbols) if symbol in self.instruments]
+        known = {symbol: self.instruments[symbol] for symbol in wanted}
+        return replace(self, instruments=known, keys={s: self.keys[s] for s in wanted if s in self.keys})
+
     def _near(self, symbol: str) -> str:
         exchange, _, name = symbol.rpartition(":")
         same = [known for known in self.instruments if known.startswith(f"{exchange}:")]

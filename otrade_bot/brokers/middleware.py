@@ -16,7 +16,7 @@ from otrade_bot.brokers.budget import Budget
 from otrade_bot.brokers.kite import KiteBroker
 from otrade_bot.brokers.line import Line
 from otrade_bot.brokers.pace import Pace, Steady
-from otrade_bot.brokers.quotes import Candle, MarketQuote
+from otrade_bot.brokers.quotes import Candles, MarketQuote
 from otrade_bot.brokers.stream import StreamState
 from otrade_bot.brokers.streams import BrokerStreams, Ears, Listed, LivePrice
 from otrade_bot.brokers.upstox import UpstoxBroker
@@ -121,6 +121,10 @@ class UnifiedBrokerMiddleware(BrokerInterface):
     def subscribe(self, symbols: Iterable[str]) -> None:
         """Prices wanted, each once. Raises ConfigException for what is not listed, BrokerException for too many."""
         self.streams.subscribe(symbols)
+
+    def spare(self) -> None:
+        """The day is open: what nobody wants prices of is forgotten until the next ``learn``."""
+        self.streams.spare()
 
     def set_access_token(self, token: str) -> None:
         """The day's token, for requests and streams at once. Faults of the one before are forgotten."""
@@ -369,7 +373,7 @@ class UnifiedBrokerMiddleware(BrokerInterface):
         """By symbol; one that the broker does not know is missing. Raises BrokerException."""
         return await self._heard(self.inner.quotes(symbols))
 
-    async def candles(self, instrument: Instrument, interval: str, from_ns: int, to_ns: int) -> Sequence[Candle]:
+    async def candles(self, instrument: Instrument, interval: str, from_ns: int, to_ns: int) -> Candles:
         """Those that begin within [from, to] (ns UTC), oldest first. Raises ValueError, BrokerException."""
         return await self._heard(self.inner.candles(instrument, interval, from_ns, to_ns), proves=False)
 

@@ -82,6 +82,9 @@ class BrokerStreams(Protocol):
         """Prices wanted, each once. Raises ConfigException for an instrument that is not listed, BrokerException
         beyond what a connection takes."""
 
+    def spare(self) -> None:
+        """What nobody wants of the list is forgotten until the next ``learn``: it is thousands of names."""
+
     def set_access_token(self, token: str) -> None:
         """The day's token: the streams connect again with it at once."""
 
@@ -136,6 +139,9 @@ class _Wanted(Generic[K]):
         self.add({symbol: known[symbol] for symbol in wanted if known.get(symbol)})
         return [key for key in before if key not in self._symbols], list(self._symbols)
 
+    def spare(self) -> None:
+        self._known = {symbol: key for key, names in self._symbols.items() for symbol in names}
+
     def names(self, key: K) -> tuple[str, ...]:
         return self._symbols.get(key, ())
 
@@ -176,6 +182,10 @@ class KiteStreams:
         found = self._wanted.find(symbols)
         self._stream.subscribe(found.values())
         self._wanted.add(found)
+
+    def spare(self) -> None:
+        """See BrokerStreams."""
+        self._wanted.spare()
 
     def set_access_token(self, token: str) -> None:
         """See BrokerStreams."""
@@ -254,6 +264,10 @@ class UpstoxStreams:
         found = self._wanted.find(symbols)
         self._prices.subscribe(found.values())
         self._wanted.add(found)
+
+    def spare(self) -> None:
+        """See BrokerStreams."""
+        self._wanted.spare()
 
     def set_access_token(self, token: str) -> None:
         """See BrokerStreams."""

@@ -36,7 +36,7 @@ from otrade_bot.service.brokerside import ANSWERS, BrokerSide
 from otrade_bot.service.clockwatch import ClockWatch
 from otrade_bot.service.clockwork import Clockwork, books_away, compare, feed, metronome
 from otrade_bot.service.control_state import ControlState
-from otrade_bot.service.day import inputs, prices
+from otrade_bot.service.day import NOTHING, inputs, prices
 from otrade_bot.service.desk import Desk, Strategies, with_shipped
 from otrade_bot.service.health import Health, Sources
 from otrade_bot.service.jobs import OWN, DayJobs
@@ -280,7 +280,7 @@ class Service:
     def _settle(self) -> None:
         """A day is open: what only its opening needed goes, what stays is out of the collector's sight."""
         if self.brokers is not None:
-            self.brokers.source.spare()
+            self.brokers.source.spare(lived=not isinstance(self.account, PaperAccount))
         garbage.settle()
 
     def want_again(self, why: str) -> None:
@@ -319,6 +319,8 @@ class Service:
             opened = await self.opener.open(day, self._begin)
         now = self._caught_up = opened.now
         self._stream, self._restored, self.fault = opened.stream, opened.restored, opened.fault
+        if self.brokers is not None:
+            self._stream = NOTHING  # a broker's prices come by themselves
         if self.brokers is not None:
             self.brokers.attach(opened.desk.engine)
         self.tapes.begin(opened.desk.engine, self.config)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from otrade_bot.core.clock import DAY, SECOND, ManualClock, midnight_ns
 from otrade_bot.trading.engine import LiveTradingEngine
 from otrade_bot.trading.recover import HistoryTick
 
-__all__ = ["DayDriver", "Pace", "Stream", "inputs", "outliers", "prices", "stream_of"]
+__all__ = ["NOTHING", "DayDriver", "Pace", "Past", "Stream", "inputs", "outliers", "prices", "stream_of"]
 
 #: At full speed the event loop gets a turn this often, in seconds of wall time.
 BREATH = 0.02
@@ -40,6 +41,9 @@ class Stream:
 
     def __len__(self) -> int:
         return len(self.ts)
+
+
+NOTHING = Stream(*(np.empty(0, np.int64) for _ in range(4)))
 
 
 def stream_of(
@@ -96,6 +100,19 @@ def inputs(stream: Stream, timers: Iterable[int]) -> Iterator[HistoryTick]:
     while timer is not None:
         yield timer, -1, 0, 1
         timer = next(waiting, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The inputs of a day up to and with ``until``, made anew each time one goes through them: of two hundred shares at
+    the end of a day it would be fifty megabytes."""
+
+    stream: Stream
+    timers: Sequence[int]
+    until: int
+
+    def __iter__(self) -> Iterator[HistoryTick]:
+        return takewhile(lambda step: step[0] <= self.until, inputs(self.stream, self.timers))
 
 
 def prices(stream: Stream, after: int = 0) -> Iterator[HistoryTick]:

@@ -83,7 +83,8 @@ class Desk:
         """Bring the exchange up to the newest of ``past``, then rebuild the engine from its books and from what the
         day's journal has ``before``, and later ones ``after``. ``over``: what is kept is what the day has left, so that
         all it had decided has been done, or is in that. Raises BrokerException."""
-        inputs, people = list(past), [*([] if over else before), *after]
+        inputs = list(past) if isinstance(past, Iterator) else past  # asked for twice
+        people = [*([] if over else before), *after]
         self.account.catch_up(self.accepted(inputs))
         await self.engine.recover(
             history=inputs,

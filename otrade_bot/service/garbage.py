@@ -16,16 +16,19 @@ from contextlib import contextmanager
 
 from otrade_bot.core.clock import SECOND
 
-__all__ = ["forget", "held", "keep", "settle", "tend"]
+__all__ = ["forget", "held", "keep", "settle", "settled", "tend"]
 
 #: New objects before a look at the newest of them; looks at those before one at the older ones. The oldest are
 #: looked at by ``tend`` alone.
 THRESHOLDS = (5_000, 20, 1_000_000)
 #: ``tend`` looks when so many seconds of a minute have passed: at the turn of a minute there is other work.
 AT = 30
-#: glibc's mallopt: threads share so many heaps; what is larger is given back at once, also after larger ones were.
+#: glibc's mallopt: threads share so many heaps; a piece this large is a mapping of its own, gone when it is given back.
 _ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1
-_LIMITS = ((_ARENA_MAX, 2), (_MMAP_THRESHOLD, 256 * 1024), (_TRIM_THRESHOLD, 512 * 1024))
+_LIMITS = ((_ARENA_MAX, 2), (_TRIM_THRESHOLD, 512 * 1024))
+#: While a day is opened every answer and column of a history is one: in the heap they would leave holes between what
+#: stays. Later none of what comes once a price is: asyncio reads into 256 kB.
+_OPENING, _TRADING = 32 * 1024, 320 * 1024
 
 _held = False
 
@@ -37,7 +40,7 @@ def held() -> Iterator[None]:
     before = gc.get_threshold()
     _held = True
     gc.disable()
-    _limit_heaps()
+    _set((_MMAP_THRESHOLD, _TRADING), *_LIMITS)
     try:
         yield
     finally:
@@ -51,6 +54,7 @@ def keep() -> None:
     """What is there stays as long as the process: modules, models, settings. Nothing without ``held``."""
     if _held:
         gc.freeze()
+        _set((_MMAP_THRESHOLD, _OPENING))
 
 
 def forget() -> None:
@@ -58,6 +62,7 @@ def forget() -> None:
     if _held:
         gc.unfreeze()
         gc.disable()
+        _set((_MMAP_THRESHOLD, _OPENING))
 
 
 def settle() -> None:
@@ -68,7 +73,16 @@ def settle() -> None:
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
     gc.enable()
+    _set((_MMAP_THRESHOLD, _TRADING))
     _give_back()
+
+
+def settled() -> None:
+    """What was loaded after the day was opened stays, too; what loading it took is given back. Nothing without
+    ``held``."""
+    if _held:
+        gc.freeze()
+        _give_back()
 
 
 async def tend() -> None:
@@ -79,10 +93,10 @@ async def tend() -> None:
             gc.collect()
 
 
-def _limit_heaps() -> None:
+def _set(*limits: tuple[int, int]) -> None:
     """Where the C library is glibc."""
     if mallopt := getattr(_libc(), "mallopt", None):
-        for what, most in _LIMITS:
+        for what, most in limits:
             mallopt(what, most)
 
 

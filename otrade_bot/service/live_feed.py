@@ -6,7 +6,6 @@ gives way again when the primary has been steady for a while. Orders have nothin
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -22,6 +21,7 @@ from otrade_bot.control.views_checks import Check
 from otrade_bot.core.clock import MINUTE, SECOND, Clock, ist_date
 from otrade_bot.core.lang import t
 from otrade_bot.core.session import Calendar, Segment, day_session
+from otrade_bot.service.heard import HeardTape, Told
 from otrade_bot.trading.deck import SPARE
 from otrade_bot.trading.engine import LiveTradingEngine
 
@@ -66,13 +66,6 @@ class _Line:
         return self.broker.name
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    came_ns: int
-    symbol: str
-    heard: Heard
-
-
 class LiveFeed:
     """Takes over ``on_prices`` and ``on_state`` of both brokers, which are run by somebody else. What the engine raises
     over a price comes out there.
@@ -104,7 +97,7 @@ class LiveFeed:
         self._seats: tuple[Wanted, int] | None = None  #: whose tokens the engine's deck knows, and their turn
         self._whole = False  #: frames can be taken whole
         self._keyed = False  #: they are Upstox's, by key
-        self._tape: list[_Kept] = []  #: what has come while a day is being opened
+        self._tape = HeardTape()  #: what has come while a day is being opened
         self._taken = 0  #: so many of it are in that day already
         self._recording = True
         self._whole_ns = 0  #: since when nothing is missing on the tape; 0 = the stream is down
@@ -146,14 +139,10 @@ class LiveFeed:
         self.ltp.leave()
         self.record()
 
-    def take(self, day: date) -> dict[str, list[Heard]]:
+    def take(self, day: date) -> Told:
         """What has come of ``day`` since ``whole_ns``, by symbol in order; ``bind`` gives what is not among it."""
-        found: dict[str, list[Heard]] = {}
-        self._taken = bisect_left(self._tape, self._clock.now_ns() - INSTANT, key=lambda kept: kept.came_ns)
-        for kept in self._tape[: self._taken]:
-            if kept.came_ns >= self._whole_ns > 0 and ist_date(kept.heard.ts) == day:
-                found.setdefault(kept.symbol, []).append(kept.heard)
-        return found
+        self._taken = self._tape.before(self._clock.now_ns() - INSTANT)
+        return self._tape.told(self._taken if self._whole_ns > 0 else 0, self._whole_ns, day)
 
     @property
     def whole_ns(self) -> int:
@@ -169,14 +158,14 @@ class LiveFeed:
             row.quote.ts = max(row.quote.ts, row.ts_ns)
         self.ltp.count_anew()
         engine.deck.head.snapshot = SNAPSHOT
-        self._engine, waiting = engine, self._tape[self._taken :]
+        self._engine, waiting = engine, self._tape.rest(self._taken)
         self._recording, self._taken = False, 0
         self._tape.clear()
         untold, self._untold = self._untold, []
         for text in untold:
             self._tell(text)
-        for kept in waiting:
-            self._give(kept.symbol, kept.heard)
+        for symbol, heard in waiting:
+            self._give(symbol, heard)
 
     # --- what comes ---
 
@@ -245,14 +234,14 @@ class LiveFeed:
         quote.ts = moment = max(moment, quote.ts + 1)
         heard = Heard(moment, told.ltp, told.volume)
         if self._recording:
-            self._keep(_Kept(now, told.symbol, heard))
+            self._keep(now, told.symbol, heard)
         self._give(told.symbol, heard)
 
-    def _keep(self, kept: _Kept) -> None:
+    def _keep(self, now: int, symbol: str, heard: Heard) -> None:
         if len(self._tape) >= HELD:
             self._tape.clear()
-            self._taken, self._whole_ns = 0, kept.came_ns
-        self._tape.append(kept)
+            self._taken, self._whole_ns = 0, now
+        self._tape.keep(now, symbol, heard)
 
     def _begin(self) -> None:
         """Nothing is missing from here on."""

@@ -21,7 +21,7 @@ from otrade_bot.brokers.feeds.minutes import Believed, Heard, bar_file, tick_fil
 from otrade_bot.brokers.instruments import InstrumentStore
 from otrade_bot.brokers.listing import MADE, Listing, Listings
 from otrade_bot.brokers.middleware import UnifiedBrokerMiddleware
-from otrade_bot.brokers.quotes import Candle
+from otrade_bot.brokers.quotes import Candles
 from otrade_bot.config.models import Config
 from otrade_bot.core.clock import MINUTE, Clock, at_ist, ist_date, midnight_ns
 from otrade_bot.core.errors import BrokerException, ConfigException, DataException
@@ -50,7 +50,7 @@ class _Known:
     """What was fetched for one day."""
 
     day: date
-    candles: dict[str, dict[int, Candle]] = field(default_factory=dict)  #: of the day, by symbol and start
+    candles: dict[str, Candles] = field(default_factory=dict)  #: of the day, by symbol
     known_ns: dict[str, int] = field(default_factory=dict)  #: up to when
     past: dict[str, BarFile] = field(default_factory=dict)
     kept: int = 0  #: so many of them are on the disk
@@ -135,6 +135,7 @@ class LiveSource:
         with contextlib.suppress(BrokerException):  # those of before serve
             await self.learn(day, symbols)
         self.said = said
+        self._narrow()
         return self._in_use(symbols) != before
 
     def _in_use(self, symbols: Iterable[str]) -> list[Instrument | None]:
@@ -198,12 +199,22 @@ class LiveSource:
             bars = {symbol: (HISTORY[self._timeframes[symbol]][0], file) for symbol, file in known.past.items()}
             known.kept = len(bars) if await asyncio.to_thread(self._past.keep, known.day, bars) else 0
 
-    def spare(self) -> None:
-        """A day is open: the history that is on the disk goes out of memory until the day is opened again."""
+    def spare(self, *, lived: bool = False) -> None:
+        """A day is open: the history that is on the disk goes out of memory until the day is opened again, and so do
+        the instruments that nobody asked for. ``lived``: so does what the stream told before, since the exchange lives
+        through its days by itself."""
+        self._narrow()
         for known in self._days.values():
+            known.tape = {} if lived else known.tape
             if known.past and known.kept == len(known.past):
                 known.closes |= {symbol: int(file.close[-1]) for symbol, file in known.past.items()}
                 known.past, known.kept = {}, 0
+
+    def _narrow(self) -> None:
+        _, _, symbols = self._learned or (None, 0, [])
+        self._lists = {name: listing.only(symbols) for name, listing in self._lists.items()}
+        for broker in self.feed.brokers:
+            broker.spare()
 
     def _say_missing(self, missing: Sequence[Job], why: str) -> None:
         today = [job.symbol for job in missing if job.today]
@@ -230,11 +241,11 @@ class LiveSource:
         self, known: _Known, session: DaySession, broker: UnifiedBrokerMiddleware, instrument: Instrument
     ) -> None:
         symbol, now = instrument.symbol, self._clock.now_ns()
-        mine = known.candles.get(symbol, {})
-        start = max(session.open, max(mine) - AGAIN) if mine else session.open
+        mine = known.candles.get(symbol, Candles())
+        start = max(session.open, int(mine.starts[-1]) - AGAIN) if mine else session.open
         found = await broker.candles(instrument, "1m", start, min(now, session.continuous_end - 1))
-        fresh = {one.ts_ns: one for one in found if session.open <= one.ts_ns < session.continuous_end}
-        known.candles[symbol] = {**{ts: one for ts, one in mine.items() if ts < start}, **fresh}
+        fresh = found.between(session.open, session.continuous_end)
+        known.candles[symbol] = Candles.of((mine.between(0, start), fresh))
         known.known_ns[symbol] = now
 
     def _of_past(self, known: _Known, symbols: Sequence[str]) -> list[Job]:
@@ -253,14 +264,14 @@ class LiveSource:
             first = self._calendar.previous_trading_day(first)
         start, end = midnight_ns(first), midnight_ns(known.day) - MINUTE
         found = await broker.candles(instrument, word, start, end)
-        use = [one for one in found if self._within(instrument, one.ts_ns) and one.ts_ns <= end]
+        use = self._within(instrument, found.between(0, end + 1))
         if use:  # one that has just been listed has no past
             known.past[instrument.symbol] = bar_file(instrument.symbol, broker.name, use, minutes * MINUTE)
 
-    def _within(self, instrument: Instrument, ts: int) -> bool:
-        """In the hours in which our own bars are built: no pre-open, no closing auction."""
-        session = self._hours(instrument, ist_date(ts))
-        return session is not None and session.open <= ts < session.continuous_end
+    def _within(self, instrument: Instrument, candles: Candles) -> Candles:
+        """Those of the hours in which our own bars are built: no pre-open, no closing auction."""
+        sessions = (self._hours(instrument, day) for day in candles.days())
+        return Candles.of(candles.between(one.open, one.continuous_end) for one in sessions if one is not None)
 
     async def _read(self, jobs: Sequence[Job]) -> tuple[list[Job], str]:
         """All of it from the primary, what it has not from the backup; what nobody had, and why."""
@@ -301,8 +312,8 @@ class LiveSource:
         known = self._days[day]
         return [
             tick_file(
-                symbol, self.name, [one for _, one in sorted(known.candles.get(symbol, {}).items())],
-                known.known_ns.get(symbol, 0), known.tape.get(symbol, ()), self._believed, traded=self._traded(symbol),
+                symbol, self.name, known.candles.get(symbol, ()), known.known_ns.get(symbol, 0),
+                known.tape.get(symbol, ()), self._believed, traded=self._traded(symbol),
             )
             for symbol in dict.fromkeys(symbols)
         ]  # fmt: skip
@@ -320,7 +331,7 @@ class LiveSource:
         """The newest day's first price, else the last close before it, else the last price heard; 0 = none known."""
         for _, known in sorted(self._days.items(), reverse=True):
             if candles := known.candles.get(symbol):
-                return candles[min(candles)].open
+                return candles[0].open
             if (past := known.past.get(symbol)) is not None:
                 return int(past.close[-1])
             if close := known.closes.get(symbol):

@@ -36,7 +36,7 @@ from otrade_bot.service.authenticators import authenticators_for
 from otrade_bot.service.current import CurrentView
 from otrade_bot.service.daycard import DayCards
 from otrade_bot.service.extras import Extras, extras_for
-from otrade_bot.service.garbage import keep
+from otrade_bot.service.garbage import settled
 from otrade_bot.service.health import Line, Queue
 from otrade_bot.service.logs import get_logger, tail
 from otrade_bot.service.mode import ModeSwitch
@@ -242,7 +242,7 @@ class Phones:
     @cached_property
     def made(self) -> tuple[Phone, Cards]:
         found = self.connect()
-        keep()
+        settled()
         return found
 
     @property

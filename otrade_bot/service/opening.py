@@ -11,7 +11,6 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from otrade_bot.core.model import Block
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.service.accounts import Account, Books
 from otrade_bot.service.control_state import ControlState
-from otrade_bot.service.day import Stream, inputs, stream_of
+from otrade_bot.service.day import Past, Stream, stream_of
 from otrade_bot.service.desk import Desk, Roster, Strategies, decided_after, kept_before, open_desk, with_shipped
 from otrade_bot.service.journal import DayJournal, days, events_of, mended, read_day
 from otrade_bot.service.leftover import LeftOver, left_over
@@ -207,7 +206,7 @@ class Opener:
         """Rebuild from the books, or say that nobody could. A paper book that cannot be read ends the start."""
         engine = desk.engine
         if known.error is None:
-            past = takewhile(lambda step: step[0] <= now, inputs(stream, engine.timers))
+            past = Past(stream, list(engine.timers), now)
             try:
                 after = decided_after(self.state_dir, desk.day, ist_date(now), self.account.name)
                 await desk.recover(past, before, now, after, over=known.over)

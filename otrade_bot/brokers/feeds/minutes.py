@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from otrade_bot.brokers.feeds.ticks import BarFile, TickFile
-from otrade_bot.brokers.quotes import Candle
+from otrade_bot.brokers.quotes import Candle, Candles
 from otrade_bot.core.clock import MINUTE
 from otrade_bot.core.money import Paise
 
@@ -119,8 +119,8 @@ def tick_file(
     return TickFile(symbol, source, ts, price, volume, len(ts))
 
 
-def bar_file(symbol: str, source: str, candles: Sequence[Candle], length: int) -> BarFile:
+def bar_file(symbol: str, source: str, candles: Candles | Sequence[Candle], length: int) -> BarFile:
     """The same as bars of ``length`` ns."""
-    rows = [(c.ts_ns + length, c.open, c.high, c.low, c.close, c.volume) for c in candles]
-    ends, o, h, low, c, v = (np.ascontiguousarray(one) for one in np.array(rows, np.int64).reshape(-1, 6).T)
-    return BarFile(symbol, source, ends, o, h, low, c, v, len(rows), length)
+    table = (candles if isinstance(candles, Candles) else Candles.made(candles)).table
+    starts, o, h, low, c, v = np.ascontiguousarray(table.T)
+    return BarFile(symbol, source, starts + length, o, h, low, c, v, len(candles), length)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from otrade_bot.brokers.base import BrokerInterface
 from otrade_bot.brokers.kite.calls import Failed, failed, judged, tried
 from otrade_bot.brokers.kite.client import KiteSettings, Lanes, Token
-from otrade_bot.brokers.kite.history import candle_of, chunks, kite_interval
+from otrade_bot.brokers.kite.history import chunks, history, kite_interval
 from otrade_bot.brokers.kite.wire import (
     FOREIGN,
     PROTECTED,
@@ -30,7 +30,7 @@ from otrade_bot.brokers.kite.wire import (
 )
 from otrade_bot.brokers.outcomes import doubtful, said
 from otrade_bot.brokers.pace import Pace, rest, tries
-from otrade_bot.brokers.quotes import Candle, MarketQuote
+from otrade_bot.brokers.quotes import Candles, MarketQuote
 from otrade_bot.core.errors import BrokerException, TokenException
 from otrade_bot.core.model import (
     Accepted,
@@ -236,17 +236,16 @@ class KiteBroker(BrokerInterface):
             found |= await self._read("quotes", partial(_quotes, part))
         return found
 
-    async def candles(self, instrument: Instrument, interval: str, from_ns: int, to_ns: int) -> list[Candle]:
+    async def candles(self, instrument: Instrument, interval: str, from_ns: int, to_ns: int) -> Candles:
         """Candles that begin within [from, to] (ns UTC), oldest first, in as many requests as Kite's spans ask for.
 
         ``interval``: 1m, 3m, 5m, 10m, 15m, 30m, 60m, day. Raises ValueError for another, BrokerException.
         """
         word, parts = kite_interval(interval), []
         for start, end in chunks(interval, from_ns, to_ns):
-            ask = partial(_history, instrument.token, start, end, word)
+            ask = partial(history, instrument.token, start, end, word)
             parts.append(await self._read("candles", ask))
-        found = {candle.ts_ns: candle for part in parts for candle in part}
-        return [found[ts] for ts in sorted(found)]
+        return Candles.of(parts)
 
     async def instruments(self, *exchanges: str) -> list[Instrument]:
         """The day's instruments of these exchanges, of all where none is named. Raises BrokerException.
@@ -328,10 +327,6 @@ class KiteBroker(BrokerInterface):
 
 def _quotes(symbols: list[str], kite: Any) -> dict[str, MarketQuote]:
     return {symbol: quote_of(symbol, row) for symbol, row in kite.quote(*symbols).items()}
-
-
-def _history(token: int, start: str, end: str, word: str, kite: Any) -> list[Candle]:
-    return [candle_of(row) for row in kite.historical_data(token, start, end, word)]
 
 
 def _instruments(exchanges: Sequence[str | None], kite: Any) -> list[Instrument]:

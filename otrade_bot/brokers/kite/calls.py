@@ -43,9 +43,8 @@ def tried(what: str, call: Callable[[Any], T], lane: Lane) -> T | Failed:
         value = lane.call(call)
     except Exception as error:
         return failed(what, error, lane.seen())
-    seen = lane.seen()
-    if seen is not None and seen.status >= 300:
-        return failed(what, ValueError("data under an error status"), seen)
+    if lane.status() >= 300:
+        return failed(what, ValueError("data under an error status"), lane.seen())
     return value
 
 

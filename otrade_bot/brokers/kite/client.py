@@ -83,6 +83,10 @@ class Lane:
         except Exception:  # no JSON, or torn: then the status is all there is
             return Seen(self._answer.status_code)
 
+    def status(self) -> int:
+        """Of the last call's answer, unread: it may be long. 0 where none came."""
+        return 0 if self._answer is None else int(self._answer.status_code)
+
     def forget(self) -> None:
         """What the last call was answered: it may be a list of all instruments."""
         self._answer = None

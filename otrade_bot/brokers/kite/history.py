@@ -1,16 +1,21 @@
-"""Candles: Kite's words for intervals, the span that one request may cover."""
+"""Candles: Kite's words for intervals, the span that one request may cover, what an answer holds.
+
+An answer of two thousand candles goes from Kite's rows into one table. The client would make a dict with a parsed time
+of each: a start of the day reads hundreds of answers, and what that leaves lying about is memory for good.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from otrade_bot.brokers.kite.wire import ns_of
-from otrade_bot.brokers.quotes import Candle
-from otrade_bot.core.clock import DAY, SECOND, to_ist
+import numpy as np
+
+from otrade_bot.brokers.quotes import Candles
+from otrade_bot.core.clock import DAY, SECOND, from_iso, to_ist
 from otrade_bot.core.money import to_paise
 
-__all__ = ["SPANS", "candle_of", "chunks", "kite_interval"]
+__all__ = ["SPANS", "candles_of", "chunks", "history", "kite_interval"]
 
 #: Our word -> Kite's, and the days that one request may span.
 SPANS = {
@@ -39,7 +44,29 @@ def _wall(ns: int) -> str:
     return to_ist(ns).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def candle_of(row: Mapping[str, Any]) -> Candle:
-    """One candle as the client has parsed it. Raises ValueError, KeyError, TypeError."""
-    first, high, low, last = (to_paise(row[name]) for name in ("open", "high", "low", "close"))
-    return Candle(ns_of(row["date"]), first, high, low, last, int(row["volume"]))
+def history(token: int, start: str, end: str, word: str, kite: Any) -> Candles:
+    """One answer, asked for by the client and read by us. Raises what the client raises, and as ``candles_of``."""
+    kite._format_historical = candles_of
+    found: Candles = kite.historical_data(token, start, end, word)
+    return found
+
+
+def candles_of(data: Mapping[str, Sequence[Sequence[Any]]]) -> Candles:
+    """Kite's ``data``: rows of time, open, high, low, close, volume. Raises ValueError, LookupError, TypeError,
+    ArithmeticError."""
+    rows = data["candles"]
+    table = np.empty((len(rows), 6), np.int64)
+    table[:, 0] = [max(0, from_iso(row[0])) for row in rows]
+    for column in (1, 2, 3, 4):
+        table[:, column] = [_paise(row[column]) for row in rows]
+    table[:, 5] = [int(row[5]) for row in rows]
+    return Candles(table)
+
+
+def _paise(rupees: Any) -> int:
+    """As ``to_paise``, which is only needed near the half of a paisa, and for what is no usual number."""
+    if type(rupees) is float and abs(rupees) < 1e12:
+        whole = round(rupees * 100)
+        if abs(rupees * 100 - whole) < 0.25:
+            return whole
+    return to_paise(rupees)

@@ -8,10 +8,10 @@ from typing import Any
 
 from otrade_bot.brokers.base import BrokerInterface
 from otrade_bot.brokers.pace import Pace
-from otrade_bot.brokers.quotes import Candle, MarketQuote
+from otrade_bot.brokers.quotes import Candles, MarketQuote
 from otrade_bot.brokers.upstox import market, rows
 from otrade_bot.brokers.upstox.wire import UpstoxSettings, Wire
-from otrade_bot.core.clock import ist_date
+from otrade_bot.core.clock import DAY, ist_date, midnight_ns
 from otrade_bot.core.errors import BrokerException, TokenException
 from otrade_bot.core.model import (
     Accepted,
@@ -246,7 +246,7 @@ class UpstoxBroker(BrokerInterface):
                     found[symbol] = market.quote(symbol, row)
         return found
 
-    async def candles(self, instrument: Instrument, interval: str, from_ns: int, to_ns: int) -> list[Candle]:
+    async def candles(self, instrument: Instrument, interval: str, from_ns: int, to_ns: int) -> Candles:
         """Candles that begin within [from, to] (ns UTC), oldest first, in as many requests as it takes.
 
         Upstox's history ends yesterday: where the last day has no candle, those of today are asked for, too.
@@ -256,15 +256,15 @@ class UpstoxBroker(BrokerInterface):
         key, history = self._names.key(instrument.symbol), self._wire.history
         if key is None:
             raise BrokerException(_unlisted(instrument.symbol).reason)
-        found: dict[int, Candle] = {}
+        parts = []
         for start, end in market.spans(days, from_ns, to_ns):
             call = history.get_historical_candle_data1
-            data = await self._wire.read("candles", call, key, unit, every, end, start)
-            found.update((candle.ts_ns, candle) for candle in market.candles(data))
-        if from_ns <= to_ns and not any(ist_date(ts) == ist_date(to_ns) for ts in found):
+            parts.append(market.candles(await self._wire.read("candles", call, key, unit, every, end, start)))
+        today = ist_date(to_ns)
+        if from_ns <= to_ns and not any(len(p.between(midnight_ns(today), midnight_ns(today) + DAY)) for p in parts):
             data = await self._wire.read("candles", history.get_intra_day_candle_data, key, unit, every)
-            found.update((candle.ts_ns, candle) for candle in market.candles(data))
-        return [found[ts] for ts in sorted(found) if from_ns <= ts <= to_ns]
+            parts.append(market.candles(data))
+        return Candles.of(parts).between(from_ns, to_ns + 1)
 
     async def _list(self, what: str, call: Callable[..., Any], *args: Any) -> list[rows.Row]:
         return rows.rows(what, await self._wire.read(what, call, *args))

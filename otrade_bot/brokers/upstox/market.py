@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from otrade_bot.brokers.quotes import Candle, MarketQuote
+from otrade_bot.brokers.quotes import Candles, MarketQuote
 from otrade_bot.brokers.upstox.rows import amount, rows, whole
 from otrade_bot.core.clock import from_iso, ist_date
 from otrade_bot.core.errors import BrokerException
@@ -37,20 +37,19 @@ def spans(days: int, from_ns: int, to_ns: int) -> Iterator[tuple[str, str]]:
         start = end + timedelta(days=1)
 
 
-def candles(data: Any) -> list[Candle]:
-    """As they came. Raises BrokerException."""
+def candles(data: Any) -> Candles:
+    """Of one answer. Raises BrokerException."""
     found = data.get("candles") if isinstance(data, dict) else None
     if not isinstance(found, list):
         raise BrokerException("Upstox: candles: no list of candles in the answer")
     try:
-        return [_candle(row) for row in found]
+        return Candles([_candle(row) for row in found])
     except (ValueError, TypeError, IndexError, ArithmeticError, AttributeError) as error:
         raise BrokerException(f"Upstox: candles: {type(error).__name__}") from None
 
 
-def _candle(row: list[Any]) -> Candle:
-    first, high, low, last = (to_paise(row[k]) for k in (1, 2, 3, 4))
-    return Candle(from_iso(row[0]), first, high, low, last, int(row[5]))
+def _candle(row: list[Any]) -> tuple[int, ...]:
+    return from_iso(row[0]), *(to_paise(row[k]) for k in (1, 2, 3, 4)), int(row[5])
 
 
 def quote(symbol: str, row: Mapping[str, Any]) -> MarketQuote:
