@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -72,6 +73,16 @@ class Candles(Sequence[Candle]):
         """All of them; what a later part tells again is taken from there."""
         tables = [part.table for part in parts]
         return cls(np.concatenate(tables) if tables else ())
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> Candles:
+        """What ``packed`` made; b"" holds none."""
+        steps = np.frombuffer(zlib.decompress(packed) if packed else b"", np.int64)
+        return cls(np.cumsum(steps.reshape(-1, COLUMNS), axis=0))
+
+    def packed(self) -> bytes:
+        """To be kept all day: a few bytes each."""
+        return zlib.compress(np.diff(self.table, axis=0, prepend=0).tobytes(), 1)
 
     @property
     def starts(self) -> NDArray[np.int64]:

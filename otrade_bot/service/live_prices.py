@@ -50,12 +50,15 @@ class _Known:
     """What was fetched for one day."""
 
     day: date
-    candles: dict[str, Candles] = field(default_factory=dict)  #: of the day, by symbol
+    candles: dict[str, bytes] = field(default_factory=dict)  #: of the day, by symbol, packed
     known_ns: dict[str, int] = field(default_factory=dict)  #: up to when
     past: dict[str, BarFile] = field(default_factory=dict)
     kept: int = 0  #: so many of them are on the disk
     closes: dict[str, Paise] = field(default_factory=dict)  #: the last ones of a past that is on the disk alone
     tape: Mapping[str, Sequence[Heard]] = field(default_factory=dict)
+
+    def today(self, symbol: str) -> Candles:
+        return Candles.unpacked(self.candles.get(symbol, b""))
 
 
 class LiveSource:
@@ -241,11 +244,11 @@ class LiveSource:
         self, known: _Known, session: DaySession, broker: UnifiedBrokerMiddleware, instrument: Instrument
     ) -> None:
         symbol, now = instrument.symbol, self._clock.now_ns()
-        mine = known.candles.get(symbol, Candles())
+        mine = known.today(symbol)
         start = max(session.open, int(mine.starts[-1]) - AGAIN) if mine else session.open
         found = await broker.candles(instrument, "1m", start, min(now, session.continuous_end - 1))
         fresh = found.between(session.open, session.continuous_end)
-        known.candles[symbol] = Candles.of((mine.between(0, start), fresh))
+        known.candles[symbol] = Candles.of((mine.between(0, start), fresh)).packed()
         known.known_ns[symbol] = now
 
     def _of_past(self, known: _Known, symbols: Sequence[str]) -> list[Job]:
@@ -312,7 +315,7 @@ class LiveSource:
         known = self._days[day]
         return [
             tick_file(
-                symbol, self.name, known.candles.get(symbol, ()), known.known_ns.get(symbol, 0),
+                symbol, self.name, known.today(symbol), known.known_ns.get(symbol, 0),
                 known.tape.get(symbol, ()), self._believed, traded=self._traded(symbol),
             )
             for symbol in dict.fromkeys(symbols)
@@ -330,7 +333,7 @@ class LiveSource:
     def first_price(self, symbol: str) -> Paise:
         """The newest day's first price, else the last close before it, else the last price heard; 0 = none known."""
         for _, known in sorted(self._days.items(), reverse=True):
-            if candles := known.candles.get(symbol):
+            if candles := known.today(symbol):
                 return candles[0].open
             if (past := known.past.get(symbol)) is not None:
                 return int(past.close[-1])
