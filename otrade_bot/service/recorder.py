@@ -7,6 +7,7 @@ once.
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from collections.abc import Callable, Mapping
@@ -50,6 +51,8 @@ _PIECE = TICK_INPUTS // 4
 _LOOK = 2_000_000
 #: A disk that is so far behind (bytes in memory) is given up.
 _BACKLOG = 64_000_000
+#: Bytes that are left on the disk: without a journal there are no entries, and a tape must not take its room.
+ROOM = 200_000_000
 _FIELDS = tuple(abi.EVENT.names or ())
 Piece = tuple[bytes, list[tuple[int, int, int, Mapping[str, int]]], list[tuple[int, bytes]]]
 
@@ -318,6 +321,9 @@ class _Writer:
         self._write(self._header.numbered(number).line())
 
     def _write(self, data: bytes) -> None:
+        disk = os.fstatvfs(self._fd)
+        if disk.f_bavail * disk.f_frsize < ROOM:
+            raise OSError(errno.ENOSPC, f"less than {ROOM // 1_000_000:,} MB are left on the disk, for the journal")
         left = memoryview(data)
         while left:
             left = left[os.write(self._fd, left) :]

@@ -56,6 +56,22 @@ def test_a_disk_that_fills_up_ends_the_recording_with_one_word_and_not_the_day(
     assert checked(tmp_path / "tape", bench).difference is None
 
 
+def test_what_is_left_on_the_disk_is_the_journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, told = Bench.paper(tmp_path / "p.jsonl"), list[str]()
+    recorder = record(bench, tmp_path / "tape", told)
+    quick(bench, 1)
+    assert recorder.flush().wait(SECONDS)
+    assert told == []
+    monkeypatch.setattr(recording, "ROOM", 1 << 60)
+    written = recorder.written
+    bench.at(9, 30)
+    assert recorder.flush().wait(SECONDS)
+    bench.at(9, 31)
+    assert told == ["the tape: less than 1,152,921,504,606 MB are left on the disk, for the journal"]
+    assert recorder.written == written
+    assert recorder.end().wait(SECONDS)
+
+
 def test_a_folder_that_cannot_be_made_ends_the_recording(tmp_path: Path) -> None:
     (tmp_path / "tape").write_text("a file")
     bench, told = Bench.paper(tmp_path / "p.jsonl"), list[str]()
