@@ -301,7 +301,8 @@ def intent_words(intent: Any, symbols: Sequence[str]) -> str:
     kind = _INTENTS.get(int(intent["kind"]), f"intent {int(intent['kind'])}")
     if int(intent["kind"]) in (FAILED, abi.HALTED):
         return kind
-    symbol, price = symbols[int(intent["row"])], rupees_text(int(intent["price"]))
+    row, price = int(intent["row"]), rupees_text(int(intent["price"]))
+    symbol = symbols[row] if 0 <= row < len(symbols) else f"row {row}"  # a tape may say anything
     if int(intent["kind"]) == abi.EVALUATED:
         return f"{kind} {symbol} at {price}: {_VERDICTS[int(intent['code']) & 3]}"
     words = f"{kind} {symbol} P{int(intent['rung']) + 1}"

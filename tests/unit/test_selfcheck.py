@@ -138,6 +138,24 @@ def test_the_first_diverging_input_is_named_with_what_was_recorded_and_what_came
     assert found.recorded != found.came
 
 
+@pytest.mark.parametrize("row", [2, -3, 2**62])
+def test_a_recorded_intent_of_no_row_is_a_difference_like_any(row: int, day: tuple[Bench, Path, bytes]) -> None:
+    bench, path, raw = day
+    path.write_bytes(raw)
+
+    def elsewhere(part: Any) -> Any:
+        if isinstance(part, Inputs) and len(part.intents):
+            meant = part.intents.copy()
+            meant["row"] = row
+            return replace(part, intents=meant)
+        return part
+
+    written_again(path, elsewhere)
+    found = checked(path.parent, bench).difference
+    assert found is not None
+    assert f"row {row}" in found.recorded
+
+
 def _first_entry(path: Path) -> int:
     """Number of the price at which something was entered first."""
     before = 0
