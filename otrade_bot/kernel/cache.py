@@ -47,8 +47,10 @@ def place(key: str = "") -> Place:
         return Place(wanted.resolve(), f"{why}; what was compiled before is used")
     user = os.getuid() if hasattr(os, "getuid") else 0
     with suppress(OSError):
-        private = _ours(Path(tempfile.gettempdir()) / f"otrade-bot-{user}")
-        return Place(private, f"{why}; {private} is used")
+        private = Path(tempfile.gettempdir()) / f"otrade-bot-{user}"
+        if not private.is_symlink():  # somebody else may have put it there
+            private = _ours(private)
+            return Place(private, f"{why}; {private} is used")
     with suppress(OSError):
         passing = _passing()
         return Place(passing, f"{why}; {passing} is used until the end of this process")

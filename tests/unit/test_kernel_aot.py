@@ -341,6 +341,14 @@ def test_a_folder_of_somebody_else_is_not_used_nor_a_temporary_one_that_waits_fo
     assert last.path.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_link_that_waits_for_us_in_the_temporary_folder_is_not_followed(home: Path, tmp_path: Path) -> None:
+    home.write_text("no folder")
+    (tmp_path / "private").mkdir(mode=0o700)
+    (tmp_path / "tmp" / f"otrade-bot-{os.getuid()}").symlink_to(tmp_path / "private")
+    assert cache.place().why.endswith("is used until the end of this process")
+    assert left_in(tmp_path / "private") == []
+
+
 def test_a_key_that_others_may_write_to_is_thrown_away(home: Path) -> None:
     root = cache.place().path
     folder = cache.subfolder(root, "key")
