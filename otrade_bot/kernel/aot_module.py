@@ -143,7 +143,7 @@ def _ask(request: Mapping[str, Any], work: str, progress: Progress | None) -> di
             [*PROGRAM, "otrade_bot.kernel.aot"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
             env=_environment(work), cwd=work, start_new_session=True,
         )  # fmt: skip
-        late = Timer(LIFE, child.kill)
+        late = Timer(LIFE, _kill, (child,))
         late.daemon = True
         late.start()
         try:
@@ -157,15 +157,24 @@ def _ask(request: Mapping[str, Any], work: str, progress: Progress | None) -> di
                 if "at" in answer and progress is not None:
                     progress(answer["at"], answer["of"])
         except BaseException:
-            child.kill()
+            _kill(child)
             raise
         finally:
-            late.cancel()
             code = _end(child)
+            late.cancel()
         if code or "at" in answer or not answer:
             errors.seek(0)
             raise Unavailable(f"the compiling process ended with {code}: {_last(errors.read())}")
     return answer
+
+
+def _kill(child: Any) -> None:
+    """It and the C compiler that it may be waiting for."""
+    import signal
+
+    if child.returncode is None:  # its number is still its own
+        with suppress(OSError):
+            os.killpg(child.pid, signal.SIGKILL)
 
 
 def _end(child: Any) -> int:

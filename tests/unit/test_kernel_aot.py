@@ -166,6 +166,26 @@ def test_who_interrupts_a_build_ends_the_builder(tmp_path: Path, children: list[
     assert left_in(tmp_path) == ["lock"]
 
 
+def test_a_builder_that_hangs_is_ended_with_the_compiler_that_it_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import json, subprocess, time\n"
+        "waits = subprocess.Popen(['sleep', '600'], stdout=subprocess.DEVNULL)\n"
+        "print(json.dumps({'at': waits.pid, 'of': 0}), flush=True)\ntime.sleep(600)\n"
+    )
+    monkeypatch.setattr(aot_module, "PROGRAM", (sys.executable, "-c", code))
+    monkeypatch.setattr(aot_module, "LIFE", 2.0)
+    compilers: list[Any] = []
+    with pytest.raises(Unavailable, match="ended with -9"):
+        small(tmp_path, lambda pid, _: compilers.append(pid))
+    until = time.monotonic() + 20
+    while any(alive(pid) for pid in compilers):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert len(compilers) == 1
+
+
 def test_a_builder_ends_with_its_parent_and_what_is_left_of_both_is_cleared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
