@@ -233,6 +233,13 @@ def growth() -> list[Row]:
     return [*by_number, *(bench_growth.years(count) for count in bench_growth.YEARS)]
 
 
+def optimize() -> list[Row]:
+    """A search over a year."""
+    from otrade_bot.research import bench_optimize
+
+    return bench_optimize.optimize()
+
+
 def rss_live() -> list[Row]:
     """A live service at Kite, with a phone, all day's machinery and 200 shares."""
     from otrade_bot.research import bench_live
@@ -329,6 +336,7 @@ def _jobs(journal: JournalOf) -> dict[str, Callable[[], list[Row]]]:
         "replay_momentum_ladder": lambda: _replays("momentum_ladder", "15m"),
         "frames": frames,
         "growth": growth,
+        "optimize_10000x1y": optimize,
         "equal_work": equal_work,
         "signal_to_paper_order": lambda: signal_to_paper_order(journal),
         "signal_to_socket": lambda: signal_to_socket(journal),

@@ -18,7 +18,7 @@ from otrade_bot.research import bench
 from otrade_bot.research.replay import Array, Replay
 from otrade_bot.trading import setup
 
-__all__ = ["INSTRUMENTS", "YEARS", "instruments", "market_of", "years"]
+__all__ = ["INSTRUMENTS", "YEARS", "days", "instruments", "market_of", "years"]
 
 INSTRUMENTS = (1, 10, 100, 1000, 3000)
 YEARS = (1, 2, 5, 10)
@@ -68,7 +68,7 @@ def _turns(count: int) -> Array:
 
 def years(count: int, runs: int = 3) -> bench.Row:
     """Seconds of a backtest over so many years of minute bars, one share, day after day."""
-    made, found = market_of(1), list(_days(count))
+    made, found = market_of(1), list(days(count))
     samples = []
     for _ in range(runs):
         run = made.start()
@@ -88,7 +88,7 @@ def _calendar_days(count: int) -> tuple[date, ...]:
     return tuple(found)
 
 
-def _days(count: int) -> Iterator[tuple[date, Array]]:
+def days(count: int) -> Iterator[tuple[date, Array]]:
     rng, price = np.random.Generator(np.random.PCG64(17)), 100_000
     for day in _calendar_days(count):
         steps = 5 * rng.integers(-9, 10, BARS)
