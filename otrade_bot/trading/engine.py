@@ -350,7 +350,10 @@ class LiveTradingEngine:
 
     def on_frame(self, frame: bytes, now: int, *, upstox: bool = False) -> bool:
         """A frame of Kite's, or of Upstox's, heard at ``now``, handled as if each of its prices came by ``on_price``;
-        those with which nothing can happen never leave the kernel. False where it is torn: nothing of it was used."""
+        those with which nothing can happen never leave the kernel. False where it is torn, or comes while an input is
+        being handled, whose place in its own frame must not be lost: nothing of it was used."""
+        if self._busy:
+            return False
         read, torn = self.deck.upstox_frame if upstox else self.deck.kite_frame, self.deck.head.torn
         self._stream(lambda: read(frame), now)
         return self.deck.head.torn == torn

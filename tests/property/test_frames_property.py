@@ -429,3 +429,23 @@ def test_what_is_heard_and_not_traded_is_known_too(watching: World) -> None:
     assert last.heard_ns == watching.bench.now
     watching.feed.release()
     assert watching.feed.ltp.price(other.symbol) == 12_345
+
+
+def test_a_frame_that_comes_while_another_one_is_handled_takes_nothing_from_it(tmp_path: Path) -> None:
+    found = []
+    for way in ("in frames", "one by one"):
+        world = World(tmp_path, way, config("ema_crossover", SYMBOLS, "tick"), tape=False)
+        heard: list[tuple[str, int]] = []
+
+        def listener(symbol: str, ts: int, price: int, volume: int, to: World = world, heard: Any = heard) -> None:
+            heard.append((symbol, price))
+            if len(heard) == 2:
+                to.hears(framed(*(full(one.token, 10_030, traded(to.bench.now) + 90, 0) for one in SHARES)))
+
+        world.bench.engine.add_price_listener(listener)
+        volume = traded(world.bench.now)
+        world.hears(framed(*(full(SHARES[i % 3].token, 10_000 + i, volume + 100 + i, 0) for i in range(6))))
+        found.append((heard, world.bench.engine.state.tobytes(), repr(world.line._error)))
+        world.bench.broker.close()
+    assert found[0] == found[1]
+    assert len(found[0][0]) > 6, "what was left of the first one came all the same"
