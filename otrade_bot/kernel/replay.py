@@ -61,33 +61,41 @@ def replay(state: Any, acct: Any, params: Any, work: Any, feed: Any, timers: Any
 
     A TICK is a price. A BAR (``ts`` its start, ``cycle`` its length in ns, ``leg`` the day's volume before
     it) is walked as four prices, the worst for the position first. ``timers`` (EVENT, kind TIMER, for all
-    rows) fire before the first price at or after them. Trades go to ``trades``; when it is full
-    ``tally.overflow`` counts the rest. Returns the number of trades so far.
+    rows) fire before the first price at or after them, of whatever row. Trades go to ``trades``; when it is
+    full ``tally.overflow`` counts the rest. Returns the number of trades so far.
     """
     for i in range(len(work)):
         work[i].until = 0  # the day, or its PARAMS, may be new
     k = 0
     soon = next_time(timers, k)
+    walking = 0  # rows that are within a bar
     for i in range(len(feed)):
         f = feed[i]
         r = f.row
-        bar = f.kind == BAR
-        side = lean(state[r]) if bar else 0
         while soon <= f.ts:
+            if walking > 0:
+                walking -= walk_all(state, acct, params, work, feed, soon, venue, ev, out, trades, tally)
             pass_time(state, acct, params, work, timers[k], venue, ev, out, trades, tally)
             k += 1
             soon = next_time(timers, k)
         s = state[r]
         p = params[r]
         w = work[r]
-        if not bar:
+        if f.kind != BAR:
             price_comes(s, acct[0], p, w, venue[0], r, f.ts, f.price, f.qty, ev, out, trades, tally[0])
-        elif not quiet_bar(s, acct[0], p, w, venue[0], f, side, soon, tally[0]):
-            k = walk_bar(state, acct, params, work, f, side, timers, k, venue, ev, out, trades, tally)
-            soon = next_time(timers, k)
+            continue
+        if w.bar > 0:
+            walking -= walk_bar(s, acct[0], p, w, venue[0], feed[w.bar - 1], NEVER, ev, out, trades, tally[0])
+        w.lean = lean(s)
+        if not quiet_bar(s, acct[0], p, w, venue[0], f, w.lean, soon, tally[0]):
+            w.bar = i + 1
+            w.leg = 0
+            walking += 1 - walk_bar(s, acct[0], p, w, venue[0], f, soon, ev, out, trades, tally[0])
     while k < len(timers):
+        walk_all(state, acct, params, work, feed, timers[k].ts, venue, ev, out, trades, tally)
         time_passes(state, acct, params, work, timers[k], venue, ev, out, trades, tally)
         k += 1
+    walk_all(state, acct, params, work, feed, NEVER, venue, ev, out, trades, tally)
     return int(tally[0].trades)
 
 
@@ -177,21 +185,72 @@ def see_bar(s: Any, a: Any, p: Any, w: Any, x: Any, f: Any, end: int, low: int, 
     appraise(s, a, w.net * f.price - w.cost)
 
 
-def walk_bar(state: Any, acct: Any, params: Any, work: Any, f: Any, side: int, timers: Any, k: int, venue: Any,
-             ev: Any, out: Any, trades: Any, tally: Any) -> int:  # fmt: skip
-    """A bar as four prices, with the timers between them from the k-th on; returns the next timer's number."""
-    r = f.row
-    for j in range(4):
+def walk_all(state: Any, acct: Any, params: Any, work: Any, feed: Any, until: int, venue: Any, ev: Any, out: Any,
+             trades: Any, tally: Any) -> int:  # fmt: skip
+    """Every row that is within a bar goes on to ``until``; returns how many came to its end."""
+    ended = 0
+    for i in range(len(work)):
+        w = work[i]
+        if w.bar > 0:
+            ended += walk_bar(
+                state[i], acct[0], params[i], w, venue[0], feed[w.bar - 1], until, ev, out, trades, tally[0]
+            )
+    return ended
+
+
+def walk_bar(s: Any, a: Any, p: Any, w: Any, x: Any, f: Any, until: int, ev: Any, out: Any, trades: Any,
+             tally: Any) -> int:  # fmt: skip
+    """Those of a bar's four prices that come before ``until``; 1 where the bar is over with them, else 0."""
+    while w.leg < 4:
+        j = w.leg
         ts = f.ts + moment(f.cycle, j)
-        while k < len(timers) and timers[k].ts <= ts:
-            time_passes(state, acct, params, work, timers[k], venue, ev, out, trades, tally)
-            k += 1
-        price = walk(side, f.value, f.high, f.low, f.price, j)
+        if j > 0:
+            enter_between(s, a, p, w, x, f, min(ts, until), ev, out, trades, tally)
+        if ts >= until:
+            return 0
+        price = walk(w.lean, f.value, f.high, f.low, f.price, j)
         volume = f.leg + f.qty * (j + 1) // 4
-        price_comes(
-            state[r], acct[0], params[r], work[r], venue[0], r, ts, price, volume, ev, out, trades, tally[0]
-        )
-    return k
+        if j > 0:
+            pass_targets(s, a, p, w, x, f, ts, price, volume, ev, out, trades, tally)
+        bar_price(s, a, p, w, x, f.row, ts, price, volume, ev, out, trades, tally)
+        w.leg += 1
+    w.bar = 0
+    return 1
+
+
+def enter_between(s: Any, a: Any, p: Any, w: Any, x: Any, f: Any, until: int, ev: Any, out: Any, trades: Any,
+                  tally: Any) -> None:  # fmt: skip
+    """An entry that arrives between two of a bar's prices meets the one before: the next is the bar's low or high."""
+    for r in range(RUNGS):
+        at = w.entry_at[r]
+        if w.entry_left[r] > 0 and s.ts < at < until:
+            meet_entry(s, a, p, w, x, f.row, at, s.price, r, ev, out, 0, trades, tally)
+
+
+def pass_targets(s: Any, a: Any, p: Any, w: Any, x: Any, f: Any, ts: int, price: int, volume: int, ev: Any, out: Any,
+                 trades: Any, tally: Any) -> None:  # fmt: skip
+    """Within a bar the price goes through a target on its way, and does not jump beyond it."""
+    for _ in range(RUNGS):
+        level = price
+        for r in range(RUNGS):
+            target = s.target[r]
+            if s.side[r] == 0 or held(s, r) <= 0 or s.exit_pending[r] != 0 or target == 0:
+                continue
+            if (s.side[r] > 0 and s.price < target < level) or (s.side[r] < 0 and s.price > target > level):
+                level = target
+        if level == price:
+            return
+        ticks = tally.ticks
+        bar_price(s, a, p, w, x, f.row, ts, level, volume, ev, out, trades, tally)
+        tally.ticks = ticks  # a bar counts as four
+
+
+def bar_price(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, price: int, volume: int, ev: Any, out: Any,
+              trades: Any, tally: Any) -> None:  # fmt: skip
+    """A price of a bar: it stands for many ticks and is not taken for a bad print."""
+    s.spike_price = price
+    s.spike_count = a.spike_confirm
+    price_comes(s, a, p, w, x, row, ts, price, volume, ev, out, trades, tally)
 
 
 def time_passes(state: Any, acct: Any, params: Any, work: Any, timer: Any, venue: Any, ev: Any,

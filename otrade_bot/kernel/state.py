@@ -138,7 +138,7 @@ _ROW: Fields = [
 # prices and time, in which the row does nothing but wait, with what it holds (net quantity) and for how much.
 WORK = np.dtype(
     [
-        *((name, _I) for name in "avail low high until net cost".split()),
+        *((name, _I) for name in "avail bar leg lean low high until net cost".split()),
         *(
             (name, _I, (RUNGS,))
             for name in (

@@ -135,7 +135,7 @@ class Market:
         if not days:
             have = f"{self.days[0]} to {self.days[-1]}" if self.days else "none"
             raise DataException(f"no trading day from {start or 'the first'} to {end or 'the last'}; there is: {have}")
-        closed = {d: why for d, why in self.closed.items() if days[0] <= d <= days[-1]}
+        closed = {d: why for d, why in self.closed.items() if (start or d) <= d <= (end or d)}
         before = tuple(d for d in self.days if d < days[0])
         return Market(self.prices, days, closed, self.lines, self.dropped, self.notes, before)
 

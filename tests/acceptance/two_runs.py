@@ -164,17 +164,31 @@ class Paper:
         timers = iter(self.engine.timers)
         timer = next(timers, None)
         for event in events:
-            side = lean(self.engine.state.view(np.recarray)[int(event["row"])])
+            row, start = int(event["row"]), int(event["ts"])
+            while timer is not None and timer <= start:
+                self._minute(timer)
+                timer = next(timers, None)
+            side = lean(self.engine.state.view(np.recarray)[row])
             for ts, price, volume in walked(event, side):
                 while timer is not None and timer <= ts:
                     self._minute(timer)
                     timer = next(timers, None)
                 self.clock.advance_to(ts)
-                self.engine.on_price(int(event["row"]), ts, price, volume)
+                while ts > start and (target := self._passed(row, price)):
+                    self.engine.on_price(row, ts, target, volume)
+                self.engine.on_price(row, ts, price, volume)
         while timer is not None:
             self._minute(timer)
             timer = next(timers, None)
         self.close()
+
+    def _passed(self, row: int, price: int) -> int:
+        """The next target between the last price and this one, 0 where there is none."""
+        s = self.engine.state[row]
+        on = (s["side"] != 0) & (s["filled"] > s["exited"]) & (s["exit_pending"] == 0) & (s["target"] > 0)
+        last = int(s["price"])
+        found = [int(t) for t in s["target"][on] if min(last, price) < t < max(last, price)]
+        return min(found, key=lambda target: abs(target - last), default=0)
 
     def _minute(self, ts: int) -> None:
         self.clock.advance_to(ts)

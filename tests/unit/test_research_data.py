@@ -203,6 +203,14 @@ def test_days_without_a_session_are_left_out_with_the_reason(tmp_path: Path) -> 
     assert len(load_files([path], all_days=True).days) == 4
 
 
+def test_closed_days_at_either_end_are_told_unless_other_days_were_asked_for(tmp_path: Path) -> None:
+    lines = [f"2021-06-{day:02d} 09:15:00,5,1" for day in (5, 7, 12)]  # a Saturday, a Monday, a Saturday
+    market = load_files([written(tmp_path, "timestamp,ltp,volume", *lines)])
+    assert [day.day for day in market.between(None, None).closed] == [5, 12]
+    assert [day.day for day in market.between(date(2021, 6, 6), None).closed] == [12]
+    assert [day.day for day in market.between(None, date(2021, 6, 7)).closed] == [5]
+
+
 def test_days_may_be_chosen_and_those_before_are_kept_for_the_indicators(tmp_path: Path) -> None:
     lines = [f"2021-06-0{d} 09:15:00,5,1" for d in (1, 2, 3, 4)]
     market = load_files([written(tmp_path, "timestamp,ltp,volume", *lines)])
