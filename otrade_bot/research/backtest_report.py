@@ -224,7 +224,8 @@ def _about_prices(found: Outcome) -> Iterable[str]:
             "one (a stop goes off before a target of the same bar), open, high, low, close for a short one. A stop "
             "fills at the one that reaches it, a target within a bar at the target. What the price did between them, "
             "and in which order, a bar does not tell. Without latency an order meets the price "
-            "that caused it, at a bar's close its close; with latency an entry meets the price that stands when it arrives."
+            "that caused it, at a bar's close its close; with latency an entry meets the price that stands when it "
+            "arrives."
         )
         yield "Symbols take turns within a minute, in the order of the files; limits that span them see that order."
     if not any(one.volume.any() for one in market.prices):
