@@ -66,6 +66,7 @@ def replay(state: Any, acct: Any, params: Any, work: Any, feed: Any, timers: Any
     """
     for i in range(len(work)):
         work[i].until = 0  # the day, or its PARAMS, may be new
+        work[i].bar = 0  # a strategy that raised has left one
     k = 0
     soon = next_time(timers, k)
     walking = 0  # rows that are within a bar
@@ -83,6 +84,8 @@ def replay(state: Any, acct: Any, params: Any, work: Any, feed: Any, timers: Any
         w = work[r]
         if f.kind != BAR:
             price_comes(s, acct[0], p, w, venue[0], r, f.ts, f.price, f.qty, ev, out, trades, tally[0])
+            if w.until == 0:  # of bars the next one asks: a runner leaves its window with nearly each of their prices
+                reckon(s, acct[0], p, w)
             continue
         if w.bar > 0:
             walking -= walk_bar(s, acct[0], p, w, venue[0], feed[w.bar - 1], NEVER, ev, out, trades, tally[0])
@@ -291,8 +294,6 @@ def price_comes(s: Any, a: Any, p: Any, w: Any, x: Any, row: int, ts: int, price
     n = decide(s, a, p, row, ts, traded, True, out, n)
     for i in range(n):
         carry_out(s, a, p, w, x, out[i], ev, out, n, trades, tally)
-    if w.until == 0:
-        reckon(s, a, p, w)
 
 
 def look(s: Any, a: Any, p: Any, w: Any, row: int, ts: int, calm: bool, out: Any, n: int) -> int:
