@@ -142,8 +142,7 @@ class Answers:
         service = self._service
         if service.desk is None:
             return f"{service.config.trading.mode.upper()} · {service.setting.source.name} prices"
-        engine = service.engine
-        return banner(engine.config.trading.mode, engine.feed, engine.note, engine.unread)
+        return banner(*service.engine.marks())
 
     def delivered(self, said: Reply) -> None:
         """An answer is in its chat: the question in it may be answered. Its buttons hold the nonce."""

@@ -987,6 +987,10 @@ class LiveTradingEngine:
     def status(self) -> StatusView:
         return self.view.status()
 
+    def marks(self) -> tuple[str, str, str, str]:
+        """Of the status what stands in every message: mode, feed, note, why the books are not known."""
+        return self.config.trading.mode, self.feed, self.note, self.unread
+
     def positions(self) -> list[Position]:
         return self.view.positions()
 

@@ -107,6 +107,9 @@ class FakeEngine:
     def status(self) -> StatusView:
         return self.state
 
+    def marks(self) -> tuple[str, str, str, str]:
+        return self.state.mode, self.state.feed, self.state.note, self.state.unread
+
     def positions(self) -> list[Position]:
         if self.broken:
             raise ZeroDivisionError("secret detail")
