@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import signal
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -312,9 +313,16 @@ def test_every_event_worth_a_message_reaches_the_phone(days: dict[str, Told]) ->
     told = days["goes on"]
     heard = "\n".join(told.sent)
     wanted = Counter(filter(None, (words(line) for line in told.lines)))
-    missing = {said: (many, heard.count(said)) for said, many in wanted.items() if heard.count(said) < many}
+    missing = {said: (many, found) for said, many in wanted.items() if (found := _times(heard, said)) < many}
     assert sum(wanted.values()) > 100
     assert not missing, f"worth a message, but not (or not as often) on the phone: {missing}"
+
+
+def _times(heard: str, said: str) -> int:
+    """Word for word; or folded into an equal one before it, where both had to wait for the phone."""
+    moment, text = said.split(" ", 1)
+    folds = re.finditer(rf"(\S+) {re.escape(text)} \(×\d+, the last at (\S+)\)", heard)
+    return heard.count(said) + sum(1 for fold in folds if fold[1] < moment <= fold[2])
 
 
 async def test_killed_while_it_takes_its_leave_a_day_is_not_begun_anew(tmp_path: Path) -> None:

@@ -201,9 +201,11 @@ def _times(stock: Stock, rng: np.random.Generator, gap: float) -> Ints:
     done = np.cumsum(np.sqrt(_activity(second)))
     share = np.cumsum(rng.gamma(2.0, size=count + 1))[:-1]
     share *= (done[-1] - done[0]) / (share[-1] * (1 + 1 / count))
-    at = (np.interp(done[0] + share, done, second) * 1e6).astype(np.int64) * 1000
+    at: Ints = (np.interp(done[0] + share, done, second) * 1e6).astype(np.int64) * 1000
     at.sort()
-    at = at[np.append(True, at[1:] > at[:-1])]  # np.unique loads numpy.ma, 15 ms of a start
+    fresh = np.ones(len(at), np.bool_)  # np.unique loads numpy.ma, 15 ms of a start
+    fresh[1:] = at[1:] > at[:-1]
+    at = at[fresh]
     if stock.halt:
         first, last = (second_of(clock) * SECOND for clock in stock.halt)
         at = at[(at < first) | (at >= last)]
