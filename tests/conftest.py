@@ -22,6 +22,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 SHIPPED = ("ema_crossover", "momentum_ladder")
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile before any test's time runs: processes that tests start would wait for it, and their patience end."""
+    if not hasattr(session.config, "workerinput") and not session.config.option.collectonly:
+        build_kernel(load_strategy(name) for name in SHIPPED)
+
+
 @pytest.fixture(scope="session")
 def shipped() -> tuple[TradingStrategy, ...]:
     """The shipped strategies in the order of their sids."""
