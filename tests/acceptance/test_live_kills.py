@@ -150,14 +150,14 @@ class LiveDay:
         """By the phone, as a person would: what a kill has left in doubt is forced."""
         for _ in range(8):
             await self._asked("/flatten", r"/flatten yes|Nothing to close")
-            said = await self._asked("/flatten yes", r"Flat: the broker's book|NOT FLAT:|/flatten yes")
-            if "/flatten yes" in said:
-                continue  # something was bought between question and yes
+            said = await self._asked("/flatten yes", r"Flat: the broker's book|NOT FLAT:|/flatten yes|had reached you")
+            if "/flatten yes" in said or "had reached you" in said:
+                continue  # something was bought between question and yes, or the yes was faster than the question
             if all("an entry's outcome is unknown" in one for one in left_of(said)):
                 return  # flat as far as anybody can know for two minutes more
             for symbol in sorted(set(re.findall(r"/force (\S+) leaves", said))):
                 await self._asked(f"/force {symbol}", rf"/force \S*{re.escape(symbol.split(':')[-1])} yes|No exit of")
-                await self._asked(f"/force {symbol} yes", r"was sent|is working|No exit of|no question")
+                await self._asked(f"/force {symbol} yes", r"was sent|is working|No exit of|no question|reached you")
         raise AssertionError(f"not flat: {said}")
 
     async def _asked(self, line: str, answer: str) -> str:
