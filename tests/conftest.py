@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from otrade_bot.brokers import vault
 from otrade_bot.kernel.compile import Kernel
 from otrade_bot.strategies.loader import TradingStrategy, build_kernel, load_strategy
 
@@ -44,6 +45,14 @@ def kernel(shipped: tuple[TradingStrategy, ...]) -> Kernel:
 def twin(shipped: tuple[TradingStrategy, ...]) -> Kernel:
     """The same sources as plain Python."""
     return build_kernel(shipped, interpreted=True)
+
+
+@pytest.fixture(autouse=True)
+def _own_cost() -> Iterator[None]:
+    """Whoever makes keys cheap to derive does it for its own test: a process that the next one starts does not."""
+    before = vault.COST
+    yield
+    vault.COST = before
 
 
 @pytest.fixture(autouse=True)
