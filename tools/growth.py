@@ -42,7 +42,7 @@ def _draw(replays: dict[int, Row], frames: dict[int, Row], years: dict[int, Row]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     _lines(left, {"a price in a replay": replays, "a packet of a frame": frames})
-    left.set(xscale="log", xlabel="instruments", ylabel="ns", title="A price, by instruments", ylim=(0, None))
+    left.set(xscale="log", yscale="log", xlabel="instruments", ylabel="ns", title="A price, by instruments")
     left.legend(frameon=False)
     _lines(right, {"": years})
     right.set(xlabel="years of minute bars, one share", ylabel="s", title="A backtest, by years", ylim=(0, None),

@@ -48,6 +48,7 @@ def instruments(count: int, runs: int = 5) -> bench.Row:
     """ns a price, with ``count`` instruments that take turns."""
     made, events = market_of(count), _turns(count)
     samples, trades = [], 0
+    made.start().day(bench.DAY, events[:1000])  # loads what is on disk
     for _ in range(runs):
         run = made.start()
         samples.append(1e9 * bench.seconds(lambda run=run: run.day(bench.DAY, events)) / len(events))  # type: ignore[misc]
